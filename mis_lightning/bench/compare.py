@@ -1,0 +1,135 @@
+"""Ways of doing the same thing -> their times and peak memory, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import json
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import torch
+
+from mis_lightning.errors import InputError
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one way of doing something costs.
+
+    Attributes:
+        seconds: Median wall time of a call.
+        peak_mebibytes: Memory that a call needs at its peak beyond what was held before, its result included;
+            ``None`` where the system does not tell.
+    """
+
+    seconds: float
+    peak_mebibytes: float | None
+
+
+def compare(ways: Mapping[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, Cost]:
+    """Time the ways in turn, ``repeats`` times, so that a busy moment of the machine hits all of them.
+
+    Args:
+        ways: What to call, by name. Each is called twice before: once to warm up, once for its peak memory.
+        repeats: Timed calls of each.
+        device: Where they compute.
+
+    Returns:
+        The cost of each way, by name.
+    """
+    peaks = {}
+    for name, way in ways.items():
+        way()
+        peaks[name] = _peak(way, device)
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, way in ways.items():
+            start = perf_counter()
+            way()
+            _wait(device)
+            seconds[name].append(perf_counter() - start)
+    return {name: Cost(median(seconds[name]), peaks[name]) for name in ways}
+
+
+def parser(command: str, description: str) -> argparse.ArgumentParser:
+    """Return the options that all comparisons share."""
+    options = argparse.ArgumentParser(prog=command, description=description)
+    options.add_argument("--batch", type=int, default=32, help="samples (default: %(default)s)")
+    options.add_argument("--size", type=int, default=448, help="side in pixels (default: %(default)s)")
+    options.add_argument("--repeats", type=int, default=5, help="timed calls of each (default: %(default)s)")
+    options.add_argument("--threads", type=int, default=2, help="CPU threads (default: %(default)s)")
+    options.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    options.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
+    return options
+
+
+def set_up(options: argparse.Namespace) -> torch.device:
+    """Check the options, set the number of threads and return the device.
+
+    Raises:
+        InputError: A count below 1, or a device that is not there.
+    """
+    for name in ("batch", "size", "repeats", "threads"):
+        if getattr(options, name) < 1:
+            raise InputError(f"Expected --{name} of at least 1, but got {getattr(options, name)}.")
+    if options.device not in ("cpu", "cuda") or (options.device == "cuda" and not torch.cuda.is_available()):
+        raise InputError(f"Expected --device cpu, or cuda where torch finds one, but got {options.device!r}.")
+    torch.set_num_threads(options.threads)
+    return torch.device(options.device)
+
+
+def report(costs: Mapping[str, Cost], options: argparse.Namespace) -> None:
+    """Print the costs as a table, the last row being the measure of the others; write ``--json``."""
+    *_, base = costs.values()
+    print(f"batch {options.batch}, {options.size} px, {options.device}, {options.threads} threads")
+    print(f"{'':<28}{'median ms':>12}{'of plain':>10}{'peak MiB':>12}")
+    for name, cost in costs.items():
+        memory = "?" if cost.peak_mebibytes is None else f"{cost.peak_mebibytes:.0f}"
+        print(f"{name:<28}{cost.seconds * 1e3:>12.1f}{cost.seconds / base.seconds:>10.3f}{memory:>12}")
+    if options.json is not None:
+        settings = {name: value for name, value in vars(options).items() if name != "json"}
+        system = {
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+        }
+        figures = {name: asdict(cost) for name, cost in costs.items()}
+        text = json.dumps({"settings": settings, "system": system, "costs": figures}, indent=2)
+        options.json.write_text(text + "\n")
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _peak(way: Callable[[], object], device: torch.device) -> float | None:
+    """Memory of one call in MiB: from the allocator of CUDA, else from the kernel's account of this process."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        way()
+        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
+    if sys.platform != "linux":
+        return None
+    ctypes.CDLL(None).malloc_trim(0)  # freed memory that the process still holds would hide what is needed
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    except OSError:
+        return None
+    before_kib = _status("VmRSS")
+    way()
+    return (_status("VmHWM") - before_kib) / 2**10
+
+
+def _status(field: str) -> int:
+    lines: Sequence[str] = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field + ":"))

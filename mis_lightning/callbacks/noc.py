@@ -1,0 +1,134 @@
+"""Evaluates the click model on the benchmarks of the data module during ``validate``, ``test`` and ``fit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+import torch.distributed
+from lightning.pytorch.utilities.seed import isolate_rng
+
+from mis_lightning.data.datamodule import MISDataModule, SampleBatch
+from mis_lightning.errors import InputError
+from mis_lightning.inference.session import EvaluationSettings, Session, simulate_sessions
+from mis_lightning.metrics.noc import summarise
+from mis_lightning.metrics.report import format_table, write_report
+
+
+class NoCEvaluation(L.Callback):
+    """Simulated users on every benchmark: NoC, failures, IoU@k.
+
+    Logs ``val/<benchmark>/noc@85`` and so on. ``validate`` and ``test`` also print the table and write
+    ``results.json``, ``table.md`` and ``curves.csv``. Several processes share the objects, each object counts
+    once, and the result is bit for bit that of one process. Train mode and random state are left as they were.
+
+    Args:
+        settings: How a session runs; ``None``: the published protocol, but all clicks are made, since IoU@k needs
+            them (NoC is the same either way).
+        batch_size: Objects that advance together.
+        folder: Where the report goes; ``None``: the logger's folder.
+    """
+
+    def __init__(
+        self, settings: EvaluationSettings | None = None, batch_size: int = 8, folder: str | None = None
+    ) -> None:
+        self.settings = settings if settings is not None else EvaluationSettings(target_iou=None)
+        self.batch_size = batch_size
+        self.folder = folder
+        self.sessions: dict[int, dict[int, Session]] = {}
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Forget the last evaluation."""
+        self.sessions = {}
+
+    def on_test_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Forget the last evaluation."""
+        self.sessions = {}
+
+    def on_validation_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Evaluate the objects of the batch."""
+        if not trainer.sanity_checking:
+            self._evaluate(pl_module, batch, dataloader_idx)
+
+    def on_test_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Evaluate the objects of the batch."""
+        self._evaluate(pl_module, batch, dataloader_idx)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Log the result; outside ``fit`` also print and write it."""
+        if not trainer.sanity_checking:
+            self._conclude(trainer, pl_module, "validate", "val")
+
+    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Log, print and write the result."""
+        self._conclude(trainer, pl_module, "test", "test")
+
+    def _evaluate(self, model: L.LightningModule, batch: Any, benchmark: int) -> None:
+        if not isinstance(batch, SampleBatch):
+            raise InputError(
+                "NoCEvaluation evaluates the benchmarks of MISDataModule, but got other batches."
+            )
+        samples = [sample for _, sample in batch.items]
+        with isolate_rng():
+            done = simulate_sessions(model, samples, self.settings, self.batch_size)
+            for (index, _), session in zip(batch.items, done, strict=True):
+                self.sessions.setdefault(benchmark, {})[index] = session
+
+    def _conclude(self, trainer: L.Trainer, module: L.LightningModule, stage: str, prefix: str) -> None:
+        gathered = _gather(self.sessions)
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if not isinstance(data, MISDataModule) or not gathered:
+            return
+        benchmarks = {
+            b.name: (number, b) for number, b in enumerate(data.benchmarks[stage]) if number in gathered
+        }
+        results = {
+            name: [session for _, session in sorted(gathered[number].items())]
+            for name, (number, _) in benchmarks.items()
+        }
+        for name, sessions in results.items():
+            values = summarise([session.ious for session in sessions], self.settings.max_clicks)
+            logged = {f"{prefix}/{name}/{key}": float(value) for key, value in values.items()}
+            module.log_dict(logged, rank_zero_only=True)
+        if trainer.state.fn != "fit" and trainer.is_global_zero:
+            folder = Path(self.folder or trainer.log_dir or trainer.default_root_dir)
+            settings = {
+                "evaluation": self.settings,
+                "checkpoint": str(trainer.ckpt_path or ""),
+                "model": getattr(module, "model_config", {}),
+                "comparable": {name: benchmark.comparable for name, (_, benchmark) in benchmarks.items()},
+            }
+            rows = write_report(folder, results, settings, max_clicks=self.settings.max_clicks)
+            print(format_table(rows))
+            print(f"\ntable, curves and every setting: {folder}/table.md, curves.csv, results.json")
+
+
+def _gather(sessions: dict[int, dict[int, Session]]) -> dict[int, dict[int, Session]]:
+    """Merge the sessions of all processes; an object that two processes saw stays once."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return sessions
+    parts: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, sessions)
+    merged: dict[int, dict[int, Session]] = {}
+    for part in parts:
+        for benchmark, found in part.items():
+            merged.setdefault(benchmark, {}).update(found)
+    return merged

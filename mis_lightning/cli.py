@@ -1,0 +1,71 @@
+"""The command ``mis``: one verb, then its options. Nothing heavy is imported before the verb is known."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from mis_lightning.errors import InputError
+
+VERBS = {
+    "fit": (
+        "mis_lightning.commands.lightning",
+        "train a click model on a folder of images, no labels needed",
+    ),
+    "validate": ("mis_lightning.commands.lightning", "evaluate on the validation benchmarks of a config"),
+    "test": (
+        "mis_lightning.commands.lightning",
+        "evaluate on the test benchmarks of a config: the NoC table",
+    ),
+    "predict": ("mis_lightning.commands.lightning", "turn images and clicks into masks"),
+    "precompute": (
+        "mis_lightning.commands.precompute",
+        "build the merge trees of a folder ahead of training",
+    ),
+    "prepare": ("mis_lightning.commands.prepare", "get a benchmark ready, or say what is missing"),
+    "baseline": ("mis_lightning.commands.baseline", "evaluate cv2.grabCut with the same simulated user"),
+    "bench": ("mis_lightning.commands.bench", "time a part against its peers"),
+    "quickstart": ("mis_lightning.commands.quickstart", "the whole loop on bundled photographs, in minutes"),
+}
+WITH_VERB = {"fit", "validate", "test", "predict"}  # these hand their own name on to the Lightning CLI
+
+
+def usage() -> str:
+    """Return the text of ``mis --help``."""
+    lines = [f"  {verb:<11} {text}" for verb, (_, text) in VERBS.items()]
+    return (
+        "usage: mis VERB [options]\n\nverbs:\n"
+        + "\n".join(lines)
+        + "\n\n`mis VERB --help` lists the options of a verb."
+    )
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        args: What follows ``mis`` on the command line; ``None`` takes it from there.
+
+    Returns:
+        The exit status: 0, or 2 after a message about the user's input.
+    """
+    given = list(sys.argv[1:] if args is None else args)
+    if not given or given[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    if given[0] == "--version":
+        from mis_lightning import __version__
+
+        print(f"mis_lightning {__version__}")
+        return 0
+    verb = given[0]
+    if verb not in VERBS:
+        print(f"mis: no verb {verb!r}.\n\n{usage()}", file=sys.stderr)
+        return 2
+    command = importlib.import_module(VERBS[verb][0])
+    try:
+        return int(command.main(given if verb in WITH_VERB else given[1:]))
+    except InputError as error:
+        print(f"mis {verb}: {error}", file=sys.stderr)
+        return 2

@@ -1,0 +1,1 @@
+"""One file per verb of ``mis``, each with ``main(args) -> exit status``."""

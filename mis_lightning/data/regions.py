@@ -1,0 +1,107 @@
+"""The training set: image + merge tree -> augmented image, region and sampled points (spec A3 to A6.1)."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import Any, Protocol, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from mis_lightning.clicks.initial import InitialPoints
+from mis_lightning.data.training_images import TrainingImage
+from mis_lightning.images import read_image
+from mis_lightning.merge_tree.sampling import node_mask, sample_node
+from mis_lightning.merge_tree.store import TreeStore
+
+KEEP_BACKGROUND = 0.01  # chance to keep an augmentation that lost the region (spec A4)
+
+
+class Augmentation(Protocol):
+    """Changes an image and its region together."""
+
+    def __call__(
+        self, image: NDArray[np.uint8], mask: NDArray[np.bool_], generator: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Return image ``(size, size, 3)`` and mask ``(size, size)`` of the network's input size."""
+        ...
+
+
+class TrainingSample(TypedDict):
+    """One training sample, as arrays; the loader stacks them to tensors."""
+
+    image: NDArray[np.uint8]  # (3, H, W)
+    mask: NDArray[np.bool_]  # (1, H, W)
+    points: NDArray[np.float32]  # (2K, 3)
+
+
+class RegionDataset(Dataset[TrainingSample]):
+    """Regions drawn on the fly from stored merge trees.
+
+    Items are asked for as ``(epoch, index)``; the same pair gives the same sample whatever process makes it.
+
+    Args:
+        images: The images.
+        store: Their merge trees.
+        augment: Joint augmentation of image and region.
+        points: Sampler of the initial points.
+        decay: Chance to go on descending, per level (spec A3).
+        min_share: Share of the image that a region must exceed.
+        regions_per_image: Regions drawn from each image in an epoch.
+        min_object_area: Smaller regions, in pixels after augmentation, become empty (spec A4).
+        seed: Decides, with the epoch and the image's key, everything random here.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[TrainingImage],
+        store: TreeStore,
+        augment: Augmentation,
+        points: InitialPoints,
+        decay: float = 0.9,
+        min_share: float = 0.05,
+        regions_per_image: int = 1,
+        min_object_area: int = 80,
+        seed: int = 0,
+    ) -> None:
+        self.images = images
+        self.store = store
+        self.augment = augment
+        self.points = points
+        self.decay = decay
+        self.min_share = min_share
+        self.regions_per_image = regions_per_image
+        self.min_object_area = min_object_area
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.images) * self.regions_per_image
+
+    def region(
+        self, epoch: int, index: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], np.random.Generator]:
+        """Return image ``(H, W, 3)``, region ``(H, W)``, and the generator as the draw left it."""
+        number, repeat = index % len(self.images), index // len(self.images)
+        key, path = self.images[number]
+        generator = np.random.default_rng([self.seed, epoch, repeat, zlib.crc32(key.encode())])
+        image = read_image(path)
+        tree = self.store.load(key)
+        node = sample_node(tree, generator, self.decay, self.min_share)
+        return image, node_mask(tree, node, (image.shape[0], image.shape[1])), generator
+
+    def __getitem__(self, item: Any) -> TrainingSample:
+        epoch, index = item
+        image, region, generator = self.region(epoch, index)
+        while True:
+            augmented, mask = self.augment(image, region, generator)
+            if mask.any() or generator.random() < KEEP_BACKGROUND:
+                break
+        if np.count_nonzero(mask) < self.min_object_area:
+            mask = np.zeros_like(mask)
+        return {
+            "image": np.ascontiguousarray(augmented.transpose(2, 0, 1)),
+            "mask": mask[None],
+            "points": self.points(mask, generator),
+        }

@@ -1,0 +1,22 @@
+"""Errors that a user can mend. The command line prints their message alone, without a traceback.
+
+A message says what was expected, what came, in which file, and what to do next.
+"""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """What the user handed in does not fit; the message names it and the remedy."""
+
+
+class ImageError(InputError):
+    """An image or mask file that cannot be read or does not fit its partner."""
+
+
+class StoreMismatchError(InputError):
+    """A store of precomputed regions was made with settings other than the ones asked for."""
+
+
+class DatasetNotFoundError(InputError, FileNotFoundError):
+    """A folder of images or a benchmark is missing or incomplete."""

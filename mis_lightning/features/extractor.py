@@ -1,0 +1,31 @@
+"""What a patch extractor is."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@runtime_checkable
+class PatchExtractor(Protocol):
+    """Anything that turns an image into patch features.
+
+    To add one, write a class with these two methods and name it by ``class_path`` in a config.
+    """
+
+    def __call__(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], tuple[int, int]]:
+        """Extract features.
+
+        Args:
+            image: RGB, uint8, ``(H, W, 3)``.
+
+        Returns:
+            Features, float32 ``(n, c)``, row-major over the grid, and the grid ``(h, w)``.
+        """
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """Return everything that fixes the output, as JSON values; it goes into the store's manifest."""
+        ...

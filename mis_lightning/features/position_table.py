@@ -1,0 +1,51 @@
+"""Interpolation of a ViT's position table as DINO, DINOv2 and MoCo v3 do it (spec A1.3)."""
+
+from __future__ import annotations
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from mis_lightning.errors import InputError
+
+# The published extractors add this to the wanted grid before dividing by the stored side, and hand the resampler
+# that factor; it then samples at slightly other places than the plain ratio would.
+KLUDGE = 0.1
+
+
+def interpolate_reference(patch_positions: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Interpolate the patch part of a position table to another grid.
+
+    Args:
+        patch_positions: ``(1, M * M, D)``, without CLS and register rows.
+        grid: Wanted token grid ``(h, w)``.
+
+    Returns:
+        ``(1, h * w, D)``; the table itself where it fits already and the grid is square.
+
+    Raises:
+        InputError: The stored table is not square.
+    """
+    count = patch_positions.shape[1]
+    side = math.isqrt(count)
+    if side * side != count:
+        raise InputError(
+            f"Expected a square position table, but got {count} positions; use interpolation='timm'."
+        )
+    if grid[0] * grid[1] == count and grid[0] == grid[1]:
+        return patch_positions
+    square = patch_positions.reshape(1, side, side, -1).permute(0, 3, 1, 2)
+    factors = ((grid[0] + KLUDGE) / side, (grid[1] + KLUDGE) / side)
+    resized = F.interpolate(
+        square.float(),
+        scale_factor=factors,
+        mode="bicubic",
+        align_corners=False,
+        recompute_scale_factor=False,
+    )
+    if resized.shape[-2:] != grid:
+        raise InputError(
+            f"Expected a grid of {grid}, but the reference interpolation gave {resized.shape[-2:]}."
+        )
+    return resized.flatten(2).transpose(1, 2).to(patch_positions.dtype)

@@ -1,0 +1,196 @@
+"""Look closer: crop around the object, map the clicks into the crop and the probabilities back (spec B4).
+
+A region of interest (ROI) has inclusive bounds. Crops are resized to the network's input size without keeping
+the aspect ratio, with corners aligned; the map written back is zero outside the ROI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mis_lightning.errors import InputError
+from mis_lightning.structures import Click
+
+
+class ROI(NamedTuple):
+    """A box in pixels of the image, all four bounds inclusive."""
+
+    row_min: int
+    row_max: int
+    col_min: int
+    col_max: int
+
+    @property
+    def height(self) -> int:
+        """Rows, both bounds counted."""
+        return self.row_max - self.row_min + 1
+
+    @property
+    def width(self) -> int:
+        """Columns, both bounds counted."""
+        return self.col_max - self.col_min + 1
+
+
+@dataclass(frozen=True)
+class ZoomIn:
+    """When and how closely to crop; the defaults are those of the published evaluation.
+
+    Attributes:
+        expansion: The crop is this factor larger than the box of the prediction, on each axis.
+        min_size: Least height and width of the crop in pixels.
+        recompute_iou: A kept ROI is replaced once its box IoU with the candidate falls below this.
+        threshold: A pixel belongs to the box where its probability is above this; not tied to the threshold
+            of the final mask.
+    """
+
+    expansion: float = 1.4
+    min_size: int = 200
+    recompute_iou: float = 0.5
+    threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not (self.expansion >= 1 and self.min_size >= 1):
+            raise InputError(
+                "Expected `expansion` >= 1 and `min_size` >= 1, "
+                f"but got {self.expansion} and {self.min_size}."
+            )
+        if not (0 <= self.recompute_iou <= 1 and 0 <= self.threshold < 1):
+            raise InputError(
+                "Expected `recompute_iou` in [0, 1] and `threshold` in [0, 1), "
+                f"but got {self.recompute_iou} and {self.threshold}."
+            )
+
+
+DEFAULT_ZOOM_IN = ZoomIn()
+"""The published settings."""
+
+
+def full_roi(shape: tuple[int, int]) -> ROI:
+    """The whole image of size ``(H, W)``."""
+    return ROI(0, shape[0] - 1, 0, shape[1] - 1)
+
+
+def expand(box: ROI, shape: tuple[int, int], settings: ZoomIn) -> ROI:
+    """Grow a box about its centre, round its bounds half to even, clamp them to the image of size ``(H, W)``.
+
+    Rounding outwards from the centre makes the result about one pixel larger than the extent asked for.
+
+    >>> expand(ROI(100, 199, 100, 399), (1000, 1000), ZoomIn())
+    ROI(row_min=50, row_max=250, col_min=40, col_max=460)
+    """
+    rows = _expand_axis(box.row_min, box.row_max, shape[0], settings)
+    return ROI(*rows, *_expand_axis(box.col_min, box.col_max, shape[1], settings))
+
+
+def _expand_axis(low: int, high: int, size: int, settings: ZoomIn) -> tuple[int, int]:
+    centre = 0.5 * (low + high)
+    extent = max(settings.expansion * (high - low + 1), settings.min_size)
+    return max(0, round(centre - 0.5 * extent)), min(size - 1, round(centre + 0.5 * extent))
+
+
+def box_iou(a: ROI, b: ROI) -> float:
+    """Product of the IoUs of the two axes, with inclusive lengths; the union of an axis is the convex hull.
+
+    >>> box_iou(ROI(0, 9, 0, 9), ROI(5, 14, 0, 9))
+    0.3333333333333333
+    """
+    rows = _interval_iou(a.row_min, a.row_max, b.row_min, b.row_max)
+    return rows * _interval_iou(a.col_min, a.col_max, b.col_min, b.col_max)
+
+
+def _interval_iou(a_low: int, a_high: int, b_low: int, b_high: int) -> float:
+    intersection = max(0, min(a_high, b_high) - max(a_low, b_low) + 1)
+    return intersection / (max(a_high, b_high) - min(a_low, b_low) + 1)
+
+
+def candidate_roi(
+    probability: Tensor | None, clicks: Sequence[Click], shape: tuple[int, int], settings: ZoomIn
+) -> ROI:
+    """The ROI that the last prediction asks for: the expanded box of object and positive clicks.
+
+    Args:
+        probability: Last result, ``(H, W)`` in ``[0, 1]``; ``None`` before the first.
+        clicks: All clicks so far, in pixels of the image; the integer part of positive ones joins the box.
+        shape: ``(H, W)`` of the image.
+        settings: Expansion and threshold.
+
+    Returns:
+        The whole image where nothing is predicted yet.
+    """
+    if probability is None:
+        return full_roi(shape)
+    inside = probability > settings.threshold
+    rows = torch.nonzero(inside.any(dim=1)).flatten().tolist()
+    if not rows:
+        return full_roi(shape)
+    cols = torch.nonzero(inside.any(dim=0)).flatten().tolist()
+    rows += [int(click.row) for click in clicks if click.positive]
+    cols += [int(click.col) for click in clicks if click.positive]
+    return expand(ROI(min(rows), max(rows), min(cols), max(cols)), shape, settings)
+
+
+def choose_roi(current: ROI | None, candidate: ROI, clicks: Sequence[Click], settings: ZoomIn) -> ROI:
+    """Keep the current ROI unless a positive click lies outside it or the candidate differs too much.
+
+    The click test is half open: a click on the last row or column of the ROI counts as outside, although the
+    bounds are inclusive (kept from the published evaluation, spec E18).
+    """
+    if current is None or box_iou(candidate, current) < settings.recompute_iou:
+        return candidate
+    for click in clicks:
+        inside_rows = current.row_min <= click.row < current.row_max
+        inside_cols = current.col_min <= click.col < current.col_max
+        if click.positive and not (inside_rows and inside_cols):
+            return candidate
+    return current
+
+
+def crop(maps: Tensor, roi: ROI, size: tuple[int, int]) -> Tensor:
+    """Cut the ROI out and resize it bilinearly with aligned corners.
+
+    Args:
+        maps: ``(C, H, W)``; uint8 is read as ``value / 255``, float as it is.
+        roi: Inside the image.
+        size: ``(height, width)`` of the result.
+
+    Returns:
+        Float32, ``(C, height, width)``. Only the ROI is converted to float, never the whole image.
+    """
+    part = maps[:, roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1]
+    part = part.float() / 255 if part.dtype == torch.uint8 else part.float()
+    return functional.interpolate(part[None], size=size, mode="bilinear", align_corners=True)[0]
+
+
+def paste(probability: Tensor, roi: ROI, shape: tuple[int, int]) -> Tensor:
+    """The inverse of :func:`crop` for a probability map: resize ``(h, w)`` to the ROI, zero elsewhere.
+
+    Returns:
+        Float32, ``(H, W)`` = ``shape``.
+    """
+    inside = functional.interpolate(
+        probability[None, None], size=(roi.height, roi.width), mode="bilinear", align_corners=True
+    )
+    if (roi.height, roi.width) == shape:
+        return inside[0, 0]
+    whole = probability.new_zeros(shape)
+    whole[roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1] = inside[0, 0]
+    return whole
+
+
+def to_crop(click: Click, roi: ROI, size: tuple[int, int]) -> Click:
+    """A click in pixels of the resized crop: fractional, without a half-pixel term, also when outside.
+
+    >>> to_crop(Click(30, 10, True), ROI(20, 39, 20, 39), (448, 448))
+    Click(row=224.0, col=-224.0, positive=True)
+    """
+    return Click(
+        size[0] * (click.row - roi.row_min) / roi.height,
+        size[1] * (click.col - roi.col_min) / roi.width,
+        click.positive,
+    )

@@ -1,0 +1,41 @@
+"""The training loss: pixel-wise cross-entropy with the pseudo-mask plus smoothness (spec A8)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from mis_lightning.losses.smoothness import SmoothnessLoss, Yuv
+
+
+class ClickLoss(nn.Module):
+    """``bce_weight`` x cross-entropy + ``smoothness_weight`` x smoothness over all pixels, padding too."""
+
+    def __init__(
+        self, bce_weight: float = 1.0, smoothness_weight: float = 10.0, yuv: Yuv = "reference"
+    ) -> None:
+        """Bind the weights; ``smoothness_weight=0`` skips that term, its cost included."""
+        super().__init__()
+        self.bce_weight = bce_weight
+        self.smoothness_weight = smoothness_weight
+        self.smoothness = SmoothnessLoss(yuv)
+
+    def forward(self, logits: Tensor, mask: Tensor, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Compare the logits with the mask and the image.
+
+        Args:
+            logits: ``(B, 1, H, W)``.
+            mask: ``(B, 1, H, W)``, bool or 0 and 1.
+            image: ``(B, 3, H, W)`` in [0, 1], before the colour jitter of the network.
+
+        Returns:
+            The weighted sum, and its terms before weighting, without gradient: ``"bce"`` and, unless its
+            weight is 0, ``"smoothness"``.
+        """
+        bce = binary_cross_entropy_with_logits(logits, mask.to(logits.dtype))
+        total, terms = self.bce_weight * bce, {"bce": bce.detach()}
+        if self.smoothness_weight:
+            smoothness = self.smoothness(logits, image)
+            total = total + self.smoothness_weight * smoothness
+            terms["smoothness"] = smoothness.detach()
+        return total, terms

@@ -1,0 +1,161 @@
+"""Draw a region from a merge tree, and bring it to the size of its image (spec A3)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from mis_lightning.errors import InputError
+from mis_lightning.merge_tree.tree import MergeTree
+
+_MAX_DRAWS = 100
+
+
+class Uniforms(Protocol):
+    """Anything that gives numbers uniform in ``[0, 1)``, such as :class:`numpy.random.Generator`."""
+
+    def random(self) -> float:
+        """The next number."""
+        ...
+
+
+def sample_node(
+    tree: MergeTree, generator: np.random.Generator, decay: float = 0.9, min_share: float = 0.05
+) -> int:
+    """Draw one region of the image, from the root downwards.
+
+    A draw steps to a child with equal chances, and goes on below depth ``m`` with probability ``decay**m``: a node
+    at depth ``m`` or more comes with probability ``decay**(m(m-1)/2)`` where the tree is deep enough. The root
+    is never drawn, save from a tree that is a single leaf. Up to 100 draws are made: the first region
+    larger than ``min_share`` counts, else the last one drawn (spec A3).
+
+    Args:
+        tree: The tree to draw from.
+        generator: The randomness.
+        decay: In ``[0, 1]``; the smaller, the larger the regions.
+        min_share: Share of the image that the region must exceed, in ``[0, 1)``.
+
+    Returns:
+        The node drawn.
+
+    Raises:
+        InputError: ``decay`` or ``min_share`` is out of range.
+    """
+    if not 0 <= decay <= 1:
+        raise InputError(f"Expected `decay` in [0, 1], but got {decay}.")
+    if not 0 <= min_share < 1:
+        raise InputError(f"Expected `min_share` in [0, 1), but got {min_share}.")
+    return int(_draw(tree.children, tree.sizes, generator, decay, min_share))
+
+
+def node_mask(tree: MergeTree, node: int, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """The region of a node at the size of its image.
+
+    Nearest neighbour with the floor convention of spec A3: pixel ``(r, c)`` belongs to patch
+    ``(floor(r * h / H), floor(c * w / W))``.
+
+    Args:
+        tree: The tree.
+        node: The node.
+        size: Size of the image, ``(H, W)`` in pixels.
+
+    Returns:
+        The mask, bool, ``(H, W)``.
+
+    Raises:
+        InputError: There is no such node, or the size is not positive.
+    """
+    _check_size(size)
+    leaves = tree.leaves(node)
+    return _scale_up(leaves, tree.grid[0], tree.grid[1], size[0], size[1])
+
+
+def leaf_counts(mask: NDArray[np.bool_], grid: tuple[int, int]) -> NDArray[np.float64]:
+    """Count the pixels of a mask in each patch, under the floor convention of :func:`node_mask`.
+
+    With it, :meth:`MergeTree.best_node` is exact in pixels:
+    ``tree.best_node(leaf_counts(mask & ~ignore, grid), leaf_counts(~ignore, grid))``.
+
+    Args:
+        mask: bool, ``(H, W)``.
+        grid: The patches, ``(h, w)``.
+
+    Returns:
+        Pixels set in each patch, float64, ``(h, w)``.
+
+    Raises:
+        InputError: The mask is not bool of two dimensions.
+    """
+    if mask.ndim != 2 or mask.dtype != np.bool_:
+        raise InputError(f"Expected `mask` as bool (H, W), but got {mask.dtype} {mask.shape}.")
+    _check_size(mask.shape)
+    return _count(mask, grid[0], grid[1])
+
+
+def _check_size(size: tuple[int, ...]) -> None:
+    if len(size) != 2 or min(size) < 1:
+        raise InputError(f"Expected a size (H, W) of at least 1x1 pixels, but got {tuple(size)}.")
+
+
+@njit(cache=True, nogil=True)
+def _descend(children: NDArray[np.int32], n_leaves: int, uniforms: Uniforms, decay: float) -> int:
+    """One draw of spec A3; a plain function of any source of uniform numbers as ``_descend.py_func``."""
+    node = 2 * n_leaves - 2
+    stay = np.float32(1.0)
+    while uniforms.random() <= stay and node >= n_leaves:
+        node = children[node - n_leaves, 0 if uniforms.random() <= 0.5 else 1]
+        stay = np.float32(stay * np.float32(decay))
+    return node
+
+
+@njit(cache=True, nogil=True)
+def _draw(
+    children: NDArray[np.int32],
+    sizes: NDArray[np.int32],
+    generator: np.random.Generator,
+    decay: float,
+    min_share: float,
+) -> int:
+    n = children.shape[0] + 1
+    node = 2 * n - 2
+    for _ in range(_MAX_DRAWS):
+        node = _descend(children, n, generator, decay)
+        if sizes[node] / n > min_share:
+            break
+    return node
+
+
+@njit(cache=True, nogil=True)
+def _scale_up(leaves: NDArray[np.int32], h: int, w: int, height: int, width: int) -> NDArray[np.bool_]:
+    patches = np.zeros((h, w), np.bool_)
+    for leaf in leaves:
+        patches[leaf // w, leaf % w] = True
+    source_col = np.empty(width, np.int64)
+    for col in range(width):
+        source_col[col] = col * w // width
+    mask = np.empty((height, width), np.bool_)
+    previous = -1
+    for row in range(height):
+        source_row = row * h // height
+        if source_row == previous:
+            mask[row] = mask[row - 1]
+        else:
+            for col in range(width):
+                mask[row, col] = patches[source_row, source_col[col]]
+        previous = source_row
+    return mask
+
+
+@njit(cache=True, nogil=True)
+def _count(mask: NDArray[np.bool_], h: int, w: int) -> NDArray[np.float64]:
+    height, width = mask.shape
+    counts = np.zeros((h, w))
+    for row in range(height):
+        source_row = row * h // height
+        for col in range(width):
+            if mask[row, col]:
+                counts[source_row, col * w // width] += 1.0
+    return counts

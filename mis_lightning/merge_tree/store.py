@@ -1,0 +1,146 @@
+"""A folder of precomputed merge trees: one small file per image and a manifest.
+
+Layout::
+
+    trees/
+        manifest.json                 format version, kind, and the settings that made the trees
+        2008_000002.jpg.safetensors   children int32 (n-1, 2), cost float32 (n-1,), and the grid
+
+Files are written under another name and renamed, so a killed run leaves whole files or none; safetensors hold
+numbers only, so opening one never runs code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from mis_lightning.errors import InputError, StoreMismatchError
+from mis_lightning.merge_tree.tree import MergeTree
+
+FORMAT_VERSION = 1
+SUFFIX = ".safetensors"
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` and rename it to ``path`` when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class TreeStore:
+    """Merge trees on disk, by image key.
+
+    Args:
+        root: The folder; made when the first tree is saved.
+        settings: Everything that fixes the trees (extractor, weights digest, patch size, scaling, connectivity),
+            as JSON values. ``None`` opens an existing store with whatever settings it has.
+
+    Raises:
+        StoreMismatchError: The folder holds trees made with other settings; the message names each difference.
+        InputError: The folder is no store, or was written by a newer version.
+    """
+
+    def __init__(self, root: str | Path, settings: Mapping[str, Any] | None = None) -> None:
+        self.root = Path(root)
+        manifest = self._read_manifest()
+        if manifest is None:
+            if settings is None:
+                raise InputError(
+                    f"Expected a store of merge trees, but {self.root} has no manifest.json; run `mis precompute`."
+                )
+            self.settings: dict[str, Any] = json.loads(json.dumps(dict(settings)))
+            return
+        self.settings = manifest["settings"]
+        if settings is not None:
+            self._compare(json.loads(json.dumps(dict(settings))))
+
+    def _read_manifest(self) -> dict[str, Any] | None:
+        path = self.root / "manifest.json"
+        if not path.is_file():
+            return None
+        try:
+            manifest = json.loads(path.read_text())
+            version = manifest["format_version"]
+            manifest["settings"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} is not the manifest of a tree store ({error}); delete the folder and run again."
+            ) from error
+        if version != FORMAT_VERSION:
+            raise StoreMismatchError(
+                f"{path} has format version {version}, this program reads {FORMAT_VERSION}; precompute into another folder."
+            )
+        return dict(manifest)
+
+    def _compare(self, wanted: dict[str, Any]) -> None:
+        keys = [k for k in {**self.settings, **wanted} if self.settings.get(k) != wanted.get(k)]
+        if keys:
+            differences = "; ".join(
+                f"{k}: store {self.settings.get(k)!r}, asked {wanted.get(k)!r}" for k in keys
+            )
+            raise StoreMismatchError(
+                f"The trees in {self.root} were made with other settings ({differences}). "
+                "Use those settings, or another folder for the new trees."
+            )
+
+    def path(self, key: str) -> Path:
+        """Return the file of an image's tree; ``key`` is its path relative to the image folder."""
+        return self.root / f"{key}{SUFFIX}"
+
+    def __contains__(self, key: str) -> bool:
+        return self.path(key).is_file()
+
+    def sweep(self) -> None:
+        """Remove what a killed run on this machine left half written."""
+        for path in self.root.rglob(f".*.{socket.gethostname()}.*.tmp"):
+            if not Path(f"/proc/{path.name.rsplit('.', 2)[1]}").exists():
+                path.unlink(missing_ok=True)
+
+    def save(self, key: str, tree: MergeTree) -> None:
+        """Write one tree, whole or not at all; the first also writes the manifest."""
+        manifest = self.root / "manifest.json"
+        if not manifest.is_file():
+            with written_whole(manifest) as temporary:
+                content = {"format_version": FORMAT_VERSION, "kind": "merge_tree", "settings": self.settings}
+                temporary.write_text(json.dumps(content, indent=2) + "\n")
+        data = save(
+            {"children": np.ascontiguousarray(tree.children), "cost": np.ascontiguousarray(tree.cost)},
+            metadata={"grid": f"{tree.grid[0]},{tree.grid[1]}"},
+        )
+        with written_whole(self.path(key)) as temporary:
+            temporary.write_bytes(data)
+
+    def load(self, key: str) -> MergeTree:
+        """Read one tree.
+
+        Raises:
+            InputError: There is none for this image, or the file is damaged.
+        """
+        path = self.path(key)
+        if not path.is_file():
+            raise InputError(f"No merge tree for {key} in {self.root}; run `mis precompute`.")
+        try:
+            with safe_open(path, framework="numpy") as file:
+                rows, columns = file.metadata()["grid"].split(",")
+                children, cost = file.get_tensor("children"), file.get_tensor("cost")
+            return MergeTree(children, cost, (int(rows), int(columns)))
+        except (SafetensorError, KeyError, ValueError, TypeError) as error:
+            raise InputError(
+                f"{path} is damaged ({error}); delete it and run `mis precompute` again."
+            ) from error

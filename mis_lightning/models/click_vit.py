@@ -1,0 +1,124 @@
+"""The click-conditioned ViT: image, previous mask and clicks in, logits out (spec A7)."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mis_lightning.clicks.encoding import encode_points
+from mis_lightning.errors import InputError
+from mis_lightning.models.head import MLPHead
+from mis_lightning.models.neck import SimplePyramid
+from mis_lightning.models.vit import PlainViT
+
+
+class ClickViT(nn.Module):
+    """Plain ViT + click embedding + simple feature pyramid + MLP head.
+
+    The previous mask and the two disk maps of the clicks pass through a patch embedding of their own, which is
+    added to the image's. The defaults are the paper's ViT-B/448.
+
+    Args:
+        input_size: ``(height, width)`` the network is trained at; clicks and benchmarks use it as zoom-in size.
+        patch_size: Patch side in pixels.
+        dim: Channels of a token.
+        depth: Number of transformer blocks.
+        heads: Attention heads.
+        window: Window side in tokens, ``None`` for global attention everywhere.
+        global_every: Every how many blocks attention is global.
+        neck_dims: Channels of the pyramid, finest first.
+        head_dim: Width of the head.
+        dropout: Channel dropout in the head.
+        drop_path: Stochastic depth of the last block.
+        click_radius: Radius of a click's disk, in pixels of the network input.
+        checkpointing: Recompute activations in the backward pass, to save memory.
+    """
+
+    def __init__(
+        self,
+        input_size: tuple[int, int] = (448, 448),
+        patch_size: int = 16,
+        dim: int = 768,
+        depth: int = 12,
+        heads: int = 12,
+        window: int | None = 14,
+        global_every: int = 6,
+        neck_dims: tuple[int, int, int, int] = (128, 256, 512, 1024),
+        head_dim: int = 256,
+        dropout: float = 0.1,
+        drop_path: float = 0.0,
+        click_radius: float = 5.0,
+        checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        input_size = (input_size[0], input_size[1])
+        neck_dims = (neck_dims[0], neck_dims[1], neck_dims[2], neck_dims[3])
+        self.config: dict[str, Any] = {
+            "input_size": list(input_size),
+            "patch_size": patch_size,
+            "dim": dim,
+            "depth": depth,
+            "heads": heads,
+            "window": window,
+            "global_every": global_every,
+            "neck_dims": list(neck_dims),
+            "head_dim": head_dim,
+            "dropout": dropout,
+            "drop_path": drop_path,
+            "click_radius": click_radius,
+        }
+        step = patch_size * (window or 2)
+        if input_size[0] % step or input_size[1] % step:
+            raise InputError(
+                f"Expected `input_size` to be a multiple of {step} pixels "
+                f"(patch_size {patch_size} × {f'window {window}' if window else '2'}), but got {input_size}."
+            )
+        self.input_size = input_size
+        self.multiple_of = step
+        self.click_radius = click_radius
+        self.backbone = PlainViT(
+            input_size,
+            patch_size,
+            dim,
+            depth,
+            heads,
+            window=window,
+            global_every=global_every,
+            drop_path=drop_path,
+            checkpointing=checkpointing,
+        )
+        self.click_embed = nn.Conv2d(3, dim, patch_size, patch_size)
+        self.neck = SimplePyramid(dim, neck_dims)
+        self.head = MLPHead(neck_dims, head_dim, dropout)
+        self.register_buffer(
+            "mean", torch.tensor([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1), persistent=False
+        )
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
+        """Answer the clicks.
+
+        Args:
+            image: ``(B, 3, H, W)``, float in [0, 1]; H and W multiples of ``multiple_of``.
+            previous_mask: ``(B, 1, H, W)``, probabilities; zeros before the first click.
+            points: ``(B, 2K, 3)``, see :mod:`mis_lightning.structures`.
+
+        Returns:
+            Logits, ``(B, 1, H, W)``.
+
+        Raises:
+            InputError: The image size is not a multiple of ``multiple_of``.
+        """
+        size = (image.shape[-2], image.shape[-1])
+        if size[0] % self.multiple_of or size[1] % self.multiple_of:
+            raise InputError(
+                f"Expected an image size in multiples of {self.multiple_of} pixels, but got {size}."
+            )
+        disks = encode_points(points, size, self.click_radius).to(image.dtype)
+        clicks = self.click_embed(torch.cat([previous_mask, disks], dim=1))
+        normalised = (image - cast(Tensor, self.mean)) / cast(Tensor, self.std)
+        logits = self.head(self.neck(self.backbone(normalised, clicks)))
+        return F.interpolate(logits.float(), size=size, mode="bilinear", align_corners=True)

@@ -1,0 +1,148 @@
+"""The training module: simulate clicks, answer them, compare with the region (spec A6.2, A8, A9)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, cast
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+
+from mis_lightning.clicks.iterative import simulate_clicks
+from mis_lightning.losses.interactive import ClickLoss
+from mis_lightning.models.click_vit import ClickViT
+from mis_lightning.models.initialise import load_initial_weights
+from mis_lightning.models.pretrained import CHECKPOINT_KEY
+from mis_lightning.optim import layerwise_decay_groups
+
+
+class InteractiveSegmentation(L.LightningModule):
+    """Teaches a click model to answer clicks on regions.
+
+    Evaluation (``validate``, ``test``) is the work of :class:`~mis_lightning.callbacks.noc.NoCEvaluation`.
+
+    Args:
+        model: The click-conditioned network.
+        loss: Compares logits with the region and the image.
+        optimizer: Makes the optimiser from parameters or groups.
+        lr_scheduler: Makes the schedule from the optimiser; ``None`` keeps the rate.
+        schedule_interval: Whether the schedule steps once per ``"step"`` or per ``"epoch"``.
+        colour_jitter: Changes the colours of an image batch ``(B, 3, H, W)`` in [0, 1], in training only and not
+            during click simulation (spec A5.2); the loss sees the unchanged image.
+        initial_weights: Weights to start from: a model folder or ``.ckpt`` of this project, or an MAE ``.pth``.
+        max_simulated_clicks: Most clicks simulated per batch; their number is uniform from 0 to this.
+        click_threshold: Threshold of the click simulation.
+        layer_decay: Layer-wise decay of the learning rate; ``None`` switches it off.
+        channels_last: Memory layout of the convolutions; faster on most machines.
+        seed: Seeds everything random in a training step, together with the epoch, the batch and the rank.
+    """
+
+    def __init__(
+        self,
+        model: ClickViT,
+        loss: ClickLoss,
+        optimizer: OptimizerCallable = lambda parameters: torch.optim.Adam(parameters, lr=5e-5),
+        lr_scheduler: LRSchedulerCallable | None = None,
+        schedule_interval: Literal["step", "epoch"] = "epoch",
+        colour_jitter: nn.Module | None = None,
+        initial_weights: str | None = None,
+        max_simulated_clicks: int = 3,
+        click_threshold: float = 0.49,
+        layer_decay: float | None = None,
+        channels_last: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if initial_weights is not None:
+            load_initial_weights(model, initial_weights)
+        self.model = model.to(memory_format=torch.channels_last) if channels_last else model  # type: ignore[call-overload]
+        self.loss = loss
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
+        self.schedule_interval = schedule_interval
+        self.colour_jitter = colour_jitter
+        self.max_simulated_clicks = max_simulated_clicks
+        self.click_threshold = click_threshold
+        self.layer_decay = layer_decay
+        self.seed = seed
+
+    def forward(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
+        """Answer clicks; the signature of a click model (:mod:`mis_lightning.structures`)."""
+        return cast(Tensor, self.model(image, previous_mask, points))
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Network input ``(height, width)``, which click predictors zoom to."""
+        return self.model.input_size
+
+    @property
+    def model_config(self) -> dict[str, Any]:
+        """Everything that fixes the network's shape."""
+        return dict(self.model.config)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Simulate up to ``max_simulated_clicks`` clicks, then answer once with gradient."""
+        image = batch["image"].float() / 255
+        mask, points = batch["mask"], batch["points"]
+        with self._seeded(batch_idx) as generator:
+            rounds = int(torch.randint(self.max_simulated_clicks + 1, (), generator=generator))
+            self.model.eval()
+            previous, points = simulate_clicks(
+                lambda previous, points: self.model(image, previous, points),
+                points,
+                mask,
+                rounds,
+                generator,
+                self.click_threshold,
+            )
+            self.model.train()
+            seen = image if self.colour_jitter is None else self.colour_jitter(image)
+            logits = self.model(seen, previous, points)
+        loss, terms = self.loss(logits, mask, image)
+        self.log("train/loss", loss, prog_bar=True)
+        self.log_dict({f"train/{name}": value for name, value in terms.items()})
+        self.log("train/iou", _mean_iou(logits.detach() > 0, mask), prog_bar=True)
+        return cast(Tensor, loss)
+
+    @contextmanager
+    def _seeded(self, batch_idx: int) -> Iterator[torch.Generator]:
+        """Make one step's randomness, dropout included, a function of (seed, epoch, batch, rank)."""
+        entropy = [self.seed, self.current_epoch, batch_idx, self.global_rank]
+        step_seed, click_seed = (int(s) for s in np.random.SeedSequence(entropy).generate_state(2))
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(step_seed)
+            yield torch.Generator().manual_seed(click_seed)
+
+    def validation_step(self, *_: Any) -> None:
+        """Do nothing: NoCEvaluation evaluates the samples of the batch."""
+
+    def test_step(self, *_: Any) -> None:
+        """Do nothing: NoCEvaluation evaluates the samples of the batch."""
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimiser and the schedule (spec A9)."""
+        if self.layer_decay is None:
+            optimizer = self.optimizer(self.model.parameters())
+        else:
+            probe = self.optimizer([nn.Parameter(torch.zeros(1))]).defaults
+            groups = layerwise_decay_groups(self.model, probe["lr"], self.layer_decay, probe["weight_decay"])
+            optimizer = self.optimizer(groups)
+        if self.lr_scheduler is None:
+            return optimizer
+        schedule = {"scheduler": self.lr_scheduler(optimizer), "interval": self.schedule_interval}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the network's config beside its weights, so that a checkpoint is enough to predict."""
+        checkpoint[CHECKPOINT_KEY] = dict(self.model.config)
+
+
+def _mean_iou(prediction: Tensor, mask: Tensor) -> Tensor:
+    both = (prediction & mask).flatten(1).sum(1)
+    either = (prediction | mask).flatten(1).sum(1)
+    return (both / either.clamp(min=1)).mean()

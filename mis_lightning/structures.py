@@ -1,0 +1,54 @@
+"""The few structures every part shares, and the conventions of the whole package, said once.
+
+Conventions:
+
+* sizes are ``(height, width)``; positions are ``(row, col)`` in pixels, pixel centres at integers;
+* an image is RGB, uint8, ``(H, W, 3)`` as an array; a tensor of images is float32, ``(B, 3, H, W)``, in
+  ``[0, 1]``; normalisation happens inside the networks;
+* a mask is bool ``(H, W)``; pixels that do not count are a separate bool array ``ignore``, never a special
+  value inside the mask;
+* a probability map is float32 in ``[0, 1]``; logits are float32 without bound;
+* the *points* tensor is float32 ``(B, 2K, 3)``: rows ``0..K-1`` are positive clicks, rows ``K..2K-1`` negative
+  ones; columns are ``(row, col, order)``; an unused row is ``(-1, -1, -1)`` (spec A6.1, B3);
+* a click model is any callable ``model(image, previous_mask, points) -> logits`` with ``image`` ``(B, 3, H, W)``
+  in ``[0, 1]``, ``previous_mask`` ``(B, 1, H, W)`` probabilities (zeros before the first click), ``points`` as
+  above in pixels of ``image``, and ``logits`` ``(B, 1, H, W)``;
+* a random function takes a generator: ``numpy.random.Generator`` on arrays, ``torch.Generator`` on tensors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+Connectivity = Literal["grid", "full"]
+"""Which regions may merge: only neighbours on the patch grid, or any two."""
+
+
+class Click(NamedTuple):
+    """One click of a user: position in pixels of the image, and whether it means "this belongs"."""
+
+    row: float
+    col: float
+    positive: bool
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One object to segment: what a benchmark hands to the simulated user.
+
+    Attributes:
+        image: RGB, uint8, ``(H, W, 3)``.
+        mask: The object, bool, ``(H, W)``.
+        ignore: Pixels that count neither for nor against, bool, ``(H, W)``; ``None`` where every pixel counts.
+        name: Unique in its benchmark, e.g. ``"2008_000002#3"``.
+    """
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    ignore: NDArray[np.bool_] | None
+    name: str
