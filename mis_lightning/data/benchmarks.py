@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mis_lightning.data.benchmark import Benchmark
 from mis_lightning.data.benchmark_folders import (
     check_count,
     check_size,
@@ -31,32 +32,7 @@ from mis_lightning.structures import Sample
 __all__ = ["BENCHMARKS", "DAVIS", "OAIZIB", "SBD", "Benchmark", "Berkeley", "BraTS", "GrabCut"]
 
 
-class Benchmark(Protocol):
-    """What every benchmark offers.
-
-    Attributes:
-        name: The name used in papers and tables.
-        expected_images: Number of images in the published set.
-        expected_count: Number of objects in the published set; ``None`` where only images are counted.
-        folder: Where it was found.
-        comparable: Whether numbers on this copy may stand next to published ones: it is complete and its
-            slices are not our own choice.
-    """
-
-    name: ClassVar[str]
-    expected_images: ClassVar[int]
-    expected_count: ClassVar[int | None]
-    folder: Path
-    comparable: bool
-
-    def __len__(self) -> int:
-        """Count the objects."""
-
-    def __getitem__(self, index: int) -> Sample:
-        """Read one object."""
-
-
-class _FolderBenchmark:
+class _FolderBenchmark(Benchmark):
     """One folder of images, one of masks, one object per image; subclasses say how masks are read."""
 
     name: ClassVar[str]

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mis_lightning.data.benchmark import Benchmark
 from mis_lightning.errors import DatasetNotFoundError
 from mis_lightning.images import read_image
 from mis_lightning.structures import Sample
@@ -24,7 +25,7 @@ CHECKED_VERSIONS = "0.18.3 to 0.26.0"
 """Range of scikit-image: 7 releases in it, both ends included, hold the same photographs byte for byte."""
 
 
-class BundledBenchmark:
+class BundledBenchmark(Benchmark):
     """31 objects and parts of objects on 7 photographs that scikit-image carries in its package.
 
     Order: images by name, then the objects as they stand in ``assets/bundled/objects.json``. Grey photographs

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from mis_lightning.data.benchmark import Benchmark
 from mis_lightning.data.benchmark_folders import (
     check_count,
     check_size,
@@ -19,7 +20,7 @@ from mis_lightning.images import read_image
 from mis_lightning.structures import Sample
 
 
-class OAIZIB:
+class OAIZIB(Benchmark):
     """OAI-ZIB: 150 slices of 50 knee MR volumes, up to two cartilages each (Ambellan et al., MedIA 2019).
 
     ::

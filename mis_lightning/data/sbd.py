@@ -24,6 +24,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mis_lightning.data.benchmark import Benchmark
 from mis_lightning.data.benchmark_folders import check_count, check_size, find_folder, how_to_get
 from mis_lightning.errors import DatasetNotFoundError, ImageError
 from mis_lightning.images import read_image
@@ -40,7 +41,7 @@ _INNER = (
 _INDEX_FORMAT = 1
 
 
-class SBD:
+class SBD(Benchmark):
     """SBD val: every instance of 2857 photographs, 6671 objects (Hariharan et al., ICCV 2011).
 
     The folder tree is drawn at the top of this file. Objects come in the order of ``val.txt``, then of

@@ -49,7 +49,13 @@ The owner of the RITM code has deleted it, and the archives that it links may be
 STEPS: dict[str, str] = {
     "GrabCut": _ritm("GrabCut", "data_GT", "boundary_GT", 50),
     "Berkeley": _ritm("Berkeley", "images", "masks", 100),
-    "DAVIS": _ritm("DAVIS", "img", "gt", 345, "\n   (davischallenge.org gives out other frames.)"),
+    "DAVIS": _ritm(
+        "DAVIS",
+        "img",
+        "gt",
+        345,
+        "\n   (The full videos of davischallenge.org are not this selection of frames.)",
+    ),
     "SBD": f"""\
 1. Download {_SBD} (1.4 GB) by any means.
 2. Unpack its folder dataset/ so that {{root}}/SBD holds img/, inst/, train.txt and val.txt.
