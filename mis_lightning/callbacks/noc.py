@@ -1,4 +1,4 @@
-"""Evaluates the click model on the benchmarks of the data module during ``validate``, ``test`` and ``fit``."""
+"""Evaluate the click model on the benchmarks of the data module in ``validate``, ``test`` and ``fit``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mis_lightning.data.datamodule import MISDataModule, SampleBatch
 from mis_lightning.errors import InputError
 from mis_lightning.inference.session import EvaluationSettings, Session, simulate_sessions
 from mis_lightning.metrics.noc import summarise
-from mis_lightning.metrics.report import format_table, write_report
+from mis_lightning.metrics.report import BenchmarkSummary, format_table, write_report
 
 
 class NoCEvaluation(L.Callback):
@@ -22,21 +22,32 @@ class NoCEvaluation(L.Callback):
 
     Logs ``val/<benchmark>/noc@85`` and so on. ``validate`` and ``test`` also print the table and write
     ``results.json``, ``table.md`` and ``curves.csv``. Several processes share the objects, each object counts
-    once, and the result is bit for bit that of one process. Train mode and random state are left as they were.
+    once, and the result is bit for bit that of one process. Train mode and random state are left as they
+    were.
 
     Args:
-        settings: How a session runs; ``None``: the published protocol, but all clicks are made, since IoU@k needs
-            them (NoC is the same either way).
+        settings: How a session runs; ``None``: the published protocol, but all clicks are made, since IoU@k
+            needs them (NoC is the same either way).
         batch_size: Objects that advance together.
         folder: Where the report goes; ``None``: the logger's folder.
+        show: Print the table.
+
+    Attributes:
+        rows: The table of the last ``validate`` or ``test``, a row per benchmark.
     """
 
     def __init__(
-        self, settings: EvaluationSettings | None = None, batch_size: int = 8, folder: str | None = None
+        self,
+        settings: EvaluationSettings | None = None,
+        batch_size: int = 8,
+        folder: str | None = None,
+        show: bool = True,
     ) -> None:
         self.settings = settings if settings is not None else EvaluationSettings(target_iou=None)
         self.batch_size = batch_size
         self.folder = folder
+        self.show = show
+        self.rows: list[BenchmarkSummary] = []
         self.sessions: dict[int, dict[int, Session]] = {}
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -107,18 +118,27 @@ class NoCEvaluation(L.Callback):
         for name, sessions in results.items():
             values = summarise([session.ious for session in sessions], self.settings.max_clicks)
             logged = {f"{prefix}/{name}/{key}": float(value) for key, value in values.items()}
-            module.log_dict(logged, rank_zero_only=True)
-        if trainer.state.fn != "fit" and trainer.is_global_zero:
-            folder = Path(self.folder or trainer.log_dir or trainer.default_root_dir)
+            # All processes hold the same values. The maximum of equal values is exact, and a metric that
+            # every process has may decide what ModelCheckpoint keeps.
+            module.log_dict(logged, sync_dist=True, reduce_fx="max")
+        if trainer.state.fn == "fit":
+            return
+        log_dir = trainer.log_dir  # every process must ask: the answer is broadcast
+        if trainer.is_global_zero:
+            folder = Path(self.folder or log_dir or trainer.default_root_dir)
             settings = {
                 "evaluation": self.settings,
                 "checkpoint": str(trainer.ckpt_path or ""),
                 "model": getattr(module, "model_config", {}),
-                "comparable": {name: benchmark.comparable for name, (_, benchmark) in benchmarks.items()},
+                "comparable": {
+                    name: benchmark.comparable and len(results[name]) == len(benchmark)
+                    for name, (_, benchmark) in benchmarks.items()
+                },
             }
-            rows = write_report(folder, results, settings, max_clicks=self.settings.max_clicks)
-            print(format_table(rows))
-            print(f"\ntable, curves and every setting: {folder}/table.md, curves.csv, results.json")
+            self.rows = write_report(folder, results, settings, max_clicks=self.settings.max_clicks)
+            if self.show:
+                print(format_table(self.rows))
+                print(f"\ntable, curves and every setting: {folder}/table.md, curves.csv, results.json")
 
 
 def _gather(sessions: dict[int, dict[int, Session]]) -> dict[int, dict[int, Session]]:

@@ -1,0 +1,30 @@
+"""``mis bench PART``: time one part against its peers, interleaved, with a table and JSON."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+from mis_lightning.errors import InputError
+
+PARTS = {
+    "merging": "merge trees against scikit-learn and SciPy, growth, sampling",
+    "simulate": "click simulation of a training batch against the plain OpenCV loop",
+    "loss": "smoothness loss against the unfold formulation",
+}
+
+
+def main(args: Sequence[str]) -> int:
+    """Run ``mis bench PART [options]``; ``mis bench PART --help`` lists the part's options.
+
+    Raises:
+        InputError: There is no such part.
+    """
+    if not args or args[0] in ("-h", "--help"):
+        print("usage: mis bench PART [options]\n\nparts:")
+        for part, text in PARTS.items():
+            print(f"  {part:<10} {text}")
+        return 0
+    if args[0] not in PARTS:
+        raise InputError(f"Expected one of {', '.join(PARTS)}, but got {args[0]!r}.")
+    return int(importlib.import_module(f"mis_lightning.bench.{args[0]}").main(args[1:]))

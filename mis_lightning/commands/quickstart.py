@@ -1,0 +1,113 @@
+"""``mis quickstart``: the whole loop on the photographs that scikit-image ships, in minutes.
+
+Merge trees, training on regions sampled from them, NoC before and after, pictures. Seven images are enough to see
+the method work; the images of the benchmark are those of the training, their outlines are never used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mis_lightning.callbacks.noc import NoCEvaluation
+from mis_lightning.commands.lightning import MISCLI, run
+from mis_lightning.data.bundled import BundledBenchmark, bundled_images
+from mis_lightning.data.datamodule import MISDataModule
+from mis_lightning.errors import InputError
+from mis_lightning.figures.click_sequence import click_sequence, record_session
+from mis_lightning.figures.merge_levels import merge_levels
+from mis_lightning.figures.save import save
+from mis_lightning.images import read_image
+from mis_lightning.metrics.report import BenchmarkSummary, format_table
+from mis_lightning.models.pretrained import save_pretrained
+
+CONFIG = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
+PICTURED = "chelsea.png#cat"
+SHOWN_CLICKS = (1, 2, 3, 5, 8, 12, 20)
+
+
+def main(args: Sequence[str]) -> int:
+    """Run ``mis quickstart [--folder DIR] [--steps N]``."""
+    parser = argparse.ArgumentParser(prog="mis quickstart", description=__doc__.split("\n")[0])
+    parser.add_argument("--folder", type=Path, default=Path("runs/quickstart"), help="where everything goes")
+    parser.add_argument("--steps", type=int, default=None, help="training steps (default: the config's)")
+    given = parser.parse_args(args)
+    if not CONFIG.is_file():
+        raise InputError(
+            f"Expected {CONFIG}, but it is missing; run the quickstart from a clone of the repository."
+        )
+    quiet()
+    started = time.monotonic()
+    folder: Path = given.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    photographs = folder / "photographs.txt"
+    photographs.write_text("\n".join(str(path) for path in bundled_images()) + "\n")
+
+    print(f"1/4  merge trees of {len(bundled_images())} photographs, and a small ViT with random weights")
+    cli = _build(folder, photographs, given.steps)
+    data = cli.datamodule
+    data.setup("fit")
+
+    print("2/4  NoC of the untrained network: 20 clicks of a simulated user on each object")
+    before = _evaluate(cli, "untrained")
+    print("3/4  training on regions of the merge trees; no label is read")
+    cli.trainer.fit(cli.model, data)
+    print("4/4  NoC of the trained network")
+    after = _evaluate(cli, "trained")
+
+    model = save_pretrained(cli.model.model, folder / "model")
+    print()
+    print(format_table([before, after]))
+    print(f"\n{(time.monotonic() - started) / 60:.1f} minutes. Look at:")
+    for path in _pictures(cli, data, folder / "pictures"):
+        print(f"  {path}")
+    print(f"The model is in {model}, tables and curves are in {folder / 'evaluation'}.")
+    return 0
+
+
+def quiet() -> None:
+    """Hush what Lightning tells newcomers about hardware and loggers; errors and bars stay."""
+    warnings.filterwarnings("ignore", module="lightning")
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _build(folder: Path, photographs: Path, steps: int | None) -> MISCLI:
+    options = [f"--config={CONFIG}", f"--data.images={photographs}", f"--trainer.default_root_dir={folder}"]
+    options.append(f"--trainer.logger.init_args.save_dir={folder}")
+    if steps is not None:
+        options += [
+            f"--trainer.max_steps={steps}",
+            f"--model.lr_scheduler.init_args.warmup_steps={max(1, steps // 12)}",
+        ]
+    return run(options, run=False)
+
+
+def _evaluate(cli: MISCLI, label: str) -> BenchmarkSummary:
+    callback = next(c for c in cli.trainer.callbacks if isinstance(c, NoCEvaluation))
+    callback.folder = str(Path(cli.trainer.default_root_dir) / "evaluation" / label)
+    callback.show = False
+    cli.trainer.test(cli.model, cli.datamodule, verbose=False)
+    return replace(callback.rows[0], benchmark=label)
+
+
+def _pictures(cli: MISCLI, data: MISDataModule, folder: Path) -> list[Path]:
+    benchmark = BundledBenchmark()
+    sample = next(
+        sample for sample in (benchmark[i] for i in range(len(benchmark))) if sample.name == PICTURED
+    )
+    if data.regions is None:
+        raise RuntimeError("The regions are gone; `setup('fit')` must come first.")
+    shown = next(image for image in data.regions.images if image.path.name == PICTURED.split("#")[0])
+    tree = data.regions.store.load(shown.key)
+    callback = next(c for c in cli.trainer.callbacks if isinstance(c, NoCEvaluation))
+    steps = record_session(cli.model, sample, callback.settings)
+    return [
+        save(merge_levels(read_image(shown.path), tree), folder / "merge_levels")[0],
+        save(click_sequence(sample.image, sample.mask, steps, shown=SHOWN_CLICKS), folder / "clicks")[0],
+    ]
