@@ -41,7 +41,8 @@ def main() -> None:
     for entry in given.models:
         label, _, source = entry.partition("=")
         samples = (benchmark[index] for index in range(len(benchmark)))
-        sessions = simulate_sessions(_answerer(source, given.config), samples, settings, given.batch_size)
+        batch_size = 1 if source == "cv2" else given.batch_size
+        sessions = simulate_sessions(_answerer(source, given.config), samples, settings, batch_size)
         done = list(tqdm(sessions, total=len(benchmark), desc=label, unit="object"))
         report = {"evaluation": settings, "model": source}
         rows += [

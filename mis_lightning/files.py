@@ -13,8 +13,8 @@ from pathlib import Path
 def written_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``, and rename it to ``path`` if the block ends well.
 
-    A reader finds the old file or the new one, never half of it. What a killed process leaves is hidden and named
-    after machine and process, for :func:`sweep`.
+    A reader finds the old file or the new one, never half of it. What a killed process leaves is hidden and
+    named after machine and process, for :func:`sweep`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")

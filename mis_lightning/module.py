@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mis_lightning.clicks.iterative import simulate_clicks
+from mis_lightning.data.click_requests import ClickRequest
+from mis_lightning.errors import InputError
+from mis_lightning.inference.predictor import ClickPredictor
 from mis_lightning.losses.interactive import ClickLoss
 from mis_lightning.models.click_vit import ClickViT
 from mis_lightning.models.initialise import load_initial_weights
@@ -31,14 +36,18 @@ class InteractiveSegmentation(L.LightningModule):
         optimizer: Makes the optimiser from parameters or groups.
         lr_scheduler: Makes the schedule from the optimiser; ``None`` keeps the rate.
         schedule_interval: Whether the schedule steps once per ``"step"`` or per ``"epoch"``.
-        colour_jitter: Changes the colours of an image batch ``(B, 3, H, W)`` in [0, 1], in training only and not
-            during click simulation (spec A5.2); the loss sees the unchanged image.
-        initial_weights: Weights to start from: a model folder or ``.ckpt`` of this project, or an MAE ``.pth``.
+        colour_jitter: Changes the colours of an image batch ``(B, 3, H, W)`` in [0, 1], in training only
+            and not during click simulation (spec A5.2); the loss sees the unchanged image.
+        initial_weights: Weights to start from: a model folder or ``.ckpt`` of this project, or an MAE
+            ``.pth``.
         max_simulated_clicks: Most clicks simulated per batch; their number is uniform from 0 to this.
         click_threshold: Threshold of the click simulation.
         layer_decay: Layer-wise decay of the learning rate; ``None`` switches it off.
         channels_last: Memory layout of the convolutions; faster on most machines.
         seed: Seeds everything random in a training step, together with the epoch, the batch and the rank.
+
+    Raises:
+        InputError: A negative number of clicks, or weights that do not fit the network.
     """
 
     def __init__(
@@ -57,6 +66,10 @@ class InteractiveSegmentation(L.LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if max_simulated_clicks < 0:
+            raise InputError(
+                f"Expected `max_simulated_clicks` of at least 0, but got {max_simulated_clicks}."
+            )
         if initial_weights is not None:
             load_initial_weights(model, initial_weights)
         self.model = model.to(memory_format=torch.channels_last) if channels_last else model  # type: ignore[call-overload]
@@ -123,6 +136,14 @@ class InteractiveSegmentation(L.LightningModule):
 
     def test_step(self, *_: Any) -> None:
         """Do nothing: NoCEvaluation evaluates the samples of the batch."""
+
+    def predict_step(self, request: ClickRequest, *_: Any) -> tuple[Path, NDArray[np.bool_]]:
+        """Answer the clicks on one image; returns its path and the mask, bool ``(H, W)``."""
+        predictor = ClickPredictor(self)
+        predictor.set_image(request.path)
+        for click in request.clicks:
+            predictor.click(*click)
+        return request.path, predictor.mask
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser and the schedule (spec A9)."""

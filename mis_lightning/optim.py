@@ -13,7 +13,7 @@ from mis_lightning.errors import InputError
 
 
 def warmup_cosine(step: int, warmup_steps: int, total_steps: int, final: float = 0.0) -> float:
-    """Return the factor on the learning rate: linear warm-up from 0 to 1, then half a cosine down to ``final``.
+    """Return the factor on the learning rate: linear warm-up to 1, then half a cosine down to ``final``.
 
     >>> [round(warmup_cosine(step, 10, 110), 3) for step in (0, 5, 10, 60, 110)]
     [0.1, 0.6, 1.0, 0.5, 0.0]
@@ -40,10 +40,10 @@ def layerwise_decay_groups(
 ) -> list[dict[str, Any]]:
     """Group a :class:`~mis_lightning.models.click_vit.ClickViT`'s parameters by depth (spec A9).
 
-    Layer 0 holds the position table and the patch embeddings, block ``i`` is layer ``i + 1``; a layer ``l`` of
-    ``L = depth + 1`` learns at ``lr * decay ** (L - l)``. Neck and head learn at ``lr``. In the backbone only
-    parameters with two or more dimensions decay, except the position table. The reference leaves the click
-    embedding out of every group, which freezes it (spec E7); here it is in layer 0.
+    Layer 0 holds the position table and the patch embeddings, block ``i`` is layer ``i + 1``; a layer ``l``
+    of ``L = depth + 1`` learns at ``lr * decay ** (L - l)``. Neck and head learn at ``lr``. In the backbone
+    only parameters with two or more dimensions decay, except the position table. The reference leaves the
+    click embedding out of every group, which freezes it (spec E7); here it is in layer 0.
 
     Args:
         model: Has ``backbone.blocks``, ``click_embed``, ``neck`` and ``head``.

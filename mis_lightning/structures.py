@@ -8,11 +8,11 @@ Conventions:
 * a mask is bool ``(H, W)``; pixels that do not count are a separate bool array ``ignore``, never a special
   value inside the mask;
 * a probability map is float32 in ``[0, 1]``; logits are float32 without bound;
-* the *points* tensor is float32 ``(B, 2K, 3)``: rows ``0..K-1`` are positive clicks, rows ``K..2K-1`` negative
-  ones; columns are ``(row, col, order)``; an unused row is ``(-1, -1, -1)`` (spec A6.1, B3);
-* a click model is any callable ``model(image, previous_mask, points) -> logits`` with ``image`` ``(B, 3, H, W)``
-  in ``[0, 1]``, ``previous_mask`` ``(B, 1, H, W)`` probabilities (zeros before the first click), ``points`` as
-  above in pixels of ``image``, and ``logits`` ``(B, 1, H, W)``;
+* the *points* tensor is float32 ``(B, 2K, 3)``: rows ``0..K-1`` are positive clicks, rows ``K..2K-1``
+  negative ones; columns are ``(row, col, order)``; an unused row is ``(-1, -1, -1)`` (spec A6.1, B3);
+* a click model is any callable ``model(image, previous_mask, points) -> logits`` with ``image``
+  ``(B, 3, H, W)`` in ``[0, 1]``, ``previous_mask`` ``(B, 1, H, W)`` probabilities (zeros before the first
+  click), ``points`` as above in pixels of ``image``, and ``logits`` ``(B, 1, H, W)``;
 * a random function takes a generator: ``numpy.random.Generator`` on arrays, ``torch.Generator`` on tensors.
 """
 
@@ -23,7 +23,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
 
 Connectivity = Literal["grid", "full"]
 """Which regions may merge: only neighbours on the patch grid, or any two."""
@@ -44,7 +43,8 @@ class Sample:
     Attributes:
         image: RGB, uint8, ``(H, W, 3)``.
         mask: The object, bool, ``(H, W)``.
-        ignore: Pixels that count neither for nor against, bool, ``(H, W)``; ``None`` where every pixel counts.
+        ignore: Pixels that count neither for nor against, bool, ``(H, W)``; ``None`` where every pixel
+            counts.
         name: Unique in its benchmark, e.g. ``"2008_000002#3"``.
     """
 

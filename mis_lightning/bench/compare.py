@@ -111,7 +111,7 @@ def _wait(device: torch.device) -> None:
 
 
 def _peak(way: Callable[[], object], device: torch.device) -> float | None:
-    """Memory of one call in MiB: from the allocator of CUDA, else from the kernel's account of this process."""
+    """Memory of one call in MiB: by the allocator of CUDA, or by the kernel's account of the process."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

@@ -30,15 +30,12 @@ def main(argv: Sequence[str]) -> int:
     given = parser("mis bench loss", "Time the smoothness loss, forward and backward.").parse_args(argv)
     device = set_up(given)
     logits, image = (part.to(device) for part in workload(given.batch, given.size))
-    ways = {"smoothness": smoothness_loss, "smoothness, plain": plain_smoothness_loss}
-    report(
-        compare(
-            {name: partial(forward_and_backward, loss, logits, image) for name, loss in ways.items()},
-            given.repeats,
-            device,
-        ),
-        given,
-    )
+    ways: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        "smoothness": smoothness_loss,
+        "smoothness, plain": plain_smoothness_loss,
+    }
+    calls = {name: partial(forward_and_backward, way, logits, image) for name, way in ways.items()}
+    report(compare(calls, given.repeats, device), given)
     return 0
 
 

@@ -111,7 +111,7 @@ def plain_corrective_clicks(
 
 
 def plain_disks(points: Tensor, size: tuple[int, int], radius: float = 5.0) -> Tensor:
-    """Spec A6.3 word for word: the distance of every pixel to every point. Same result as ``encode_points``."""
+    """Spec A6.3 word for word: the distance of every pixel to every point. Equals ``encode_points``."""
     (batch, rows, _), (height, width) = points.shape, size
     row = torch.arange(height, dtype=torch.float32, device=points.device)
     col = torch.arange(width, dtype=torch.float32, device=points.device)

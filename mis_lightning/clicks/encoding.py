@@ -82,11 +82,9 @@ def stamped_disks(points: Tensor, size: tuple[int, int], radius: float) -> Tenso
     height, width = size
     batch, rows = points.shape[:2]
     channels = points[..., :2].reshape(batch * 2, rows // 2, 2)
-    # Far positions would overflow the integer conversion; the nearest pixels outside the image do as well.
-    reach = ceil(radius) + 1
-    limit = channels.new_tensor([height + reach, width + reach])
-    base = channels.floor().clamp(min=-reach - 1).minimum(limit)
-    offset = torch.arange(-reach + 1, reach + 1, device=points.device, dtype=torch.float32)
+    reach = ceil(radius)
+    offset = torch.arange(-reach, reach + 2, device=points.device, dtype=torch.float32)
+    base = channels.floor()
     row = base[..., 0, None] + offset
     col = base[..., 1, None] + offset
     row_square = (row - channels[..., 0, None]).square()

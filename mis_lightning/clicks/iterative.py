@@ -29,8 +29,8 @@ def simulate_clicks(
         threshold: A pixel counts as predicted where its probability is above this.
 
     Returns:
-        The previous mask ``(B, 1, H, W)``: the last answer's probabilities, zeros when there was none. It is the
-        answer *before* the most recent click. And the points with the new clicks.
+        The previous mask ``(B, 1, H, W)``: the last answer's probabilities, zeros when there was none. It
+        is the answer *before* the most recent click. And the points with the new clicks.
     """
     previous = torch.zeros(mask.shape, device=mask.device)
     for order in range(1, rounds + 1):

@@ -2,24 +2,66 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from jsonargparse import ArgumentError
+from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from omegaconf.errors import OmegaConfBaseException
 
+from mis_lightning.commands.interpolation import fill_references
 from mis_lightning.data.datamodule import MISDataModule
 from mis_lightning.errors import InputError
+from mis_lightning.models.pretrained import read_checkpoint
 from mis_lightning.module import InteractiveSegmentation
+
+CHECKPOINT_WORDS = ("best", "last", "hpc")  # what Lightning understands besides a path
+
+# Lines of jsonargparse's messages that say how it searched, not what is wrong.
+_SEARCH = (
+    "Does not validate against",
+    "Subtypes:",
+    "Errors:",
+    "Given value",
+    "Problem with given class_path",
+    "Expected a path but",
+    "Expected a <class 'NoneType'>",
+)
 
 
 class MISCLI(LightningCLI):
-    """The Lightning CLI with OmegaConf interpolation, and the input size stated once."""
+    """The Lightning CLI with OmegaConf interpolation, one seed for everything, and short messages."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Let one seed decide everything."""
         parser.link_arguments("seed_everything", "data.seed")
         parser.link_arguments("seed_everything", "model.seed")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, and look at the checkpoint before anything slow starts.
+
+        The base class would also warn of arguments handed in beside a command line; handing them in is how
+        ``mis`` works.
+        """
+        with TemporaryDirectory() as folder:
+            self.config = parser.parse_args(fill_references(args, Path(folder)))
+        verb = self.config.get("subcommand")
+        given = str(self.config[verb].get("ckpt_path") or "last") if verb else "last"
+        if given not in CHECKPOINT_WORDS and not given.startswith("registry") and "://" not in given:
+            _check_checkpoint(Path(given))
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Make the trainer; what its constructor complains of comes from the config."""
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (ValueError, MisconfigurationException) as error:
+            raise InputError(f"trainer: {error}") from error
 
 
 def main(args: Sequence[str]) -> int:
@@ -33,7 +75,16 @@ def main(args: Sequence[str]) -> int:
 
 
 def run(args: Sequence[str], **settings: Any) -> MISCLI:
-    """Run a Lightning verb and return the CLI, whose trainer and model a caller may look at."""
+    """Run a Lightning verb and return the CLI, whose trainer and model a caller may look at.
+
+    Args:
+        args: The words after ``mis``; with ``run=False`` those after the verb.
+        **settings: Further arguments of :class:`lightning.pytorch.cli.LightningCLI`.
+
+    Raises:
+        InputError: The options or the config do not fit; the message says which.
+    """
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
     # Interpolation in the YAML; and errors raised, not printed below two screens of usage.
     kwargs = {"parser_mode": "omegaconf", "exit_on_error": False}
     try:
@@ -48,4 +99,50 @@ def run(args: Sequence[str], **settings: Any) -> MISCLI:
             **settings,
         )
     except ArgumentError as error:
+        raise InputError(shorten(str(error)) + _sources(args)) from error
+    except OmegaConfBaseException as error:
+        raise InputError(f"{error.full_key}: {str(error).splitlines()[0]}{_sources(args)}") from error
+    except MisconfigurationException as error:
         raise InputError(str(error)) from error
+
+
+def shorten(message: str) -> str:
+    r"""Reduce jsonargparse's tree of reasons to the key and what is wrong with it.
+
+    >>> shorten('Parser key "model.model":\n  Problem with given class_path "X":\n    Parser key "dim":\n'
+    ...         "      Expected a <class 'int'>. Got value: wide")
+    "model.model.dim: Expected a <class 'int'>. Got value: wide"
+    """
+    if message.startswith("Problems parsing config"):  # one sentence over several lines
+        return " ".join(message.replace('in "<unicode string>", ', "at ").split())
+    keys: list[str] = []
+    for line in message.splitlines():
+        reason = re.sub(r"^[\s-]*(Type .* expects a function or a callable class: )?", "", line)
+        found = re.match(r'Parser key "([^"]+)"[^:]*:\s*', reason)
+        if found:
+            keys.append(found[1])
+            reason = reason[found.end() :]
+        reason = re.sub(r"[. ]*Got value: (Namespace\(|\{|\[).*", "", reason)
+        if reason and not reason.startswith(_SEARCH):
+            return f"{'.'.join(keys)}: {reason}" if keys else reason
+    return message
+
+
+def _sources(args: Sequence[str]) -> str:
+    files = [arg.split("=", 1)[-1] for arg in args if arg.endswith((".yaml", ".yml", ".json"))]
+    return f" (from {', '.join(files)} and the command line)" if files else ""
+
+
+def _check_checkpoint(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(
+            f"Expected a .ckpt file in `ckpt_path`, but {path} is a folder; "
+            "a model folder goes to `--model.initial_weights`."
+        )
+    if not path.is_file():
+        raise InputError(f"Expected a .ckpt file in `ckpt_path`, but there is nothing at {path}.")
+    read_checkpoint(path)
+
+
+def _is_no_advertisement(record: logging.LogRecord) -> bool:
+    return "💡" not in record.getMessage()

@@ -1,7 +1,7 @@
 """``mis quickstart``: the whole loop on the photographs that scikit-image ships, in minutes.
 
-Merge trees, training on regions sampled from them, NoC before and after, pictures. Seven images are enough to see
-the method work; the images of the benchmark are those of the training, their outlines are never used.
+Merge trees, training on regions sampled from them, NoC before and after, pictures. Seven images are enough to
+see the method work; the images of the benchmark are those of the training, their outlines are never used.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The paper's augmentation of image and region in the loader (spec A5.1), one function per transform.
 
-Every function takes and returns an image, uint8 ``(H, W, 3)``, and a mask, bool ``(H, W)``; images are resampled
-bilinearly, masks by nearest neighbour.
+Every function takes and returns an image, uint8 ``(H, W, 3)``, and a mask, bool ``(H, W)``; images are
+resampled bilinearly, masks by nearest neighbour.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def rotate90(image: Image, mask: Mask, generator: np.random.Generator) -> tuple[
 def shift_rotate(
     image: Image, mask: Mask, generator: np.random.Generator, shift: float, degrees: float
 ) -> tuple[Image, Mask]:
-    """Shift by up to ``shift`` of each side and rotate about the middle; what comes in is black and background."""
+    """Shift by up to ``shift`` of each side, rotate about the middle; what comes in is black background."""
     height, width = mask.shape
     angle = generator.uniform(-degrees, degrees)
     dx, dy = generator.uniform(-shift, shift, size=2)

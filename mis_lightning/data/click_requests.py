@@ -42,8 +42,8 @@ class ClickRequests(Dataset[ClickRequest]):
                 f"Expected {file} to map image paths to lists of clicks, but got a {type(content).__name__}."
             )
         self.requests = [
-            ClickRequest(file.parent / name, tuple(_click(entry, file, name) for entry in clicks))
-            for name, clicks in content.items()
+            ClickRequest(file.parent / name, _clicks(entries, file, name))
+            for name, entries in content.items()
         ]
 
     def __len__(self) -> int:
@@ -53,10 +53,17 @@ class ClickRequests(Dataset[ClickRequest]):
         return self.requests[index]
 
 
+def _clicks(entries: Any, file: Path, name: str) -> tuple[Click, ...]:
+    if not isinstance(entries, list):
+        raise InputError(f"{file}: expected a list of clicks for {name}, but got {entries!r}.")
+    return tuple(_click(entry, file, name) for entry in entries)
+
+
 def _click(entry: Any, file: Path, name: str) -> Click:
     try:
         return Click(float(entry["row"]), float(entry["col"]), bool(entry["positive"]))
     except (TypeError, KeyError, ValueError) as error:
         raise InputError(
-            f'{file}: expected each click of {name} as {{"row": …, "col": …, "positive": …}}, but got {entry!r}.'
+            f'{file}: expected each click of {name} as {{"row": …, "col": …, "positive": …}}, '
+            f"but got {entry!r}."
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from mis_lightning.clicks.initial import InitialPoints
 from mis_lightning.data.augment import PaperAugmentation
-from mis_lightning.data.benchmarks import Benchmark
+from mis_lightning.data.benchmark import Benchmark
+from mis_lightning.data.click_requests import ClickRequests
 from mis_lightning.data.epoch_sampler import EpochSampler
-from mis_lightning.data.precompute import one_thread, precompute, store_settings
+from mis_lightning.data.precompute import before_workers, one_thread, precompute, store_settings
 from mis_lightning.data.regions import Augmentation, RegionDataset
 from mis_lightning.data.training_images import find_training_images
 from mis_lightning.errors import ImageError, InputError
@@ -67,10 +69,13 @@ class MISDataModule(L.LightningDataModule):
         skip_unreadable: Train without images that cannot be read instead of stopping.
         val_benchmarks: Makers of the benchmarks that ``validate`` and ``fit`` evaluate on.
         test_benchmarks: Makers of the benchmarks that ``test`` evaluates on.
+        clicks: File of images and clicks that ``predict`` answers
+            (:mod:`~mis_lightning.data.click_requests`).
         seed: Decides all sampling, with the epoch and the image.
 
     Raises:
-        InputError: (in ``setup``) no images, unreadable ones, a store made with other settings.
+        InputError: A number is out of range; in ``setup``: no images, unreadable ones, or a store made with
+            other settings.
     """
 
     def __init__(
@@ -90,9 +95,18 @@ class MISDataModule(L.LightningDataModule):
         skip_unreadable: bool = False,
         val_benchmarks: list[Callable[[], Benchmark]] | None = None,
         test_benchmarks: list[Callable[[], Benchmark]] | None = None,
+        clicks: str | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
+        for name, value, least in (
+            ("regions_per_image", regions_per_image, 1),
+            ("batch_size", batch_size, 1),
+            ("num_workers", num_workers, 0),
+            ("seed", seed, 0),
+        ):
+            if value < least:
+                raise InputError(f"Expected `data.{name}` of at least {least}, but got {value}.")
         self.images = images
         self.trees = trees
         self.extractor = extractor if extractor is not None else ColourTexture()
@@ -111,6 +125,7 @@ class MISDataModule(L.LightningDataModule):
             "test": test_benchmarks or [],
         }
         self.benchmarks: dict[str, list[Benchmark]] = {}
+        self.clicks = clicks
         self.seed = seed
         self.regions: RegionDataset | None = None
 
@@ -124,23 +139,25 @@ class MISDataModule(L.LightningDataModule):
 
     def _region_dataset(self) -> RegionDataset:
         if self.images is None:
-            raise InputError("Expected a folder of training images in `data.images`, but got none.")
+            raise InputError(
+                "Expected training images in `data.images`: a folder, or a text file with one path per line. "
+                "But got none."
+            )
         images = find_training_images(self.images)
         settings = store_settings(self.extractor, self.connectivity)
         store = TreeStore(self.trees or default_trees(self.images, settings), settings)
         rank, world = _rank_and_world()
-        failures = precompute(
-            images[rank::world],
-            self.extractor,
-            store,
-            self.connectivity,
-            self.num_workers,
-            progress=rank == 0,
+        share = images[rank::world]
+        failures = _gather(
+            precompute(share, self.extractor, store, self.connectivity, self.num_workers, progress=rank == 0)
         )
         if failures and not self.skip_unreadable:
-            raise ImageError(_complain(failures, len(images)))
-        if world > 1:
-            torch.distributed.barrier()
+            raise ImageError(
+                f"{_list_failures(failures, len(images))}\nRepair or remove them, or set "
+                "`data.skip_unreadable: true`. The trees of the other images are saved."
+            )
+        if failures and rank == 0:
+            warnings.warn(f"{_list_failures(failures, len(images))}\nThey are left out.", stacklevel=2)
         images = [image for image in images if image.key in store]
         if not images:
             raise ImageError(f"None of the images in {self.images} can be used for training.")
@@ -160,6 +177,7 @@ class MISDataModule(L.LightningDataModule):
         """Return batches of :class:`~mis_lightning.data.regions.TrainingSample`, as tensors."""
         if self.regions is None:
             raise InputError("Call `setup('fit')` before asking for the training batches.")
+        before_workers()
         trainer = self.trainer
         sampler = EpochSampler(len(self.regions), self.seed, lambda: trainer.current_epoch if trainer else 0)
         return DataLoader(
@@ -181,15 +199,26 @@ class MISDataModule(L.LightningDataModule):
         """Return one loader per test benchmark, of :class:`SampleBatch`."""
         return [self._benchmark_loader(benchmark) for benchmark in self.benchmarks["test"]]
 
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """Return the :class:`~mis_lightning.data.click_requests.ClickRequest` items one by one."""
+        if self.clicks is None:
+            raise InputError("Expected a JSON file of images and clicks in `data.clicks`, but got none.")
+        return DataLoader(ClickRequests(self.clicks), batch_size=None)
+
     def _benchmark_loader(self, benchmark: Benchmark) -> DataLoader[Any]:
         return DataLoader(_Numbered(benchmark), batch_size=16, shuffle=False, collate_fn=SampleBatch)
 
 
 def default_trees(images: str, settings: Mapping[str, Any]) -> Path:
-    """Return the cache folder for the trees of these images with these settings (``MIS_CACHE_DIR`` moves it)."""
-    cache = Path(os.environ.get("MIS_CACHE_DIR", Path.home() / ".cache" / "mis_lightning"))
-    text = json.dumps([str(Path(images).resolve()), settings], sort_keys=True)
-    return cache / "trees" / f"{Path(images).stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    """Return the cache folder for the trees of these images with these settings (``MIS_CACHE_DIR`` moves it).
+
+    The name is that of the source and a digest of its place and the settings. A picture that is replaced
+    under the same name keeps its old tree: delete the folder then.
+    """
+    cache = Path(os.environ.get("MIS_CACHE_DIR") or "~/.cache/mis_lightning").expanduser()
+    place = Path(images).expanduser().resolve()
+    text = json.dumps([str(place), settings], sort_keys=True)
+    return cache / "trees" / f"{place.stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def _rank_and_world() -> tuple[int, int]:
@@ -198,11 +227,17 @@ def _rank_and_world() -> tuple[int, int]:
     return 0, 1
 
 
-def _complain(failures: Mapping[str, str], total: int) -> str:
+def _gather(failures: Mapping[str, str]) -> dict[str, str]:
+    """Bring together what failed in all processes, so that they all stop or all go on; also a barrier."""
+    _, world = _rank_and_world()
+    shares: list[Mapping[str, str]] = [failures] * world
+    if world > 1:
+        torch.distributed.all_gather_object(shares, failures)
+    return {key: message for share in shares for key, message in share.items()}
+
+
+def _list_failures(failures: Mapping[str, str], total: int) -> str:
     shown = [f"  {message}" for message in list(failures.values())[:10]]
     if len(failures) > len(shown):
         shown.append(f"  … and {len(failures) - len(shown)} more")
-    return (
-        f"{len(failures)} of {total} training images cannot be used:\n" + "\n".join(shown) + "\n"
-        "Repair or remove them, or set `data.skip_unreadable: true`. The trees of the other images are saved."
-    )
+    return "\n".join([f"{len(failures)} of {total} training images cannot be used:", *shown])

@@ -11,8 +11,8 @@ from torch.utils.data import Sampler
 class EpochSampler(Sampler[tuple[int, int]]):
     """Yield ``(epoch, index)`` over a shuffled range.
 
-    Dataloader workers live on while the epoch changes in the main process; sent along with the index, the epoch
-    reaches them without shared state.
+    Dataloader workers live on while the epoch changes in the main process; sent along with the index, the
+    epoch reaches them without shared state.
 
     Args:
         length: Number of items in an epoch.

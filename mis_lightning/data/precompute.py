@@ -19,6 +19,7 @@ from mis_lightning.merge_tree.store import TreeStore
 from mis_lightning.merge_tree.ward import build_merge_tree
 from mis_lightning.structures import Connectivity
 
+CPU = torch.device("cpu")
 SMALLEST_SIDE = 16  # pixels; below this there is nothing to segment
 
 
@@ -51,16 +52,24 @@ class _TreeJobs(Dataset[tuple[str, str]]):
             features, grid = self.extractor(image)
             self.store.save(key, build_merge_tree(features, grid, self.connectivity))
         except InputError as error:
-            return key, str(error)
+            return key, str(error) if str(path) in str(error) else f"{path}: {error}"
         except Exception as error:
             raise RuntimeError(f"The merge tree of {path} could not be made: {error}") from error
         return key, ""
 
 
-def one_thread(_worker: int) -> None:
-    """Keep a dataloader worker to one thread: the workers are the parallelism."""
-    torch.set_num_threads(1)
+def before_workers() -> None:
+    """Keep OpenCV to one thread, in this process and in the workers it is about to start.
+
+    A forked worker inherits OpenCV's thread pool but not its threads, and waits for them for ever as soon as it
+    touches it. So the pool goes here, in the process that owns it, and never in the worker.
+    """
     cv2.setNumThreads(1)
+
+
+def one_thread(_worker: int) -> None:
+    """Keep torch to one thread in a dataloader worker: the workers are the parallelism."""
+    torch.set_num_threads(1)
 
 
 def precompute(
@@ -77,10 +86,11 @@ def precompute(
 
     Args:
         images: The images.
-        extractor: Makes the patch features; runs in the workers, one thread each.
+        extractor: Makes the patch features; runs in the workers, one thread each, or in this process if its
+            ``device`` is not the CPU.
         store: Where the trees go; opened with :func:`store_settings`.
         connectivity: Which patches may merge.
-        num_workers: Worker processes; 0 works in this process.
+        num_workers: Worker processes; 0 works in this process, with all its threads.
         progress: Show a progress bar.
 
     Returns:
@@ -93,9 +103,11 @@ def precompute(
     missing = [image for image in images if image.key not in store]
     if not missing:
         return {}
+    workers = num_workers if getattr(extractor, "device", CPU) == CPU else 0
+    before_workers()
     jobs = _TreeJobs(missing, extractor, connectivity, store)
     loader: DataLoader[tuple[str, str]] = DataLoader(
-        jobs, batch_size=None, num_workers=min(num_workers, len(missing)), worker_init_fn=one_thread
+        jobs, batch_size=None, num_workers=min(workers, len(missing)), worker_init_fn=one_thread
     )
     bar = tqdm(
         loader,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Sequence
 from typing import Any, Protocol, TypedDict
@@ -85,7 +86,7 @@ class RegionDataset(Dataset[TrainingSample]):
         """Return image ``(H, W, 3)``, region ``(H, W)``, and the generator as the draw left it."""
         number, repeat = index % len(self.images), index // len(self.images)
         key, path = self.images[number]
-        generator = np.random.default_rng([self.seed, epoch, repeat, zlib.crc32(key.encode())])
+        generator = np.random.default_rng([self.seed, epoch, repeat, zlib.crc32(os.fsencode(key))])
         image = read_image(path)
         tree = self.store.load(key)
         node = sample_node(tree, generator, self.decay, self.min_share)

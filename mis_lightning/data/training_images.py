@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,33 +18,45 @@ class TrainingImage(NamedTuple):
 
 
 def find_training_images(source: str | Path) -> list[TrainingImage]:
-    """List the training images of a source, in a fixed order.
+    """List the training images of a source, in a fixed order, each once.
 
     * a folder: every image below it; the key is the path relative to the folder;
-    * a text file: one path per line; the key is the path as it stands there;
-    * the SBD layout, ``img/`` beside ``train.txt``: the images that ``train.txt`` names.
+    * a text file: one path per line; the key is the path relative to the text file's folder, or for a file
+      outside that folder its absolute path without the first slash;
+    * the SBD layout, ``img/`` beside ``train.txt``: the images that ``train.txt`` names, so that ``val.txt``
+      stays unseen (spec A1.1).
+
+    Args:
+        source: A path; ``~`` stands for the home folder.
 
     Raises:
         DatasetNotFoundError: There is nothing there, or a file that is listed is missing.
     """
-    source = Path(source)
-    names = source / "train.txt"
-    if names.is_file() and (source / "img").is_dir():
-        found = [
-            TrainingImage(f"img/{n}.jpg", source / "img" / f"{n}.jpg") for n in names.read_text().split()
-        ]
-        missing = [image.path for image in found if not image.path.is_file()]
-        if missing:
-            raise DatasetNotFoundError(
-                f"{names} lists {len(found)} images, but {len(missing)} are missing, the first is {missing[0]}."
-            )
-        return found
+    source = Path(source).expanduser()
+    if (source / "train.txt").is_file() and (source / "img").is_dir():
+        return _find_sbd(source)
     base = source if source.is_dir() else source.parent
-    return [TrainingImage(_key(path, base), path) for path in list_images(source)]
+    found = [TrainingImage(_key(path, base), path) for path in list_images(source)]
+    return list({image.key: image for image in found}.values())
+
+
+def _find_sbd(source: Path) -> list[TrainingImage]:
+    names = source / "train.txt"
+    stems = dict.fromkeys(line.strip() for line in names.read_text(encoding="utf-8-sig").splitlines())
+    found = [TrainingImage(f"img/{stem}.jpg", source / "img" / f"{stem}.jpg") for stem in stems if stem]
+    if not found:
+        raise DatasetNotFoundError(f"Expected one image name per line in {names}, but it lists none.")
+    missing = [image.path for image in found if not image.path.is_file()]
+    if missing:
+        raise DatasetNotFoundError(
+            f"{names} lists {len(found)} images as SBD does, by their names in img/ without .jpg, but "
+            f"{len(missing)} are missing, the first is {missing[0]}. If this is not SBD, hand in "
+            f"{source / 'img'}."
+        )
+    return found
 
 
 def _key(path: Path, base: Path) -> str:
-    try:
-        return path.absolute().relative_to(base.absolute()).as_posix()
-    except ValueError:  # an absolute path in a list file
-        return path.as_posix().lstrip("/")
+    """Name a file inside the store; ``..``, which would lead out of it, is taken out, links stay."""
+    inside, root = Path(os.path.abspath(path)), Path(os.path.abspath(base))
+    return inside.relative_to(root if root in inside.parents else inside.anchor).as_posix()

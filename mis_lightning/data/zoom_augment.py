@@ -1,7 +1,7 @@
 """Augmentation for small networks: show the region as the evaluation's zoom-in will show it.
 
-A small network sees little of a large photograph at once. Evaluation (spec B4) first shows it the whole image and
-then a box around the current mask, stretched to the input size; training does the same, with random boxes.
+A small network sees little of a large photograph at once. Evaluation (spec B4) first shows it the whole image
+and then a box around the current mask, stretched to the input size; training does so with random boxes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ZoomAugmentation:
         whole_share: The whole image loses a random margin; at least this share of each side stays.
         expansion: The box is the region's, enlarged by a factor from this range, each side on its own.
         jitter: The box moves by up to this share of the region's sides.
-        min_crop: Smallest side of the box, in pixels of the image.
+        min_crop: Smallest side of the box, in pixels of the image, before what lies outside is cut off.
         flip_probability: Chance of a left-right flip.
         any_flip_probability: Chance of a flip along a random axis on top, seldom seen in photographs.
         grey_probability: Chance to lose the colours.
@@ -45,8 +45,9 @@ class ZoomAugmentation:
     def __call__(self, image: Image, mask: Mask, generator: np.random.Generator) -> tuple[Image, Mask]:
         """Return image ``(*size, 3)`` and mask ``size``."""
         whole = generator.random() < self.whole_probability or not mask.any()
-        rows = self._whole(mask.shape[0], generator) if whole else self._box(mask.any(axis=1), generator)
-        columns = self._whole(mask.shape[1], generator) if whole else self._box(mask.any(axis=0), generator)
+        in_rows, in_columns = np.asarray(mask.any(axis=1)), np.asarray(mask.any(axis=0))
+        rows = self._whole(mask.shape[0], generator) if whole else self._box(in_rows, generator)
+        columns = self._whole(mask.shape[1], generator) if whole else self._box(in_columns, generator)
         window = (slice(*rows), slice(*columns))
         image, mask = self._stretch(image[window], mask[window])
         if generator.random() < self.flip_probability:

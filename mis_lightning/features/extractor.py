@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 class PatchExtractor(Protocol):
     """Anything that turns an image into patch features.
 
-    To add one, write a class with these two methods and name it by ``class_path`` in a config.
+    To add one, write a class with these two methods and name it by ``class_path`` in a config. It is called
+    in dataloader workers; one that sets an attribute ``device`` to a ``torch.device`` other than the CPU is
+    called in the main process only, for accelerators cannot be shared with forked processes.
     """
 
     def __call__(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], tuple[int, int]]:
@@ -22,7 +24,8 @@ class PatchExtractor(Protocol):
             image: RGB, uint8, ``(H, W, 3)``.
 
         Returns:
-            Features, float32 ``(n, c)``, row-major over the grid, and the grid ``(h, w)``.
+            Features, float32 ``(n, c)``, row-major over the grid, and the grid ``(h, w)``, ``n = h * w``. The
+            grid tiles the whole image.
         """
         ...
 

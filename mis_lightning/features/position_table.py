@@ -9,8 +9,8 @@ from torch import Tensor
 
 from mis_lightning.errors import InputError
 
-# The published extractors add this to the wanted grid before dividing by the stored side, and hand the resampler
-# that factor; it then samples at slightly other places than the plain ratio would.
+# The published extractors add this to the wanted grid before dividing by the stored side, and hand the
+# resampler that factor; it then samples at slightly other places than the plain ratio would.
 KLUDGE = 0.1
 
 
@@ -22,7 +22,9 @@ def interpolate_reference(patch_positions: Tensor, grid: tuple[int, int]) -> Ten
         grid: Wanted token grid ``(h, w)``.
 
     Returns:
-        ``(1, h * w, D)``; the table itself where it fits already and the grid is square.
+        ``(1, h * w, D)``; the table itself where it fits already and the grid is square. Else row ``i`` is
+        taken at ``(i + 0.5) * M / (h + 0.1) - 0.5`` of the table, columns alike: Keys' cubic with a = -0.75,
+        the border repeated, not antialiased, in float32.
 
     Raises:
         InputError: The stored table is not square.

@@ -14,8 +14,8 @@ REFERENCE_PATCH = 8
 def scaled_size(size: tuple[int, int], patch: int, max_tokens: int | None = None) -> tuple[int, int]:
     """Return the size an image is resized to before a ViT with this patch size.
 
-    The sides are scaled by ``patch / 8``, rounded half to even, and rounded up to multiples of the patch, so the
-    grid is about one token per 8 × 8 pixels of the original for every patch size.
+    The sides are scaled by ``patch / 8``, rounded half to even, and rounded up to multiples of the patch, so
+    the grid is about one token per 8 × 8 pixels of the original for every patch size.
 
     Args:
         size: Original ``(height, width)`` in pixels.
@@ -41,7 +41,15 @@ def scaled_size(size: tuple[int, int], patch: int, max_tokens: int | None = None
 
 
 def resize_bicubic(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize in one step with Pillow's antialiased bicubic filter; ``size`` is ``(height, width)``."""
+    """Resize in one step with Pillow's antialiased bicubic filter, without padding or cropping.
+
+    Args:
+        image: RGB, uint8, ``(H, W, 3)``.
+        size: Wanted ``(height, width)``.
+
+    Returns:
+        uint8, ``(*size, 3)``; maybe read-only, or ``image`` itself where it fits already.
+    """
     if image.shape[:2] == size:
         return image
     return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BICUBIC))

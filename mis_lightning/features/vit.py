@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import warnings
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -12,11 +14,18 @@ import numpy as np
 import timm
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
+from timm.data.config import resolve_model_data_config
+from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor
 
 from mis_lightning.errors import InputError
 from mis_lightning.features.position_table import interpolate_reference
 from mis_lightning.features.scaling import resize_bicubic, scaled_size
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # spec A1.2
+IMAGENET_STD = (0.229, 0.224, 0.225)
+MOCO_PREFIX = "module.base_encoder."
 
 
 class ViTFeatures:
@@ -24,12 +33,15 @@ class ViTFeatures:
 
     Args:
         model: A timm name, e.g. ``vit_small_patch8_224.dino``, ``vit_small_patch14_dinov2.lvd142m``.
-        checkpoint: Local weights file (``.pth`` or ``.safetensors``) instead of the hub's.
+        checkpoint: Local weights file (``.pth`` or ``.safetensors``) instead of the hub's, as published by
+            timm, DINO, DINOv2 or MoCo v3 (for the last with ``model: vit_small_patch16_224`` or
+            ``vit_base_patch16_224``; its 12 heads are set here). Nothing in the file is executed.
         pretrained: ``False`` gives random weights drawn from ``seed``: for tests and dry runs only.
         interpolation: ``"reference"``: position table as the published extractors do it (spec A1.3);
-            ``"timm"``: timm's own, for models whose positions are not one square table (DINOv3).
+            ``"timm"``: timm's own, for models whose positions are not one square table (DINOv3). DINOv2 with
+            registers, which is not in the spec, was published with a rule closer to ``"timm"``.
         max_tokens: Larger images are scaled down to about this many tokens, with a warning.
-        device: Where the model runs.
+        device: Where the model runs, e.g. ``"cuda"``; any other than ``"cpu"`` is not shared among workers.
         seed: Seed of the random weights where ``pretrained`` is ``False``.
 
     Raises:
@@ -50,17 +62,29 @@ class ViTFeatures:
             raise InputError(
                 f"Expected `interpolation` to be 'reference' or 'timm', but got {interpolation!r}."
             )
+        if max_tokens < 1:
+            raise InputError(f"Expected `max_tokens` of at least 1, but got {max_tokens}.")
         self.model_name = model
         self.interpolation = interpolation
         self.max_tokens = max_tokens
         self.device = torch.device(device)
-        self.model = _create(model, checkpoint, pretrained, seed).eval().requires_grad_(False).to(self.device)
+        weights = None if checkpoint is None else _read_weights(checkpoint)
+        moco = weights is not None and any(name.startswith(MOCO_PREFIX) for name in weights)
+        self.model = _create(model, pretrained and weights is None, seed, {"num_heads": 12} if moco else {})
+        if weights is not None:
+            _load(self.model, weights, f"{checkpoint} does not hold weights of {model}")
+        self.model.eval().requires_grad_(False).to(self.device)
         self.patch = int(self.model.patch_embed.patch_size[0])
-        if interpolation == "reference" and self.model.pos_embed is None:
-            raise InputError(f"{model} has no learned position table; use interpolation='timm'.")
-        data = timm.data.resolve_model_data_config(self.model)
-        self.mean = torch.tensor(data["mean"]).reshape(1, 3, 1, 1)
-        self.std = torch.tensor(data["std"]).reshape(1, 3, 1, 1)
+        if interpolation == "reference" and not (
+            type(self.model) is VisionTransformer and self.model.pos_embed is not None
+        ):
+            raise InputError(
+                f"{model} is not a plain ViT with a table of positions; use interpolation='timm'."
+            )
+        data = resolve_model_data_config(self.model)
+        # timm's own weights of MoCo's architecture were trained with other means.
+        self.mean: tuple[float, ...] = IMAGENET_MEAN if moco else data["mean"]
+        self.std: tuple[float, ...] = IMAGENET_STD if moco else data["std"]
 
     def __call__(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], tuple[int, int]]:
         """Extract features; see :class:`~mis_lightning.features.extractor.PatchExtractor`."""
@@ -73,7 +97,8 @@ class ViTFeatures:
             )
         tensor = torch.from_numpy(resize_bicubic(image, size).copy()).permute(2, 0, 1)[None].float() / 255
         with torch.inference_mode():
-            tokens = self.tokens(((tensor - self.mean) / self.std).to(self.device))
+            mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (self.mean, self.std))
+            tokens = self.tokens(((tensor - mean) / std).to(self.device))
         grid = (size[0] // self.patch, size[1] // self.patch)
         return tokens[0].float().cpu().numpy(), grid
 
@@ -110,48 +135,110 @@ class ViTFeatures:
             "model": self.model_name,
             "weights": self.weights_digest,
             "patch_size": self.patch,
+            "mean": list(self.mean),
+            "std": list(self.std),
             "scaling": "patch/8",
             "interpolation": self.interpolation,
             "max_tokens": self.max_tokens,
         }
 
 
-def _create(name: str, checkpoint: str | None, pretrained: bool, seed: int) -> Any:
-    if not timm.is_model(name.removeprefix("hf-hub:")) and not name.startswith("hf-hub:"):
-        near = ", ".join(timm.list_models(f"*{name.split('.')[0]}*", pretrained=True)[:6])
-        raise InputError(
-            f"timm knows no model {name!r}." + (f" Did you mean one of: {near}?" if near else "")
-        )
-    if checkpoint is not None and not Path(checkpoint).is_file():
-        raise InputError(f"No weights file at {checkpoint}.")
+def _create(name: str, pretrained: bool, seed: int, extra: Mapping[str, Any]) -> Any:
+    if not name.startswith("hf-hub:"):
+        _check_name(name, pretrained)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            return timm.create_model(
-                name,
-                pretrained=pretrained and checkpoint is None,
-                checkpoint_path=checkpoint or "",
-                num_classes=0,
-                dynamic_img_size=True,
+            model = timm.create_model(
+                name, pretrained=pretrained, num_classes=0, dynamic_img_size=True, **extra
             )
         except TypeError as error:
-            raise InputError(f"{name} is not a plain ViT that takes any image size: {error}.") from error
+            raise InputError(_no_vit(name)) from error
         except Exception as error:
-            if checkpoint is not None:
-                raise InputError(f"{checkpoint} does not hold weights for {name}: {error}") from error
-            raise InputError(_how_to_fetch(name, error)) from error
+            if pretrained:
+                raise InputError(_how_to_fetch(name, error)) from error
+            raise InputError(f"timm cannot make the model {name}: {error}") from error
+    if not hasattr(getattr(model, "patch_embed", None), "patch_size"):
+        raise InputError(_no_vit(name))
+    return model
+
+
+def _no_vit(name: str) -> str:
+    return f"{name} is not a ViT that takes any image size; choose one such as vit_small_patch8_224.dino."
+
+
+def _check_name(name: str, pretrained: bool) -> None:
+    try:
+        config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    except RuntimeError:  # a known architecture with an unknown tag
+        config = None
+    if config is None and (pretrained or not timm.is_model(name) or "." in name):
+        near = difflib.get_close_matches(name, timm.list_models(pretrained=True), n=5)
+        hint = f" Did you mean one of: {', '.join(near)}?" if near else ""
+        raise InputError(f"timm {timm.__version__} knows no model {name!r}.{hint}")
+    if pretrained and config is not None and not (config.hf_hub_id or config.url):
+        raise InputError(f"timm has no weights of {name}; set `checkpoint: /path/to/weights.safetensors`.")
 
 
 def _how_to_fetch(name: str, error: Exception) -> str:
-    config = timm.get_pretrained_cfg(name)
-    hub = (
-        f"https://huggingface.co/{config.hf_hub_id}"
-        if config and config.hf_hub_id
-        else "https://huggingface.co/timm"
-    )
-    direct = f" or {config.url}" if config and config.url else ""
+    config = None if name.startswith("hf-hub:") else timm.get_pretrained_cfg(name)
+    hub = (config.hf_hub_id if config else name.removeprefix("hf-hub:")) or "timm"
+    original = config.url if config and str(config.url).endswith((".pth", ".pt")) else ""
     return (
-        f"The weights of {name} could not be fetched ({type(error).__name__}). Fetch `model.safetensors` from {hub}{direct} "
-        "on a machine with network, put it anywhere, and set `checkpoint: /path/to/model.safetensors`; "
-        "or use the weights-free extractor `mis_lightning.features.colour_texture.ColourTexture`."
+        f"The weights of {name} could not be fetched ({type(error).__name__}). On a machine with network "
+        f"fetch the file model.safetensors from https://huggingface.co/{hub}"
+        + (f" or the original {original}" if original else "")
+        + ", put it anywhere on this machine and set `checkpoint: /path/to/model.safetensors`; or use the "
+        "extractor without weights, `mis_lightning.features.colour_texture.ColourTexture`."
     )
+
+
+def _read_weights(path: str) -> dict[str, Tensor]:
+    if not Path(path).is_file():
+        raise InputError(f"No weights file at {path}.")
+    try:
+        content = (
+            load_file(path)
+            if path.endswith(".safetensors")
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
+        for entry in ("state_dict", "model"):
+            content = content.get(entry, content)
+        return {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    except Exception as error:
+        raise InputError(
+            f"{path} cannot be read as a weights file ({type(error).__name__}: {str(error)[:200]}). Fetch it "
+            "again; expected is .safetensors, or .pth that holds tensors only."
+        ) from error
+
+
+def _load(model: Any, weights: dict[str, Tensor], complaint: str) -> None:
+    """Load published weights; every weight of the model must be there, in its size."""
+    if any(name.startswith(MOCO_PREFIX) for name in weights):  # spec A1.3
+        encoder = {k.removeprefix(MOCO_PREFIX): v for k, v in weights.items() if k.startswith(MOCO_PREFIX)}
+        weights = {k: v for k, v in encoder.items() if "head" not in k and "predictor" not in k}
+    _check_same_patches(model, weights, complaint)
+    if isinstance(model, VisionTransformer):
+        weights = checkpoint_filter_fn(weights, model)  # names and layout of DINOv2's own files
+    wanted = model.state_dict()
+    weights = {k: v for k, v in weights.items() if k in wanted or not k.startswith(("head.", "fc_norm."))}
+    odd = [k for k in {**wanted, **weights} if (k in wanted) != (k in weights)]
+    odd += [k for k in weights if k in wanted and weights[k].shape != wanted[k].shape]
+    if odd:
+        shown = ", ".join(odd[:3])
+        raise InputError(
+            f"{complaint}: {len(odd)} entries are missing, too many or of another size ({shown}, ...)."
+        )
+    model.load_state_dict(weights)
+
+
+def _check_same_patches(model: Any, weights: Mapping[str, Tensor], complaint: str) -> None:
+    """Refuse what timm's conversion would resample in silence: another patch size, another position table."""
+    kernel, table = (weights.get(name) for name in ("patch_embed.proj.weight", "pos_embed"))
+    side = model.patch_embed.patch_size[0]
+    if kernel is not None and kernel.ndim == 4 and kernel.shape[-1] != side:
+        raise InputError(f"{complaint}: its patches are {kernel.shape[-1]} pixels wide, not {side}.")
+    if table is not None and getattr(model, "pos_embed", None) is not None:
+        expected = model.pos_embed.shape[1] + ("register_tokens" in weights)  # there the class has a position
+        if table.shape[1] != expected:
+            raise InputError(f"{complaint}: it has {table.shape[1]} positions, not {expected}.")

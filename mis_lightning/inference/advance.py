@@ -105,14 +105,14 @@ def points_tensor(clicks: Sequence[Sequence[Click]]) -> Tensor:
     >>> points_tensor([[Click(3, 4, False)]]).tolist()
     [[[-1.0, -1.0, -1.0], [3.0, 4.0, 0.0]]]
     """
-    half = max([1, *(sum(c.positive is kind for c in one) for one in clicks for kind in (True, False))])
-    points = torch.full((len(clicks), 2 * half, 3), -1.0)
-    for row, one in zip(points, clicks, strict=True):
-        free = {True: 0, False: half}
-        for order, click in enumerate(one):
-            row[free[click.positive]] = torch.tensor([click.row, click.col, order])
-            free[click.positive] += 1
-    return points
+    halves = [
+        [(c.row, c.col, order) for order, c in enumerate(one) if bool(c.positive) is kind]
+        for one in clicks
+        for kind in (True, False)
+    ]
+    longest = max([1, *map(len, halves)])
+    padded = [[*half, *[(-1, -1, -1)] * (longest - len(half))] for half in halves]
+    return torch.tensor(padded, dtype=torch.float32).reshape(len(clicks), 2 * longest, 3)
 
 
 def advance(
@@ -136,7 +136,10 @@ def advance(
     size = input_size(model, settings.size)
     rois = [_next_roi(state, settings.zoom_in) for state in states]
     with torch.inference_mode(), evaluation_mode(model):
-        crops = torch.stack([_crop_state(state, roi, size) for state, roi in zip(states, rois, strict=True)])
+        crops = torch.empty(len(states), 4, *size, device=states[0].image.device)
+        for one, state, roi in zip(crops, states, rois, strict=True):
+            one[:3] = crop(state.image, roi, size)
+            one[3:] = 0 if state.probability is None else crop(state.probability[None], roi, size)
         clicks = [[to_crop(c, roi, size) for c in s.clicks] for s, roi in zip(states, rois, strict=True)]
         if settings.flip:
             crops = torch.cat([crops, crops.flip(-1)])
@@ -162,14 +165,6 @@ def _next_roi(state: ClickState, zoom_in: ZoomIn | None) -> ROI:
         return full_roi(state.shape)
     candidate = candidate_roi(state.probability, state.clicks, state.shape, zoom_in)
     return choose_roi(state.roi, candidate, state.clicks, zoom_in)
-
-
-def _crop_state(state: ClickState, roi: ROI, size: tuple[int, int]) -> Tensor:
-    """Image and previous mask of one state, ``(4, height, width)``."""
-    image = crop(state.image, roi, size)
-    if state.probability is None:
-        return torch.cat([image, image.new_zeros(1, *size)])
-    return torch.cat([image, crop(state.probability[None], roi, size)])
 
 
 @contextmanager

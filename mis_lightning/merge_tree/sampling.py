@@ -27,10 +27,10 @@ def sample_node(
 ) -> int:
     """Draw one region of the image, from the root downwards.
 
-    A draw steps to a child with equal chances, and goes on below depth ``m`` with probability ``decay**m``: a node
-    at depth ``m`` or more comes with probability ``decay**(m(m-1)/2)`` where the tree is deep enough. The root
-    is never drawn, save from a tree that is a single leaf. Up to 100 draws are made: the first region
-    larger than ``min_share`` counts, else the last one drawn (spec A3).
+    A draw steps to a child with equal chances, and goes on below depth ``m`` with probability ``decay**m``: a
+    node at depth ``m`` or more comes with probability ``decay**(m(m-1)/2)`` where the tree is deep enough.
+    The root is never drawn, save from a tree that is a single leaf. Up to 100 draws are made: the first
+    region larger than ``min_share`` counts, else the last one drawn (spec A3).
 
     Args:
         tree: The tree to draw from.
@@ -69,8 +69,8 @@ def node_mask(tree: MergeTree, node: int, size: tuple[int, int]) -> NDArray[np.b
         InputError: There is no such node, or the size is not positive.
     """
     _check_size(size)
-    leaves = tree.leaves(node)
-    return _scale_up(leaves, tree.grid[0], tree.grid[1], size[0], size[1])
+    first, last = tree.span(node)
+    return _scale_up(tree.places.reshape(tree.grid), first, last, size[0], size[1])
 
 
 def leaf_counts(mask: NDArray[np.bool_], grid: tuple[int, int]) -> NDArray[np.float64]:
@@ -129,33 +129,52 @@ def _draw(
 
 
 @njit(cache=True, nogil=True)
-def _scale_up(leaves: NDArray[np.int32], h: int, w: int, height: int, width: int) -> NDArray[np.bool_]:
-    patches = np.zeros((h, w), np.bool_)
-    for leaf in leaves:
-        patches[leaf // w, leaf % w] = True
-    source_col = np.empty(width, np.int64)
-    for col in range(width):
-        source_col[col] = col * w // width
+def _sources(n_pixels: int, n_patches: int) -> NDArray[np.uint64]:
+    """The patch that each pixel of a row belongs to; unsigned, as Numba checks the sign of other indices."""
+    sources = np.empty(n_pixels, np.uint64)
+    for pixel in range(n_pixels):
+        sources[pixel] = pixel * n_patches // n_pixels
+    return sources
+
+
+@njit(cache=True, nogil=True)
+def _scale_up(places: NDArray[np.int32], first: int, last: int, height: int, width: int) -> NDArray[np.bool_]:
+    """Where the places (h, w) are in first..last-1, at size (height, width)."""
+    h, w = places.shape
+    first_32, last_32 = (
+        np.int32(first),
+        np.int32(last),
+    )  # of the width of the places: compared eight at a time
+    columns = _sources(width, w)
     mask = np.empty((height, width), np.bool_)
+    patches = np.empty(w, np.bool_)
     previous = -1
     for row in range(height):
-        source_row = row * h // height
-        if source_row == previous:
-            mask[row] = mask[row - 1]
-        else:
+        source = row * h // height
+        if source == previous:
             for col in range(width):
-                mask[row, col] = patches[source_row, source_col[col]]
-        previous = source_row
+                mask[row, col] = mask[row - 1, col]
+            continue
+        previous = source
+        for col in range(w):
+            patches[col] = (first_32 <= places[source, col]) & (places[source, col] < last_32)
+        for col in range(width):
+            mask[row, col] = patches[columns[col]]
     return mask
 
 
 @njit(cache=True, nogil=True)
 def _count(mask: NDArray[np.bool_], h: int, w: int) -> NDArray[np.float64]:
     height, width = mask.shape
+    columns = _sources(width, w)
     counts = np.zeros((h, w))
+    rows = np.zeros(width, np.int32)  # the rows of pixels of one row of patches, added up
     for row in range(height):
-        source_row = row * h // height
         for col in range(width):
-            if mask[row, col]:
-                counts[source_row, col * w // width] += 1.0
+            rows[col] += mask[row, col]
+        source = row * h // height
+        if row + 1 == height or (row + 1) * h // height != source:
+            for col in range(width):
+                counts[source, columns[col]] += rows[col]
+            rows[:] = 0
     return counts

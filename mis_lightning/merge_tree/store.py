@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -33,9 +35,14 @@ SUFFIX = ".safetensors"
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` and rename it to ``path`` when the block ends well."""
+    """Yield a temporary path beside ``path`` and rename it to ``path`` when the block ends well.
+
+    The temporary name tells which process on which machine writes it; it does not hold the name of ``path``,
+    which may be as long as a name can be.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+    digest = zlib.crc32(os.fsencode(path.name))
+    temporary = path.with_name(f".{digest:08x}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -48,21 +55,32 @@ class TreeStore:
 
     Args:
         root: The folder; made when the first tree is saved.
-        settings: Everything that fixes the trees (extractor, weights digest, patch size, scaling, connectivity),
-            as JSON values. ``None`` opens an existing store with whatever settings it has.
+        settings: Everything that fixes the trees (extractor, weights digest, patch size, scaling,
+            connectivity), as JSON values. ``None`` opens an existing store with whatever settings it has.
 
     Raises:
-        StoreMismatchError: The folder holds trees made with other settings; the message names each difference.
-        InputError: The folder is no store, or was written by a newer version.
+        StoreMismatchError: The folder holds trees made with other settings, and the message names each
+            difference, or trees in another version of the format.
+        InputError: The folder is no store.
     """
 
     def __init__(self, root: str | Path, settings: Mapping[str, Any] | None = None) -> None:
         self.root = Path(root)
+        # Asked before the manifest is read: another process may write both in between, the manifest first.
+        has_trees = next(self.root.rglob(f"*{SUFFIX}"), None) is not None
         manifest = self._read_manifest()
         if manifest is None:
             if settings is None:
                 raise InputError(
-                    f"Expected a store of merge trees, but {self.root} has no manifest.json; run `mis precompute`."
+                    f"Expected a store of merge trees, but {self.root} has no manifest.json; "
+                    "run `mis precompute`."
+                )
+            if self.root.exists() and not self.root.is_dir():
+                raise InputError(f"Expected a folder for merge trees, but {self.root} is a file.")
+            if has_trees:
+                raise InputError(
+                    f"{self.root} holds {SUFFIX} files but no manifest.json, so it is unknown how they were "
+                    "made; choose another folder, or delete this one and run again."
                 )
             self.settings: dict[str, Any] = json.loads(json.dumps(dict(settings)))
             return
@@ -75,16 +93,22 @@ class TreeStore:
         if not path.is_file():
             return None
         try:
-            manifest = json.loads(path.read_text())
+            manifest = json.loads(path.read_text(encoding="utf-8"))
             version = manifest["format_version"]
-            manifest["settings"]
+            if version == FORMAT_VERSION:
+                if manifest["kind"] != "merge_tree":
+                    raise ValueError(f"its kind is {manifest['kind']!r}")
+                if not isinstance(manifest["settings"], dict):
+                    raise TypeError("its settings are no table")
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"{path} is not the manifest of a tree store ({error}); delete the folder and run again."
+                f"{path} is not the manifest of a store of merge trees ({error}); choose another folder, or "
+                "delete this one and run again."
             ) from error
         if version != FORMAT_VERSION:
             raise StoreMismatchError(
-                f"{path} has format version {version}, this program reads {FORMAT_VERSION}; precompute into another folder."
+                f"{path} has format version {version}, this program reads {FORMAT_VERSION}; precompute into "
+                "another folder."
             )
         return dict(manifest)
 
@@ -100,16 +124,27 @@ class TreeStore:
             )
 
     def path(self, key: str) -> Path:
-        """Return the file of an image's tree; ``key`` is its path relative to the image folder."""
+        """Return the file of an image's tree; ``key`` is its path relative to the image folder.
+
+        Raises:
+            InputError: The key would lead out of the store.
+        """
+        parts = PurePosixPath(key).parts
+        if not parts or key.startswith("/") or ".." in parts:
+            raise InputError(
+                f"Expected the key of a merge tree as a relative path without '..', not {key!r}."
+            )
         return self.root / f"{key}{SUFFIX}"
 
     def __contains__(self, key: str) -> bool:
         return self.path(key).is_file()
 
     def sweep(self) -> None:
-        """Remove what a killed run on this machine left half written."""
-        for path in self.root.rglob(f".*.{socket.gethostname()}.*.tmp"):
-            if not Path(f"/proc/{path.name.rsplit('.', 2)[1]}").exists():
+        """Remove what killed runs on this machine left half written; runs that go on are left alone."""
+        name = re.compile(rf"\.[0-9a-f]{{8}}\.{re.escape(socket.gethostname())}\.(\d+)\.tmp")
+        for path in self.root.rglob(".*.tmp"):
+            match = name.fullmatch(path.name)
+            if match and not _is_alive(int(match[1])):
                 path.unlink(missing_ok=True)
 
     def save(self, key: str, tree: MergeTree) -> None:
@@ -118,7 +153,7 @@ class TreeStore:
         if not manifest.is_file():
             with written_whole(manifest) as temporary:
                 content = {"format_version": FORMAT_VERSION, "kind": "merge_tree", "settings": self.settings}
-                temporary.write_text(json.dumps(content, indent=2) + "\n")
+                temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         data = save(
             {"children": np.ascontiguousarray(tree.children), "cost": np.ascontiguousarray(tree.cost)},
             metadata={"grid": f"{tree.grid[0]},{tree.grid[1]}"},
@@ -127,7 +162,7 @@ class TreeStore:
             temporary.write_bytes(data)
 
     def load(self, key: str) -> MergeTree:
-        """Read one tree.
+        """Read one tree and check that it is sound (0.1 ms at 3000 patches).
 
         Raises:
             InputError: There is none for this image, or the file is damaged.
@@ -139,8 +174,21 @@ class TreeStore:
             with safe_open(path, framework="numpy") as file:
                 rows, columns = file.metadata()["grid"].split(",")
                 children, cost = file.get_tensor("children"), file.get_tensor("cost")
-            return MergeTree(children, cost, (int(rows), int(columns)))
+            return MergeTree(children, cost, (int(rows), int(columns))).validate()
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
             raise InputError(
                 f"{path} is damaged ({error}); delete it and run `mis precompute` again."
             ) from error
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process of this machine runs; where that cannot be asked, say yes."""
+    if os.name != "posix":
+        return True  # os.kill would end it there
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

@@ -1,7 +1,7 @@
 """The merge tree of one image: every region that bottom-up merging of its patches passed through.
 
-Nodes are numbered as in scikit-learn: the leaves (patches) are ``0..n-1`` in row-major order, merge ``i`` makes
-node ``n + i`` out of ``children[i]``, and the root, the whole image, is ``2n - 2``.
+Nodes are numbered as in scikit-learn: the leaves (patches) are ``0..n-1`` in row-major order, merge ``i``
+makes node ``n + i`` out of ``children[i]``, and the root, the whole image, is ``2n - 2``.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from mis_lightning.errors import InputError
 class MergeTree:
     """A binary tree of nested regions over a grid of patches.
 
-    Trees made by :func:`~mis_lightning.merge_tree.ward.build_merge_tree` are sound; call :meth:`validate` on one
-    made of data from outside, such as a file.
+    Trees made by :func:`~mis_lightning.merge_tree.ward.build_merge_tree` are sound; call :meth:`validate` on
+    one made of data from outside, such as a file.
 
     Attributes:
         children: int32, ``(n - 1, 2)``: the two nodes that merge ``i`` joined into node ``n + i``.
@@ -57,13 +57,25 @@ class MergeTree:
         return self.n_nodes - 1
 
     @cached_property
-    def _layout(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+    def _layout(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         return _lay_out(self.children, self.n_leaves)
 
     @property
     def sizes(self) -> NDArray[np.int32]:
         """Leaves in each node, int32, ``(2n - 1,)``."""
         return self._layout[0]
+
+    @property
+    def places(self) -> NDArray[np.int32]:
+        """Place of each leaf in an ordering where every node is a slice (:meth:`span`), int32, ``(n,)``."""
+        return self._layout[1][: self.n_leaves]
+
+    @cached_property
+    def order(self) -> NDArray[np.int32]:
+        """The leaf at each place, int32, ``(n,)``: depth first, first children first."""
+        order = np.empty(self.n_leaves, np.int32)
+        order[self.places] = np.arange(self.n_leaves, dtype=np.int32)
+        return order
 
     @cached_property
     def parent(self) -> NDArray[np.int32]:
@@ -79,20 +91,23 @@ class MergeTree:
         """Number of leaves under ``node``."""
         return int(self.sizes[self._checked(node)])
 
+    def span(self, node: int) -> tuple[int, int]:
+        """First place and one past the last place of the leaves under ``node``."""
+        first = int(self._layout[1][self._checked(node)])
+        return first, first + int(self.sizes[node])
+
     def leaves(self, node: int) -> NDArray[np.int32]:
         """Leaves under ``node``, int32, ``(size,)``, first child's first.
 
-        A slice of one ordering of all leaves, made once: a view, not to be written to.
+        A slice of :attr:`order`: a view, not to be written to.
         """
-        sizes, starts, order = self._layout
-        start = starts[self._checked(node)]
-        return order[start : start + sizes[node]]
+        first, last = self.span(node)
+        return self.order[first:last]
 
     def mask(self, node: int) -> NDArray[np.bool_]:
         """The patches under ``node``, bool, ``(h, w)``."""
-        mask = np.zeros(self.n_leaves, np.bool_)
-        mask[self.leaves(node)] = True
-        return mask.reshape(self.grid)
+        first, last = self.span(node)
+        return ((self.places >= first) & (self.places < last)).reshape(self.grid)
 
     def ancestors(self, node: int) -> NDArray[np.int32]:
         """The nodes from ``node`` itself up to the root, int32, ``(depth + 1,)``."""
@@ -123,8 +138,8 @@ class MergeTree:
         """The node whose region has the highest IoU with a mask, over all nodes, in O(n).
 
         Args:
-            inside: A bool mask of patches ``(h, w)``, or for each patch the number of its pixels inside a mask
-                of pixels, in which case the IoU is that of the mask of pixels
+            inside: A bool mask of patches ``(h, w)``, or for each patch the number of its pixels inside a
+                mask of pixels, in which case the IoU is that of the mask of pixels
                 (:func:`~mis_lightning.merge_tree.sampling.leaf_counts` counts them).
             total: The number of pixels of each patch that count, ``(h, w)``; ``None``: one each.
 
@@ -172,8 +187,8 @@ class MergeTree:
         if ((self.children < 0) | (self.children >= made)).any():
             row = int(((self.children < 0) | (self.children >= made)).any(axis=1).argmax())
             raise InputError(
-                f"Expected merge {row} to join nodes in 0..{n + row - 1}, but got {self.children[row].tolist()}; "
-                "build the merge tree again."
+                f"Expected merge {row} to join nodes in 0..{n + row - 1}, but got "
+                f"{self.children[row].tolist()}; build the merge tree again."
             )
         used = np.bincount(self.children.ravel(), minlength=self.root)
         if (used != 1).any():
@@ -199,22 +214,21 @@ class MergeTree:
 
 
 @njit(cache=True, nogil=True)
-def _lay_out(
-    children: NDArray[np.int32], n: int
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-    """Sizes, first positions and one ordering of the leaves in which every node is a contiguous slice."""
+def _lay_out(children: NDArray[np.int32], n: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Size of each node, and its first place in an ordering of the leaves in which every node is a slice."""
+    # unsigned indices spare Numba the handling of negative ones: half the time, and it counts at each sample
+    one, leaves, nodes = np.uint64(1), np.uint64(n), children.view(np.uint32)
     sizes = np.ones(2 * n - 1, np.int32)
-    for i in range(n - 1):
-        sizes[n + i] = sizes[children[i, 0]] + sizes[children[i, 1]]
-    starts = np.zeros(2 * n - 1, np.int32)
-    for i in range(n - 2, -1, -1):
-        first, second = children[i]
-        starts[first] = starts[n + i]
-        starts[second] = starts[n + i] + sizes[first]
-    order = np.empty(n, np.int32)
-    for leaf in range(n):
-        order[starts[leaf]] = leaf
-    return sizes, starts, order
+    for i in range(leaves - one):
+        sizes[leaves + i] = sizes[np.uint64(nodes[i, 0])] + sizes[np.uint64(nodes[i, 1])]
+    places = np.zeros(2 * n - 1, np.int32)
+    for back in range(one, leaves):
+        i = leaves - one - back
+        place = places[leaves + i]
+        first = np.uint64(nodes[i, 0])
+        places[first] = place
+        places[np.uint64(nodes[i, 1])] = place + sizes[first]
+    return sizes, places
 
 
 @njit(cache=True, nogil=True)

@@ -77,14 +77,13 @@ def _check_values(features: NDArray[np.float32]) -> None:
     finite = np.isfinite(features).all(axis=1)
     if not finite.all():
         raise InputError(
-            f"Expected finite `features`, but row {int(finite.argmin())} holds NaN or infinity; check the image "
-            "or the extractor."
+            f"Expected finite `features`, but row {int(finite.argmin())} holds NaN or infinity; check the "
+            "image or the extractor."
         )
     largest = float(np.abs(features).max())
-    if (
-        4 * features.size * largest**2 > np.finfo(np.float32).max
-    ):  # bounds every cost and every sum on the way
+    limit = float(np.finfo(np.float32).max)
+    if 4 * features.size * largest**2 > limit:  # bounds every cost and every sum on the way
         raise InputError(
-            f"Expected `features` whose squares add up within float32, but the largest value, {largest:.3g}, is "
-            "too large; scale the features down."
+            f"Expected `features` whose squares add up within float32, but the largest value, {largest:.3g}, "
+            "is too large; scale the features down."
         )

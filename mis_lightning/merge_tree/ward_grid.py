@@ -1,4 +1,6 @@
-"""Ward merging between neighbouring regions of a grid (spec A2), in O(n log n) steps.
+"""Ward merging between neighbouring regions of a grid (spec A2).
+
+A merge takes O(log n) steps, and one cost for each neighbour of the union.
 
 How it is fast:
 
@@ -11,8 +13,9 @@ How it is fast:
 An edge joins two neighbouring regions. It is stored as the exclusive or of their nodes, so that either end
 gives the other one, and is 0 once the edge is gone.
 
-Two things are there for speed alone. All indices are unsigned: Numba then leaves out the handling of negative
-ones. And `inline="always"` spares the passing of many arrays at each merge. They are worth a third of the time.
+Two things are there for speed alone, and are worth a third of the time: all indices are unsigned, so that
+Numba leaves out the handling of negative ones, and `inline="always"` spares handing over many arrays at each
+merge.
 """
 
 from __future__ import annotations
@@ -25,9 +28,9 @@ _FAST = {"reassoc", "contract", "nsz", "arcp"}  # all but the flags that forbid 
 
 # An edge e is two words of `edges`: the exclusive or of its ends at e, the bits of its cost at e + 1.
 _EDGE_WORDS = np.uint64(2)
-# A node is eight words of `nodes`. A merged node has size 0. Its edges are _LENGTH entries of `pool` from _FIRST
-# on; _BEST is the other end of its best pair with an older node; its mean is row _ROW of `rows`, and its place in
-# the tournament as well. _SEEN and _SHARED serve one merge: the union whose list has it, and the edge there.
+# A node is eight words of `nodes`. A merged node has size 0. Its edges are _LENGTH entries of `pool` from
+# _FIRST on; _BEST is the other end of its best pair with an older node; _ROW is where its mean is in `rows`
+# and its key in the tournament. _SEEN and _SHARED serve one merge: the union whose list has it, and its edge.
 _NODE_WORDS = np.uint64(8)
 _SIZE, _FIRST, _LENGTH, _BEST, _ROW, _SEEN, _SHARED = (np.uint64(word) for word in range(7))
 
@@ -250,7 +253,7 @@ def _join_lists(
     pool: NDArray[np.uint32],
     used: int,
 ) -> int:
-    """Append the union's edges to the pool; neighbours whose costs are still to be found keep _SEEN == union."""
+    """Append the union's edges to the pool; neighbours whose costs are still to be found keep _SEEN."""
     first = np.uint64(nodes[_NODE_WORDS * newer + _FIRST])
     size_newer = np.float32(nodes[_NODE_WORDS * newer + _SIZE])
     for entry in range(first, first + np.uint64(nodes[_NODE_WORDS * newer + _LENGTH])):

@@ -67,14 +67,17 @@ def read_curves(path: str | Path) -> dict[str, dict[str, NDArray[np.float32]]]:
     curves: dict[str, dict[str, list[float]]] = {}
     try:
         with Path(path).open(newline="", encoding="utf-8") as file:
-            for line in csv.DictReader(file, strict=True):
+            lines = csv.DictReader(file, strict=True)
+            if tuple(lines.fieldnames or ()) != HEADER:
+                raise ValueError(f"the first line is {lines.fieldnames}")
+            for line in lines:
                 curve = curves.setdefault(line["benchmark"], {}).setdefault(line["object"], [])
                 curve.append(float(line["iou"]))
                 if int(line["click"]) != len(curve):
                     raise ValueError(f"click {line['click']} of {line['object']} follows {len(curve) - 1}")
     except FileNotFoundError:
         raise InputError(f"Expected a table of curves, but {path} does not exist.") from None
-    except (KeyError, TypeError, ValueError, csv.Error) as error:
+    except (TypeError, ValueError, csv.Error) as error:
         raise InputError(
             f"Expected a table of curves with the columns {', '.join(HEADER)} in {path}, "
             f"but it does not fit: {error}. Write it anew with `write_report`."

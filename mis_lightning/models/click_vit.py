@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import lcm
 from typing import Any, cast
 
 import torch
@@ -18,11 +19,12 @@ from mis_lightning.models.vit import PlainViT
 class ClickViT(nn.Module):
     """Plain ViT + click embedding + simple feature pyramid + MLP head.
 
-    The previous mask and the two disk maps of the clicks pass through a patch embedding of their own, which is
-    added to the image's. The defaults are the paper's ViT-B/448.
+    The previous mask and the two disk maps of the clicks pass through a patch embedding of their own, which
+    is added to the image's. The defaults are the paper's ViT-B/448.
 
     Args:
-        input_size: ``(height, width)`` the network is trained at; clicks and benchmarks use it as zoom-in size.
+        input_size: ``(height, width)`` the network is trained at; clicks and benchmarks use it as zoom-in
+            size.
         patch_size: Patch side in pixels.
         dim: Channels of a token.
         depth: Number of transformer blocks.
@@ -35,6 +37,14 @@ class ClickViT(nn.Module):
         drop_path: Stochastic depth of the last block.
         click_radius: Radius of a click's disk, in pixels of the network input.
         checkpointing: Recompute activations in the backward pass, to save memory.
+
+    Attributes:
+        config: The arguments that fix the network's shape, as JSON knows them.
+        multiple_of: Sides of an image must be multiples of this many pixels: whole windows, and an even
+            number of patches for the coarsest map of the pyramid.
+
+    Raises:
+        InputError: The arguments do not fit each other.
     """
 
     def __init__(
@@ -70,11 +80,13 @@ class ClickViT(nn.Module):
             "drop_path": drop_path,
             "click_radius": click_radius,
         }
-        step = patch_size * (window or 2)
+        _check(self.config)
+        step = patch_size * lcm(window or 1, 2)
         if input_size[0] % step or input_size[1] % step:
+            windows = "" if window is None else f" in windows of {window}"
             raise InputError(
-                f"Expected `input_size` to be a multiple of {step} pixels "
-                f"(patch_size {patch_size} × {f'window {window}' if window else '2'}), but got {input_size}."
+                f"Expected `input_size` in multiples of {step} pixels (an even number of patches of "
+                f"{patch_size} pixels{windows}), but got {input_size}."
             )
         self.input_size = input_size
         self.multiple_of = step
@@ -122,3 +134,13 @@ class ClickViT(nn.Module):
         normalised = (image - cast(Tensor, self.mean)) / cast(Tensor, self.std)
         logits = self.head(self.neck(self.backbone(normalised, clicks)))
         return F.interpolate(logits.float(), size=size, mode="bilinear", align_corners=True)
+
+
+def _check(config: dict[str, Any]) -> None:
+    for name in ("patch_size", "depth", "heads", "window", "global_every"):
+        if config[name] is not None and config[name] < 1:
+            raise InputError(f"Expected `{name}` of at least 1, but got {config[name]}.")
+    if config["dim"] < 1 or config["dim"] % config["heads"]:
+        raise InputError(
+            f"Expected `dim` to be a multiple of `heads`, but got {config['dim']} and {config['heads']}."
+        )

@@ -29,14 +29,9 @@ class MLPHead(nn.Module):
         """Map the pyramid to logits ``(B, 1, h₀, w₀)``, ``(h₀, w₀)`` being the size of ``maps[0]``."""
         # The fusing 1×1 convolution of concatenated, resized maps equals the sum of each map's share of it,
         # applied before resizing: both are linear, and resizing weights sum to one. No wide concatenation.
-        size = maps[0].shape[-2:]
-        shares = self.fuse.weight.chunk(len(maps), dim=1)
-        fused: Tensor | None = None
-        for conv, share, feature in zip(self.project, shares, maps, strict=True):
-            part = F.conv2d(F.relu(conv(feature)), share, self.fuse.bias if fused is None else None)
-            if part.shape[-2:] != size:
-                part = F.interpolate(part, size=size, mode="bilinear", align_corners=False)
-            fused = part if fused is None else fused + part
-        if fused is None:
-            raise ValueError("Expected at least one feature map, but got none.")
+        shares = self.fuse.weight.chunk(len(self.project), dim=1)
+        fused = F.conv2d(F.relu(self.project[0](maps[0])), shares[0], self.fuse.bias)
+        for conv, share, feature in zip(self.project[1:], shares[1:], maps[1:], strict=True):
+            part = F.conv2d(F.relu(conv(feature)), share)
+            fused = fused + F.interpolate(part, size=fused.shape[-2:], mode="bilinear", align_corners=False)
         return self.classify(self.dropout(F.relu(fused)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from safetensors.torch import load_file
 
 from mis_lightning.errors import InputError
 from mis_lightning.models.click_vit import ClickViT
-from mis_lightning.models.pretrained import load_pretrained
+from mis_lightning.models.pretrained import fit_weights, load_pretrained
 from mis_lightning.models.vit import resize_position_table
 
 # MAE entries without a place in the click model: it has no class token and no final norm.
@@ -23,50 +24,72 @@ def load_initial_weights(model: ClickViT, source: str) -> None:
 
     Args:
         model: The model.
-        source: A model folder or ``.ckpt`` of this project (every weight must fit), or an MAE encoder as ``.pth``
-            (its ``model`` entry) or ``.safetensors``, whose weights go to the backbone; the position table is
-            resized bicubically to the model's grid.
+        source: A model folder or ``.ckpt`` of this project (every weight must fit), or an MAE encoder as
+            ``.pth`` (its ``model`` entry) or ``.safetensors``, whose weights go to the backbone; the position
+            table is resized bicubically to the model's grid.
 
     Raises:
         InputError: No such file, or its weights do not fit.
     """
     path = Path(source)
     if path.is_dir() or path.suffix == ".ckpt":
-        _load(model, load_pretrained(path).state_dict(), source)
+        fit_weights(model, load_pretrained(path).state_dict(), source)
     else:
-        load_mae(model, _read_encoder(path))
+        load_mae(model, _read_encoder(path), source)
 
 
-def load_mae(model: ClickViT, encoder: dict[str, Any]) -> None:
-    """Copy an MAE encoder (timm names) into the backbone; every backbone weight must be found."""
-    state: dict[str, torch.Tensor] = {}
+def load_mae(model: ClickViT, encoder: Mapping[str, Any], source: str = "the MAE encoder") -> None:
+    """Copy an MAE encoder (timm names) into the backbone; every backbone weight must be found.
+
+    Args:
+        model: The model, changed in place.
+        encoder: Tensors by name; ``pos_embed`` is ``(1, 1 + side², D)``, its first row that of the class
+            token.
+        source: Where it comes from, for messages.
+
+    Raises:
+        InputError: A weight is missing, does not fit or has no place.
+    """
+    state: dict[str, Any] = {}
     for name, value in encoder.items():
         if name.startswith(UNUSED):
             continue
         if name == "pos_embed":
-            side = math.isqrt(value.shape[1] - 1)
-            state[name] = resize_position_table(value[:, 1:], (side, side), model.backbone.stored_grid)
+            state[name] = _resize_table(value, model.backbone.stored_grid, source)
         else:
             state[name.replace("patch_embed.proj.", "patch_embed.")] = value
-    _load(model.backbone, state, "the MAE encoder")
+    fit_weights(model.backbone, state, source)
 
 
-def _load(target: torch.nn.Module, state: dict[str, torch.Tensor], source: str) -> None:
-    try:
-        target.load_state_dict(state)
-    except RuntimeError as error:
-        raise InputError(f"The weights of {source} do not fit the model: {error}") from error
+def _resize_table(table: Any, grid: tuple[int, int], source: str) -> torch.Tensor:
+    shape = tuple(getattr(table, "shape", ()))
+    side = math.isqrt(shape[1] - 1) if len(shape) == 3 and shape[1] > 1 else 0
+    if not side or shape[:2] != (1, side * side + 1):
+        raise InputError(
+            f"Expected `pos_embed` of shape (1, 1 + side², channels) in {source}, "
+            f"but got {shape or 'no tensor'}."
+        )
+    return resize_position_table(table[:, 1:].float(), (side, side), grid)
 
 
-def _read_encoder(path: Path) -> dict[str, Any]:
+def _read_encoder(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
-        raise InputError(f"No weights file at {path}.")
+        raise InputError(
+            "Expected a model folder, a .ckpt of `mis fit` or an MAE encoder, "
+            f"but there is nothing at {path}."
+        )
     try:
-        content = (
+        content: Any = (
             load_file(path)
             if path.suffix == ".safetensors"
             else torch.load(path, map_location="cpu", weights_only=True)
         )
     except Exception as error:
-        raise InputError(f"{path} cannot be read as weights ({type(error).__name__}: {error}).") from error
-    return dict(content.get("model", content))
+        raise InputError(
+            f"{path} cannot be read as an MAE encoder ({type(error).__name__}): expected a .safetensors or "
+            ".pth file of tensors. A published click model needs `mis import-checkpoint` first."
+        ) from error
+    weights = content.get("model", content) if isinstance(content, dict) else None
+    if not isinstance(weights, dict):
+        raise InputError(f"Expected named tensors in {path}, but got {type(content).__name__}.")
+    return weights

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from mis_lightning.errors import InputError
 from mis_lightning.models.click_vit import ClickViT
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+ARCHITECTURE = "ClickViT"
 CHECKPOINT_KEY = "click_vit"  # where a Lightning checkpoint keeps the model's config
 
 
@@ -22,7 +25,7 @@ def save_pretrained(model: ClickViT, folder: str | Path) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
-    (folder / CONFIG).write_text(json.dumps({"architecture": "ClickViT", **model.config}, indent=2) + "\n")
+    (folder / CONFIG).write_text(json.dumps({"architecture": ARCHITECTURE, **model.config}, indent=2) + "\n")
     return folder
 
 
@@ -30,8 +33,8 @@ def load_pretrained(source: str | Path) -> ClickViT:
     """Read a click model, in evaluation mode on the CPU. Nothing in the file is executed.
 
     Args:
-        source: A folder with ``model.safetensors`` and ``config.json``, or a Lightning ``.ckpt`` of this project
-            (where weights were averaged, the averaged ones).
+        source: A folder with ``model.safetensors`` and ``config.json``, or a Lightning ``.ckpt`` of this
+            project (where weights were averaged, the averaged ones).
 
     Raises:
         InputError: There is no such file, or it does not hold a click model.
@@ -40,15 +43,36 @@ def load_pretrained(source: str | Path) -> ClickViT:
     if source.is_dir():
         config, state = _read_folder(source)
     elif source.is_file():
-        config, state = _read_checkpoint(source)
+        config, state = read_checkpoint(source)
     else:
         raise InputError(f"Expected a model folder or a .ckpt file, but there is nothing at {source}.")
     try:
         model = ClickViT(**config)
-        model.load_state_dict(state)
-    except (TypeError, RuntimeError) as error:
-        raise InputError(f"The weights and the config in {source} do not fit each other: {error}") from error
+    except Exception as error:
+        raise InputError(f"The config in {source} does not describe a ClickViT: {error}") from error
+    fit_weights(model, state, str(source))
     return model.eval()
+
+
+def fit_weights(module: nn.Module, state: Mapping[str, Any], source: str) -> None:
+    """Copy weights into a module; each one must be there, fit, and be used.
+
+    Raises:
+        InputError: One does not; ``source`` and the first few names are in the message.
+    """
+    wanted = module.state_dict()
+    problems = [f"{name} is missing" for name in wanted if name not in state]
+    problems += [f"{name} has no place there" for name in state if name not in wanted]
+    for name in [name for name in wanted if name in state]:
+        got, shape = getattr(state[name], "shape", None), wanted[name].shape
+        if got != shape:
+            problems.append(
+                f"{name} is {'no tensor' if got is None else tuple(got)} instead of {tuple(shape)}"
+            )
+    if problems:
+        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+        raise InputError(f"The weights in {source} do not fit the model: {'; '.join(problems[:3])}{more}.")
+    module.load_state_dict(state)
 
 
 def _read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -60,20 +84,32 @@ def _read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]
         state = load_file(folder / WEIGHTS)
     except Exception as error:
         raise InputError(f"The model in {folder} cannot be read: {error}") from error
-    config.pop("architecture", None)
+    architecture = config.pop("architecture", None)
+    if architecture != ARCHITECTURE:
+        raise InputError(
+            f"Expected the architecture {ARCHITECTURE} in {folder / CONFIG}, but got {architecture}."
+        )
     return config, state
 
 
-def _read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Read config and weights of the click model in a checkpoint of ``mis fit``. Nothing in it is executed.
+
+    Raises:
+        InputError: The file is damaged, holds more than tensors and plain values, or is no such checkpoint.
+    """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
         raise InputError(
-            f"{path} cannot be read as a checkpoint of this project ({type(error).__name__}); "
-            "a published .pth file needs `mis import-checkpoint` first."
+            f"{path} cannot be read as a checkpoint of `mis fit` ({type(error).__name__}): it is damaged or "
+            "another program's. A published .pth file needs `mis import-checkpoint` first."
         ) from error
-    if not isinstance(content, dict) or CHECKPOINT_KEY not in content:
+    entries = [
+        content.get(key) if isinstance(content, dict) else None for key in (CHECKPOINT_KEY, "state_dict")
+    ]
+    if not all(isinstance(entry, dict) for entry in entries):
         raise InputError(f"{path} is not a checkpoint of `mis fit`: it has no `{CHECKPOINT_KEY}` entry.")
+    config, weights = entries
     prefix = "model."
-    state = {k.removeprefix(prefix): v for k, v in content["state_dict"].items() if k.startswith(prefix)}
-    return content[CHECKPOINT_KEY], state
+    return config, {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}

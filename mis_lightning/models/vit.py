@@ -36,7 +36,7 @@ def resize_position_table(table: Tensor, stored: tuple[int, int], grid: tuple[in
 
 
 def to_windows(x: Tensor, side: int) -> Tensor:
-    """Cut a token map ``(B, h, w, D)`` into windows ``(B * windows, side * side, D)``, row-major throughout."""
+    """Cut tokens ``(B, h, w, D)`` into windows ``(B * windows, side * side, D)``, row-major throughout."""
     b, h, w, d = x.shape
     x = x.reshape(b, h // side, side, w // side, side, d).transpose(2, 3)
     return x.reshape(-1, side * side, d)
@@ -59,7 +59,8 @@ class PlainViT(nn.Module):
         depth: Number of blocks.
         heads: Attention heads.
         mlp_ratio: Hidden width of the MLPs in units of ``dim``.
-        window: Window side in tokens, or ``None`` for global attention everywhere. The paper: 224 / patch_size.
+        window: Window side in tokens, or ``None`` for global attention everywhere. The paper: 224 /
+            patch_size.
         global_every: Blocks whose 1-based index is a multiple of this attend globally.
         drop_path: Stochastic depth of the last block, growing linearly from 0. The paper: 0.
         checkpointing: Recompute activations in the backward pass, to save memory.
@@ -116,9 +117,8 @@ class PlainViT(nn.Module):
         """
         x = (self.patch_embed(image) + extra).permute(0, 2, 3, 1)
         b, h, w, d = x.shape
-        x = x + resize_position_table(self.pos_embed, self.stored_grid, (h, w)).reshape(1, h, w, d).to(
-            x.dtype
-        )
+        positions = resize_position_table(self.pos_embed, self.stored_grid, (h, w))
+        x = x + positions.reshape(1, h, w, d).to(x.dtype)
         windowed = False
         for index, block in enumerate(self.blocks, start=1):
             local = self.window is not None and index % self.global_every != 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt
 
 from mis_lightning.clicks.simulated_user import next_click
 from mis_lightning.errors import InputError
@@ -53,6 +54,16 @@ def test_against_brute_force(seed) -> None:
         click = next_click(mask, prediction, ignore, clicked)
         assert click == brute_force(mask, prediction, ignore, clicked)
         clicked.append((int(click.row), int(click.col)))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_depth_is_exact_on_large_regions(seed) -> None:
+    # Few holes, so distances are long and oblique, where chamfer approximations go wrong.
+    rng = np.random.default_rng(seed)
+    mask = rng.random((150, 200)) < 0.999
+    exact = distance_transform_edt(np.pad(mask, 1)).astype(np.float32)[1:-1, 1:-1]
+    row, col = np.unravel_index(exact.argmax(), exact.shape)
+    assert next_click(mask, np.zeros_like(mask)) == Click(row, col, True)
 
 
 def test_first_click_is_the_deepest_pixel_of_the_object() -> None:

@@ -63,7 +63,7 @@ def test_start_refuses(bad) -> None:
 def test_points_layout() -> None:
     clicks = [
         [Click(1, 2, True), Click(3, 4, False), Click(5, 6.5, True)],
-        [Click(7, 8, False)],
+        [Click(7, 8, np.False_)],  # as it comes out of an array
         [],
     ]
     none = [-1, -1, -1]

@@ -35,11 +35,11 @@ def greedy_twin(features, grid):
         return size[i] * size[j] / (size[i] + size[j]) * ((centre[i] - centre[j]) ** 2).sum()
 
     costs = [linkage_cost(*pair) for pair in pairs]
-    steps = {(0, 1), (1, 0), (0, -1), (-1, 0)}
-    neighbours = {i: [j for j in range(n) if (i // w - j // w, i % w - j % w) in steps] for i in range(n)}
-    # spec A2 lists neighbours up, left, down, right; so does ascending order, save that down comes after right
-    for i in range(n):
-        neighbours[i].sort(key=lambda j, i=i: [i - w, i - 1, i + w, i + 1].index(j))
+    around = [(-1, 0), (0, -1), (1, 0), (0, 1)]  # up, left, down, right
+    neighbours = {
+        i: [(r + i // w) * w + c + i % w for r, c in around if 0 <= r + i // w < h and 0 <= c + i % w < w]
+        for i in range(n)
+    }
     children, heights = [], []
     parent = {}
 
@@ -137,9 +137,21 @@ def test_grid_heights_and_partitions_of_sklearn(grid, channels):
     assert partitions(tree.children, n, ks) == partitions(children, n, ks)
 
 
-def test_grid_far_from_zero_and_large_ranges():
-    """A snake of growing gaps makes one region swallow all others, one at a time."""
-    values = np.cumsum(np.linspace(1, 2, 400)).astype(np.float32)
+def test_grid_one_region_swallows_all():
+    """On a chessboard two patches average out, and what touches them comes next: long lists of neighbours."""
+    chess = (np.indices((16, 16)).sum(0) % 2 * 2 - 1).reshape(-1, 1)
+    noise = np.random.default_rng(0).standard_normal((256, 3))
+    features = (chess + 0.1 * noise).astype(np.float32)
+    tree = build_merge_tree(features, (16, 16)).validate()
+    children, heights = greedy_twin(features, (16, 16))
+    np.testing.assert_array_equal(tree.children, children)
+    np.testing.assert_allclose(tree.cost, heights, rtol=1e-4)
+    assert tree.depth.max() > 60
+    assert (np.diff(tree.cost) < 0).any()  # with neighbours only, a merge may cost less than the one before
+
+
+def test_grid_far_from_zero():
+    values = 1000 + np.cumsum(np.random.default_rng(0).uniform(1, 2, 400)).astype(np.float32)
     tree = build_merge_tree(values[:, None], (1, 400)).validate()
     children, heights = greedy_twin(values[:, None], (1, 400))
     np.testing.assert_array_equal(tree.children, children)
@@ -155,6 +167,8 @@ def test_features_are_left_alone():
         np.testing.assert_array_equal(first.children, second.children)
         np.testing.assert_array_equal(first.cost, second.cost)
     np.testing.assert_array_equal(features, before)
+    features.setflags(write=False)
+    np.testing.assert_array_equal(build_merge_tree(features, (5, 6), "full").children, first.children)
 
 
 @pytest.mark.parametrize(("n", "channels"), [(1, 3), (2, 1), (3, 2), (60, 1), (150, 7), (700, 50)])
@@ -182,6 +196,16 @@ def test_full_with_duplicates_and_offset():
     np.testing.assert_allclose(np.sqrt(2 * tree.cost[80:]), expected[80:], rtol=1e-4)
     flat = build_merge_tree(np.ones((12, 3), np.float32), (3, 4), "full").validate()
     assert (flat.cost == 0).all()
+
+
+def test_full_keeps_small_differences_within_far_groups():
+    """Inner products alone lose them: 1000^2 leaves float32 no digit for 0.01^2."""
+    generator = np.random.default_rng(0)
+    groups = 1000 * generator.standard_normal((6, 4)).repeat(20, axis=0)
+    features = (groups + 0.01 * generator.standard_normal((120, 4))).astype(np.float32)
+    tree = build_merge_tree(features, (10, 12), "full").validate()
+    expected = linkage(features.astype(np.float64), "ward")[:, 2]
+    np.testing.assert_allclose(np.sqrt(2 * tree.cost), expected, rtol=1e-4)
 
 
 def test_full_too_large_for_memory(monkeypatch):

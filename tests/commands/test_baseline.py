@@ -1,0 +1,28 @@
+import json
+
+from mis_lightning.cli import main
+from mis_lightning.commands import baseline
+from mis_lightning.data.bundled import BundledBenchmark
+
+
+def test_grabcut_gets_a_row(tmp_path, capsys, monkeypatch):
+    whole = BundledBenchmark()
+
+    class Short(BundledBenchmark):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return whole[9 + index]  # the smallest photograph of the first few
+
+    monkeypatch.setattr(baseline, "BundledBenchmark", Short)
+    assert main(["baseline", "--folder", str(tmp_path)]) == 0
+    assert "NoC@85" in capsys.readouterr().out
+    record = json.loads((tmp_path / "results.json").read_text())
+    assert record["settings"]["predictor"] == "cv2.grabCut"
+    assert record["benchmarks"]["bundled"]["values"]["iou@5"] > 0.3
+
+
+def test_a_benchmark_with_files_needs_its_folder(capsys):
+    assert main(["baseline", "--benchmark", "GrabCut"]) == 2
+    assert "mis prepare GrabCut" in capsys.readouterr().err

@@ -1,0 +1,101 @@
+"""What several test files share: one thread, a tiny click model, and training without trees or files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+# Before torch and numba are imported: small arrays gain nothing from threads, and runs stay comparable.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+if TYPE_CHECKING:
+    import lightning as L
+    from torch.utils.data import DataLoader
+
+    from mis_lightning.models.click_vit import ClickViT
+    from mis_lightning.module import InteractiveSegmentation
+
+
+@pytest.fixture
+def tiny_click_vit() -> Callable[..., ClickViT]:
+    """Makes click models of 32 × 48 pixels and a few thousand weights, the same for the same arguments."""
+    import torch
+
+    from mis_lightning.models.click_vit import ClickViT
+
+    def make(kind: type[ClickViT] = ClickViT, seed: int = 0, **changes: Any) -> ClickViT:
+        shape = {"input_size": (32, 48), "patch_size": 8, "dim": 16, "depth": 2, "heads": 2, "window": 2}
+        shape |= {
+            "global_every": 2,
+            "neck_dims": (4, 6, 8, 12),
+            "head_dim": 8,
+            "click_radius": 2.0,
+            **changes,
+        }
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return kind(**shape)
+
+    return make
+
+
+@pytest.fixture
+def tiny_training(
+    tiny_click_vit: Callable[..., ClickViT],
+) -> Callable[..., tuple[InteractiveSegmentation, DataLoader[Any]]]:
+    """Makes a training module and a loader of random images, each with a random box as its region."""
+    import numpy as np
+    import torch
+    from torch.utils.data import DataLoader, Dataset
+
+    from mis_lightning.data.epoch_sampler import EpochSampler
+    from mis_lightning.losses.interactive import ClickLoss
+    from mis_lightning.module import InteractiveSegmentation
+
+    class Boxes(Dataset[dict[str, Any]]):
+        """Items as those of RegionDataset, asked for as ``(epoch, index)``."""
+
+        def __getitem__(self, item: tuple[int, int]) -> dict[str, Any]:
+            random = np.random.default_rng(item)
+            image = random.integers(256, size=(3, 32, 48), dtype=np.uint8)
+            mask = np.zeros((1, 32, 48), dtype=bool)
+            top, left = random.integers((4, 4), (20, 30))
+            mask[:, top : top + 10, left : left + 14] = True
+            points = np.full((8, 3), -1, dtype=np.float32)
+            points[0] = top + 5, left + 7, 100
+            return {"image": image, "mask": mask, "points": points}
+
+    def make(
+        model: ClickViT | None = None, samples: int = 6, batch_size: int = 2, **settings: Any
+    ) -> tuple[InteractiveSegmentation, DataLoader[Any]]:
+        settings = {"loss": ClickLoss(smoothness_weight=1.0), **settings}
+        settings.setdefault("optimizer", lambda parameters: torch.optim.AdamW(parameters, lr=1e-2))
+        module = InteractiveSegmentation(model if model is not None else tiny_click_vit(), **settings)
+        sampler = EpochSampler(samples, 0, lambda: module.current_epoch)
+        return module, DataLoader(Boxes(), batch_size, sampler=sampler)
+
+    return make
+
+
+@pytest.fixture
+def quiet_trainer(tmp_path: Path) -> Callable[..., L.Trainer]:
+    """Makes trainers on the CPU that print nothing and write only what they are told to."""
+    import lightning as L
+
+    def make(**settings: Any) -> L.Trainer:
+        off = ("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing")
+        silent = {name: False for name in off}
+        defaults = {
+            "accelerator": "cpu",
+            "devices": 1,
+            "num_sanity_val_steps": 0,
+            "default_root_dir": tmp_path,
+        }
+        return L.Trainer(**{**silent, **defaults, **settings})
+
+    return make

@@ -1,0 +1,208 @@
+"""From a folder of images to a store of merge trees: what is done, skipped, reported, and left by a kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mis_lightning.data.precompute import precompute, store_settings
+from mis_lightning.data.training_images import find_training_images
+from mis_lightning.merge_tree.store import TreeStore
+from mis_lightning.merge_tree.ward import build_merge_tree
+
+
+class Blocks:
+    """Mean colour of 4 x 6 blocks; remembers how often it was called in this process."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, image):
+        self.calls += 1
+        rows, cols = (
+            np.array_split(np.arange(side), parts) for side, parts in zip(image.shape, (4, 6), strict=False)
+        )
+        means = [image[np.ix_(r, c)].mean(axis=(0, 1)) for r in rows for c in cols]
+        return np.float32(means), (4, 6)
+
+    def settings(self):
+        return {"extractor": "blocks"}
+
+
+def photo(path, size=(24, 36), seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def images(tmp_path):
+    for i in range(5):
+        photo(tmp_path / "images" / f"{i % 2}" / f"{i}.png", seed=i)
+    return find_training_images(tmp_path / "images")
+
+
+def open_store(folder, extractor=None):
+    return TreeStore(folder, store_settings(extractor or Blocks(), "grid"))
+
+
+def contents(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in Path(folder).rglob("*") if p.is_file()}
+
+
+def test_every_image_gets_the_tree_of_its_features(images, tmp_path):
+    store, blocks = open_store(tmp_path / "trees"), Blocks()
+    assert precompute(images, blocks, store, num_workers=0, progress=False) == {}
+    assert blocks.calls == len(images)
+    for key, path in images:
+        expected = build_merge_tree(*Blocks()(np.asarray(Image.open(path))))
+        tree = store.load(key)
+        assert tree.grid == (4, 6)
+        np.testing.assert_array_equal(tree.children, expected.children)
+        np.testing.assert_array_equal(tree.cost, expected.cost)
+
+
+def test_connectivity_is_handed_on_and_kept(images, tmp_path):
+    store = TreeStore(tmp_path / "trees", store_settings(Blocks(), "full"))
+    precompute(images[:1], Blocks(), store, "full", num_workers=0, progress=False)
+    expected = build_merge_tree(*Blocks()(np.asarray(Image.open(images[0].path))), "full")
+    np.testing.assert_array_equal(store.load(images[0].key).children, expected.children)
+    assert TreeStore(tmp_path / "trees").settings == {"extractor": "blocks", "connectivity": "full"}
+
+
+def test_what_is_done_is_skipped(images, tmp_path):
+    store, blocks = open_store(tmp_path / "trees"), Blocks()
+    precompute(images[:2], blocks, store, num_workers=0, progress=False)
+    before = {name: os.stat(tmp_path / "trees" / name).st_mtime_ns for name in contents(tmp_path / "trees")}
+    precompute(images, blocks, store, num_workers=0, progress=False)
+    assert blocks.calls == 5
+    assert (
+        before.items()
+        <= {
+            name: os.stat(tmp_path / "trees" / name).st_mtime_ns for name in contents(tmp_path / "trees")
+        }.items()
+    )
+    assert precompute(images, blocks, store, num_workers=0, progress=False) == {}
+    assert blocks.calls == 5
+
+
+def test_results_do_not_depend_on_the_workers(images, tmp_path):
+    for workers in (0, 1, 2):
+        folder = tmp_path / f"trees{workers}"
+        assert precompute(images, Blocks(), open_store(folder), num_workers=workers, progress=False) == {}
+    assert contents(tmp_path / "trees0") == contents(tmp_path / "trees1") == contents(tmp_path / "trees2")
+    assert len(contents(tmp_path / "trees0")) == 6
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_bad_images_are_reported_by_name_while_the_others_are_saved(images, tmp_path, workers):
+    folder = tmp_path / "images"
+    (folder / "0" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut")
+    (folder / "empty.png").write_bytes(b"")
+    photo(folder / "pixel.png", size=(1, 1))
+    photo(folder / "strip.png", size=(15, 200))
+    store = open_store(tmp_path / "trees")
+    failures = precompute(find_training_images(folder), Blocks(), store, num_workers=workers, progress=False)
+    assert sorted(failures) == ["0/broken.jpg", "empty.png", "pixel.png", "strip.png"]
+    for key, message in failures.items():
+        assert str(folder / key) in message
+        assert key not in store
+    assert "1×1 pixels; training images need at least 16" in failures["pixel.png"]
+    assert all(image.key in store for image in images)
+
+
+def test_features_that_are_no_numbers_are_reported_with_the_name(images, tmp_path):
+    class NotANumber(Blocks):
+        def __call__(self, image):
+            return np.full((24, 2), np.nan, np.float32), (4, 6)
+
+    failures = precompute(images[:1], NotANumber(), open_store(tmp_path), num_workers=0, progress=False)
+    assert failures[images[0].key].startswith(f"{images[0].path}: Expected finite `features`")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_extractor_that_fails_reaches_the_user_with_the_name_of_the_image(images, tmp_path, workers):
+    class Failing(Blocks):
+        def __call__(self, image):
+            if (image == np.asarray(Image.open(images[3].path))).all():
+                raise ZeroDivisionError("of no use")
+            return super().__call__(image)
+
+    with pytest.raises(RuntimeError, match=rf"merge tree of .*{images[3].key} could not be made: of no use"):
+        precompute(images, Failing(), open_store(tmp_path), num_workers=workers, progress=False)
+    assert images[0].key in open_store(tmp_path)
+
+
+def test_an_extractor_on_an_accelerator_stays_in_this_process(images, tmp_path):
+    blocks = Blocks()
+    blocks.device = torch.device("cuda")
+    precompute(images, blocks, open_store(tmp_path), num_workers=2, progress=False)
+    assert blocks.calls == len(images)
+
+
+def test_nothing_to_do(tmp_path):
+    assert precompute([], Blocks(), open_store(tmp_path / "trees"), num_workers=2) == {}
+    assert not (tmp_path / "trees").exists()
+
+
+KILLED = """
+    import sys, time
+    from pathlib import Path
+    import numpy as np
+    from mis_lightning.data.precompute import precompute, store_settings
+    from mis_lightning.data.training_images import find_training_images
+    from mis_lightning.merge_tree.store import TreeStore
+
+    class Blocks:
+        def __call__(self, image):
+            return np.random.default_rng(0).random((24, 2), np.float32), (4, 6)
+        def settings(self):
+            return {"extractor": "blocks"}
+
+    written = []
+    whole = Path.write_bytes
+    def write(path, data):
+        written.append(path)
+        if len(written) < 3:
+            return whole(path, data)
+        whole(path, data[: len(data) // 2])
+        print("in the middle", flush=True)
+        time.sleep(600)
+    Path.write_bytes = write
+
+    store = TreeStore(sys.argv[2], store_settings(Blocks(), "grid"))
+    precompute(find_training_images(sys.argv[1]), Blocks(), store, num_workers=0, progress=False)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_a_killed_run_leaves_whole_files_and_the_next_one_makes_the_rest(images, tmp_path):
+    command = [sys.executable, "-c", textwrap.dedent(KILLED), tmp_path / "images", tmp_path / "trees"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "in the middle\n"
+        finally:
+            process.send_signal(signal.SIGKILL)
+    left = contents(tmp_path / "trees")
+    assert [name for name in left if name.endswith(".tmp")] != []
+    store, blocks = open_store(tmp_path / "trees"), Blocks()
+    done = [image.key for image in images if image.key in store]
+    assert len(done) == 2
+    for key in done:
+        store.load(key)
+    precompute(images, blocks, store, num_workers=0, progress=False)
+    assert blocks.calls == 3
+    after = contents(tmp_path / "trees")
+    assert sorted(after) == sorted([f"{image.key}.safetensors" for image in images] + ["manifest.json"])
+    assert all(after[f"{key}.safetensors"] == left[f"{key}.safetensors"] for key in done)
+    for image in images:
+        store.load(image.key)

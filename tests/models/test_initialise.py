@@ -1,0 +1,149 @@
+"""Starting weights: an MAE encoder in the published form, made by hand, and models of our own (spec A7)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mis_lightning.errors import InputError
+from mis_lightning.models.click_vit import ClickViT
+from mis_lightning.models.initialise import load_initial_weights
+from mis_lightning.models.pretrained import CHECKPOINT_KEY, save_pretrained
+
+DIM, DEPTH, PATCH = 16, 2, 16
+
+
+def mae_encoder(**changes: Tensor | None) -> dict[str, Tensor]:
+    """Names and shapes of `mae_pretrain_vit_*.pth`, a grid of 14 × 14 and a class token."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "cls_token": (1, 1, DIM),
+        "pos_embed": (1, 197, DIM),
+        "patch_embed.proj.weight": (DIM, 3, PATCH, PATCH),
+        "patch_embed.proj.bias": (DIM,),
+        "norm.weight": (DIM,),
+        "norm.bias": (DIM,),
+    }
+    for i in range(DEPTH):
+        parts = {"norm1": (DIM,), "norm2": (DIM,), "attn.qkv": (3 * DIM, DIM), "attn.proj": (DIM, DIM)}
+        for part, shape in {**parts, "mlp.fc1": (4 * DIM, DIM), "mlp.fc2": (DIM, 4 * DIM)}.items():
+            shapes[f"blocks.{i}.{part}.weight"] = shape
+            shapes[f"blocks.{i}.{part}.bias"] = shape[:1]
+    generator = torch.Generator().manual_seed(0)
+    state = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    merged: dict[str, Any] = {**state, **{name.replace("__", "."): value for name, value in changes.items()}}
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+@pytest.fixture
+def model(tiny_click_vit) -> ClickViT:
+    return tiny_click_vit(input_size=(448, 320), patch_size=PATCH, dim=DIM, depth=DEPTH, window=None)
+
+
+@pytest.mark.parametrize("kind", ["pth", "bare pth", "safetensors"])
+def test_mae_encoder(model: ClickViT, tmp_path: Path, kind: str) -> None:
+    encoder = mae_encoder()
+    path = tmp_path / ("mae.safetensors" if kind == "safetensors" else "mae.pth")
+    if kind == "safetensors":
+        save_file(encoder, path)
+    else:
+        torch.save({"model": encoder} if kind == "pth" else encoder, path)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    load_initial_weights(model, str(path))
+
+    for name, value in model.state_dict().items():
+        if not name.startswith("backbone."):
+            assert torch.equal(value, before[name]), name
+        elif name != "backbone.pos_embed":
+            published = name.removeprefix("backbone.").replace("patch_embed.", "patch_embed.proj.")
+            assert torch.equal(value, encoder[published]), name
+    # 14 × 14 positions after the class token's -> 28 × 20, as OpenCV's bicubic resize does it.
+    square = encoder["pos_embed"][0, 1:].reshape(14, 14, DIM).numpy()
+    expected = cv2.resize(square, (20, 28), interpolation=cv2.INTER_CUBIC)
+    table = model.backbone.pos_embed.detach().numpy().reshape(28, 20, DIM)
+    np.testing.assert_allclose(table, expected, atol=1e-5)
+
+
+def test_equal_grids_keep_the_table(tiny_click_vit, tmp_path: Path) -> None:
+    model = tiny_click_vit(input_size=(224, 224), patch_size=PATCH, dim=DIM, depth=DEPTH, window=14)
+    encoder = mae_encoder()
+    torch.save({"model": encoder}, tmp_path / "mae.pth")
+    load_initial_weights(model, str(tmp_path / "mae.pth"))
+    assert torch.equal(model.backbone.pos_embed, encoder["pos_embed"][:, 1:])
+
+
+@pytest.mark.parametrize("kind", ["folder", "ckpt"])
+def test_models_of_our_own(tiny_click_vit, tmp_path: Path, kind: str) -> None:
+    source, model = tiny_click_vit(seed=1), tiny_click_vit(seed=2)
+    path = tmp_path / "start"
+    if kind == "folder":
+        save_pretrained(source, path)
+    else:
+        path = tmp_path / "start.ckpt"
+        state = {f"model.{name}": value for name, value in source.state_dict().items()}
+        torch.save({"state_dict": state, CHECKPOINT_KEY: source.config}, path)
+    load_initial_weights(model.train(), str(path))
+    assert model.training
+    for name, value in source.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value), name
+
+    with pytest.raises(
+        InputError, match=r"start.* do not fit the model: backbone\.pos_embed is .* instead of"
+    ):
+        load_initial_weights(
+            tiny_click_vit(input_size=(32, 48), patch_size=4, dim=16, window=None), str(path)
+        )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"blocks__1__attn__qkv__bias": None}, r"mae\.pth .*: blocks\.1\.attn\.qkv\.bias is missing\."),
+        ({"blocks__2__norm1__bias": torch.zeros(16)}, r"blocks\.2\.norm1\.bias has no place there"),
+        ({"blocks__0__norm1__bias": torch.zeros(8)}, r"norm1\.bias is \(8,\) instead of \(16,\)"),
+        ({"pos_embed": torch.zeros(1, 196, 16)}, r"`pos_embed` of shape .*mae\.pth, but got \(1, 196, 16\)"),
+        ({"pos_embed": torch.zeros(16)}, r"`pos_embed` of shape .*but got \(16,\)"),
+        ({"pos_embed": torch.zeros(1, 197, 8)}, r"pos_embed is \(1, 560, 8\) instead of \(1, 560, 16\)"),
+        ({"pos_embed": None}, "pos_embed is missing"),
+    ],
+)
+def test_encoders_that_do_not_fit(model: ClickViT, tmp_path: Path, changes: dict, message: str) -> None:
+    torch.save({"model": mae_encoder(**changes)}, tmp_path / "mae.pth")
+    with pytest.raises(InputError, match=message):
+        load_initial_weights(model, str(tmp_path / "mae.pth"))
+
+
+def test_files_that_are_no_encoder(model: ClickViT, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothing at .*nowhere\.pth"):
+        load_initial_weights(model, str(tmp_path / "nowhere.pth"))
+    for name in ("text.pth", "text.safetensors"):
+        (tmp_path / name).write_text("no weights")
+        with pytest.raises(InputError, match=f"{name} cannot be read as an MAE encoder"):
+            load_initial_weights(model, str(tmp_path / name))
+    torch.save([torch.zeros(1)], tmp_path / "list.pth")
+    with pytest.raises(InputError, match=r"Expected named tensors in .*list\.pth, but got list"):
+        load_initial_weights(model, str(tmp_path / "list.pth"))
+
+
+class Hostile:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+def test_code_in_a_weights_file_is_refused_not_run(model: ClickViT, tmp_path: Path) -> None:
+    torch.save({"model": mae_encoder(), "args": Hostile(tmp_path / "executed")}, tmp_path / "mae.pth")
+    with pytest.raises(InputError, match=r"mae\.pth cannot be read as an MAE encoder"):
+        load_initial_weights(model, str(tmp_path / "mae.pth"))
+    assert not (tmp_path / "executed").exists()

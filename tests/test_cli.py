@@ -1,0 +1,198 @@
+"""The command line: what starts fast, and that a mistake gets exit status 2 and one message that names it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from mis_lightning.cli import VERBS, main
+
+MODEL = """
+seed_everything: 3
+trainer:
+  accelerator: cpu
+  max_steps: 7
+  logger: false
+  enable_checkpointing: false
+  enable_progress_bar: false
+  enable_model_summary: false
+  callbacks:
+    - class_path: mis_lightning.callbacks.noc.NoCEvaluation
+      init_args: {batch_size: 4}
+model:
+  model:
+    class_path: mis_lightning.models.click_vit.ClickViT
+    init_args: {input_size: [32, 32], patch_size: 8, dim: 16, depth: 1, heads: 2, window: null}
+  loss:
+    class_path: mis_lightning.losses.interactive.ClickLoss
+  lr_scheduler:
+    class_path: mis_lightning.optim.WarmupCosine
+    init_args: {warmup_steps: 2, total_steps: "${trainer.max_steps}"}
+data:
+  batch_size: 2
+  num_workers: 0
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Writes the config above with one piece replaced, and returns its path."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(old: str = "", new: str = "") -> str:
+        assert old in MODEL
+        path = tmp_path / "config.yaml"
+        path.write_text(MODEL.replace(old, new, 1) if old else MODEL)
+        return str(path)
+
+    return write
+
+
+def complaint(args: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one message of a command that fails, and nothing but it on the screen."""
+    capsys.readouterr()
+    assert main(args) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = [line for line in err.splitlines() if not line.startswith(("Seed set", "GPU ", "TPU "))]
+    assert len(lines) == 1, err
+    assert lines[0].startswith(f"mis {args[0]}: ")
+    assert len(lines[0]) < 500
+    return lines[0]
+
+
+def test_help_is_light() -> None:
+    code = (
+        "import sys; from mis_lightning.cli import main; status = main(['--help']);"
+        "heavy = {'torch', 'numpy', 'cv2', 'numba', 'lightning', 'jsonargparse'} & set(sys.modules);"
+        "sys.exit(f'imported {heavy}' if heavy else status)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    for verb in VERBS:
+        assert verb in done.stdout
+
+
+def test_nothing_and_help_are_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    texts = []
+    for args in ([], ["--help"], ["-h"]):
+        assert main(args) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] == texts[2]
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    from mis_lightning import __version__
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"mis_lightning {__version__}\n"
+
+
+def test_unknown_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fitt"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("mis: no verb 'fitt'.")
+    assert "precompute" in err
+
+
+@pytest.mark.parametrize("verb", list(VERBS))
+def test_every_verb_has_its_command(verb: str) -> None:
+    import importlib
+
+    assert callable(importlib.import_module(VERBS[verb][0]).main)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        ("batch_size: 2", "batchsize: 2", ["data", "batchsize"]),
+        ("data:", "nonsense: 1\ndata:", ["nonsense"]),
+        ("dim: 16", "dimm: 16", ["model.model", "dimm"]),
+        ("{batch_size: 4}", "{batches: 4}", ["trainer.callbacks", "batches"]),
+        ("batch_size: 2", "batch_size: lots", ["data.batch_size", "int", "lots"]),
+        ("dim: 16", "dim: wide", ["model.model", "dim", "int", "wide"]),
+        ("click_vit.ClickViT", "click_vit.Clack", ["model.model", "no attribute 'Clack'"]),
+        ("mis_lightning.models", "nowhere", ["model.model", "No module named 'nowhere'"]),
+        ("noc.NoCEvaluation", "noc.Evaluation", ["trainer.callbacks", "Evaluation"]),
+        ("optim.WarmupCosine", "optim.Warmup", ["model.lr_scheduler", "Warmup"]),
+        ("${trainer.max_steps}", "${trainer.steps}", ["total_steps", "'trainer.steps' not found"]),
+        ("warmup_steps: 2", "warmup_steps: soon", ["model.lr_scheduler.warmup_steps", "int"]),
+        ("heads: 2", "heads: 3", ["`dim` to be a multiple of `heads`, but got 16 and 3"]),
+        ("batch_size: 2", "batch_size: 0", ["data.batch_size"]),
+        ("accelerator: cpu", "accelerator: abacus", ["abacus"]),
+        ("data:", "data: [", ["parsing config", "line 2", "config.yaml"]),
+    ],
+)
+def test_mistakes_in_a_config(config, capsys, old: str, new: str, parts: list[str]) -> None:
+    message = complaint(["fit", "--config", config(old, new)], capsys)
+    for part in parts:
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("args", "parts"),
+    [
+        (["--data.nonsense", "1"], ["data.nonsense"]),
+        (["--model.model.init_args.width", "3"], ["model.model", "width"]),
+        (["--data.batch_size", "many"], ["data.batch_size", "many"]),
+        (["--config", "missing.yaml"], ["missing.yaml"]),
+        (["--data.images", "missing/pictures"], ["missing/pictures"]),
+        (["--ckpt_path", "missing.ckpt"], ["ckpt_path", "missing.ckpt"]),
+        (["--ckpt_path", "."], ["ckpt_path", "folder", "--model.initial_weights"]),
+        ([], ["data.images"]),
+    ],
+)
+def test_mistakes_on_the_command_line(config, capsys, args: list[str], parts: list[str]) -> None:
+    message = complaint(["fit", "--config", config(), *args], capsys)
+    for part in parts:
+        assert part in message
+
+
+def test_no_config_at_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "model.model" in complaint(["fit"], capsys)
+
+
+def test_checkpoints_of_others_are_refused_early(config, capsys, tmp_path: Path) -> None:
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    (tmp_path / "damaged.ckpt").write_bytes(b"PK\x03\x04 damaged")
+    for name, reason in (("other.ckpt", "not a checkpoint of `mis fit`"), ("damaged.ckpt", "cannot be read")):
+        message = complaint(["test", "--config", config(), "--ckpt_path", str(tmp_path / name)], capsys)
+        assert reason in message
+        assert name in message
+
+
+def test_print_config_and_interpolation(config, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", "--config", config(), "--trainer.max_steps", "9", "--print_config"])
+    assert stopped.value.code == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["trainer"]["max_steps"] == 9
+    assert printed["model"]["lr_scheduler"]["class_path"] == "mis_lightning.optim.WarmupCosine"
+    assert printed["data"]["batch_size"] == 2
+
+
+def test_interpolation_and_one_seed_reach_the_parts(config) -> None:
+    from mis_lightning.commands.lightning import run
+
+    cli = run(["--config", config(), "--trainer.max_steps", "9"], run=False)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = cli.model.lr_scheduler(optimizer)
+    rates = [(optimizer.step(), schedule.step(), schedule.get_last_lr()[0])[2] for _ in range(9)]
+    assert rates[-1] == pytest.approx(0.0, abs=1e-12)
+    assert rates[-2] > 0.01
+    assert cli.model.seed == cli.datamodule.seed == 3
+
+
+def test_help_of_a_verb_names_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", "--help"])
+    assert stopped.value.code == 0
+    assert "--data.images" in capsys.readouterr().out

@@ -1,0 +1,86 @@
+"""Every YAML in configs/ is parsed and its module, data, trainer, optimiser and schedule are made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mis_lightning.commands.lightning import MISCLI, run
+from mis_lightning.data.datamodule import MISDataModule
+from mis_lightning.models.click_vit import ClickViT
+from mis_lightning.models.head import MLPHead
+from mis_lightning.models.neck import SimplePyramid
+from mis_lightning.models.vit import PlainViT
+
+FOLDER = Path(__file__).parents[1] / "configs"
+CONFIGS = sorted(FOLDER.glob("**/*.yaml"))
+
+
+def test_there_are_configs() -> None:
+    assert {path.name for path in CONFIGS} >= {"cpu.yaml", "quickstart.yaml", "mis_vitb448_sbd.yaml"}
+
+
+@pytest.fixture
+def weightless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Click models whose weights have shapes but no storage: ViT-B would take seconds and 400 MB."""
+    for kind in (PlainViT, SimplePyramid, MLPHead):
+
+        def on_meta(self: Any, *args: Any, _init: Any = kind.__init__, **settings: Any) -> None:
+            with torch.device("meta"):
+                _init(self, *args, **settings)
+
+        monkeypatch.setattr(kind, "__init__", on_meta)
+
+
+def make(path: Path) -> tuple[MISCLI, Any]:
+    """Everything a config describes, on the CPU and without a download; and the optimiser."""
+    options = [f"--config={path}", "--trainer.accelerator=cpu", "--trainer.devices=1"]
+    if "ViTFeatures" in path.read_text():
+        options.append("--data.extractor.init_args.pretrained=false")
+    cli = run(options, run=False)
+    made = cli.model.configure_optimizers()
+    return cli, made if isinstance(made, dict) else {"optimizer": made}
+
+
+@pytest.mark.usefixtures("weightless")
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_config_makes_everything(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIS_DATA_DIR", str(tmp_path))
+    cli, made = make(path)
+    assert isinstance(cli.model.model, ClickViT)
+    assert isinstance(cli.datamodule, MISDataModule)
+    parameters = [p for group in made["optimizer"].param_groups for p in group["params"]]
+    assert len(parameters) == len(list(cli.model.model.parameters()))
+    # The network's input, the crops of the augmentation and the patches fit each other.
+    assert tuple(cli.datamodule.augment.size) == cli.model.input_size
+    assert not list(tmp_path.iterdir()), "making things must not write anything yet"
+
+
+@pytest.mark.usefixtures("weightless")
+def test_the_papers_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The constants of spec A3 to A9, as the config says them, against the text."""
+    monkeypatch.chdir(tmp_path)
+    cli, made = make(FOLDER / "mis_vitb448_sbd.yaml")
+    module, data, optimizer = cli.model, cli.datamodule, made["optimizer"]
+    assert sum(p.numel() for p in module.model.parameters()) == 97_067_969
+    assert type(optimizer) is torch.optim.Adam
+    (group,) = optimizer.param_groups
+    assert {key: group[key] for key in ("lr", "betas", "eps", "weight_decay")} == {
+        "lr": 5e-5,
+        "betas": (0.9, 0.999),
+        "eps": 1e-8,
+        "weight_decay": 0,
+    }
+    schedule = made["lr_scheduler"]["scheduler"]
+    assert made["lr_scheduler"]["interval"] == "epoch"
+    assert (dict(schedule.milestones), schedule.gamma) == ({50: 1, 55: 1}, 0.1)
+    assert (cli.trainer.max_epochs, data.batch_size) == (55, 32)
+    assert (module.max_simulated_clicks, module.click_threshold) == (3, 0.49)
+    assert (module.loss.bce_weight, module.loss.smoothness_weight) == (1.0, 10.0)
+    assert (data.decay, data.min_share, data.min_object_area, data.regions_per_image) == (0.9, 0.05, 80, 1)
+    assert (data.points.max_points, data.points.gamma) == (24, 0.8)
+    assert not cli.trainer.gradient_clip_val

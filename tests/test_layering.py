@@ -1,0 +1,98 @@
+"""Imports point upstream, Lightning stays at the rim, files stay short; read from the source alone."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import mis_lightning
+
+ROOT = Path(mis_lightning.__file__).parent
+FILES = sorted(path for path in ROOT.rglob("*.py"))
+
+ORDER = (
+    "structures",
+    "errors",
+    "files",
+    "image_decoding",
+    "images",
+    "features",
+    "merge_tree",
+    "clicks",
+    "models",
+    "losses",
+    "optim",
+    "metrics",
+    "data",
+    "inference",
+    "figures",
+    "callbacks",
+    "module",
+    "bench",
+    "commands",
+    "cli",
+)
+"""From upstream to downstream; a part imports only parts before it, and itself."""
+
+LIGHTNING = {"lightning", "pytorch_lightning", "lightning_fabric", "lightning_utilities"}
+MAY_IMPORT_LIGHTNING = ("module.py", "cli.py", "data/datamodule.py", "callbacks/", "commands/")
+THIN = {"__init__.py", "__main__.py"}
+"""Of the package itself: they name its parts, or start it."""
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Full names of the modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name(path)}:{node.lineno} imports relatively"
+            assert node.module is not None
+            # `from mis_lightning import images` names a part, too.
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def part(module: str) -> str | None:
+    pieces = module.split(".")
+    return pieces[1] if pieces[0] == "mis_lightning" and len(pieces) > 1 else None
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if name(p) not in THIN], ids=name)
+def test_imports_point_upstream(path: Path) -> None:
+    here = name(path).split("/")[0].removesuffix(".py")
+    assert here in ORDER, f"{here} has no place in the order of the package"
+    for module in imported(path):
+        there = part(module)
+        if there is None or there.startswith("__"):  # other packages, the version
+            continue
+        assert there in ORDER, f"{name(path)} imports {module}"
+        assert ORDER.index(there) <= ORDER.index(here), f"{name(path)} imports {module}, downstream of it"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_lightning_stays_at_the_rim(path: Path) -> None:
+    if not name(path).startswith(MAY_IMPORT_LIGHTNING):
+        found = [module for module in imported(path) if module.split(".")[0] in LIGHTNING]
+        assert not found, f"{name(path)} imports {found}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_files_are_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 350
+
+
+def test_nothing_is_called_utils() -> None:
+    places = [*ROOT.rglob("*"), *Path(__file__).parent.rglob("*")]
+    assert [p for p in places if p.stem in ("utils", "util", "helpers", "misc", "common")] == []
+
+
+def test_every_part_says_what_it_is() -> None:
+    for path in FILES:
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), name(path)
