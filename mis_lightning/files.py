@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,13 +13,15 @@ from pathlib import Path
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``, and rename it to ``path`` if the block ends well.
+    """Yield a temporary path beside ``path``, and rename it to ``path`` when the block ends well.
 
-    A reader finds the old file or the new one, never half of it. What a killed process leaves is hidden and
-    named after machine and process, for :func:`sweep`.
+    A reader finds the old file or the new one, never half of it. The temporary name is hidden and tells which
+    process on which machine writes it, for :func:`sweep`; it does not hold the name of ``path``, which may be
+    as long as a name can be.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+    digest = zlib.crc32(os.fsencode(path.name))
+    temporary = path.with_name(f".{digest:08x}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -26,8 +30,22 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes of this machine left half written below ``folder``."""
-    for path in folder.rglob(f".*.{socket.gethostname()}.*.tmp"):
-        process = path.name.rsplit(".", 2)[1]
-        if not Path(f"/proc/{process}").exists():
+    """Remove what killed processes of this machine left half written; running ones are left alone."""
+    name = re.compile(rf"\.[0-9a-f]{{8}}\.{re.escape(socket.gethostname())}\.(\d+)\.tmp")
+    for path in folder.rglob(".*.tmp"):
+        match = name.fullmatch(path.name)
+        if match and not _is_alive(int(match[1])):
             path.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process of this machine runs; where that cannot be asked, say yes."""
+    if os.name != "posix":
+        return True  # os.kill would end it there
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 
 import torch
 
@@ -25,11 +25,13 @@ class Cost:
 
     Attributes:
         seconds: Median wall time of a call.
+        cpu_seconds: Median processor time of a call, over all threads; on a busy machine the steadier measure.
         peak_mebibytes: Memory that a call needs at its peak beyond what was held before, its result included;
             ``None`` where the system does not tell.
     """
 
     seconds: float
+    cpu_seconds: float
     peak_mebibytes: float | None
 
 
@@ -49,13 +51,15 @@ def compare(ways: Mapping[str, Callable[[], object]], repeats: int, device: torc
         way()
         peaks[name] = _peak(way, device)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
+    cpu_seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeats):
         for name, way in ways.items():
-            start = perf_counter()
+            start, cpu_start = perf_counter(), process_time()
             way()
             _wait(device)
             seconds[name].append(perf_counter() - start)
-    return {name: Cost(median(seconds[name]), peaks[name]) for name in ways}
+            cpu_seconds[name].append(process_time() - cpu_start)
+    return {name: Cost(median(seconds[name]), median(cpu_seconds[name]), peaks[name]) for name in ways}
 
 
 def parser(command: str, description: str) -> argparse.ArgumentParser:
@@ -89,10 +93,12 @@ def report(costs: Mapping[str, Cost], options: argparse.Namespace) -> None:
     """Print the costs as a table, the last row being the measure of the others; write ``--json``."""
     *_, base = costs.values()
     print(f"batch {options.batch}, {options.size} px, {options.device}, {options.threads} threads")
-    print(f"{'':<28}{'median ms':>12}{'of plain':>10}{'peak MiB':>12}")
+    print(f"{'':<24}{'median ms':>12}{'of plain':>10}{'cpu ms':>12}{'of plain':>10}{'peak MiB':>12}")
     for name, cost in costs.items():
         memory = "?" if cost.peak_mebibytes is None else f"{cost.peak_mebibytes:.0f}"
-        print(f"{name:<28}{cost.seconds * 1e3:>12.1f}{cost.seconds / base.seconds:>10.3f}{memory:>12}")
+        wall = f"{cost.seconds * 1e3:>12.1f}{cost.seconds / base.seconds:>10.3f}"
+        cpu = f"{cost.cpu_seconds * 1e3:>12.1f}{cost.cpu_seconds / base.cpu_seconds:>10.3f}"
+        print(f"{name:<24}{wall}{cpu}{memory:>12}")
     if options.json is not None:
         settings = {name: value for name, value in vars(options).items() if name != "json"}
         system = {

@@ -22,8 +22,8 @@ class NoCEvaluation(L.Callback):
 
     Logs ``val/<benchmark>/noc@85`` and so on. ``validate`` and ``test`` also print the table and write
     ``results.json``, ``table.md`` and ``curves.csv``. Several processes share the objects, each object counts
-    once, and the result is bit for bit that of one process. Train mode and random state are left as they
-    were.
+    once, and the result is that of one process, on the CPU bit for bit. Train mode and random state are left
+    as they were.
 
     Args:
         settings: How a session runs; ``None``: the published protocol, but all clicks are made, since IoU@k

@@ -1,7 +1,7 @@
 """References in config files, ``${trainer.max_steps}``, filled in with what the command line says.
 
-jsonargparse fills them in file by file, before it reads the options: ``--trainer.max_steps 100`` would leave a
-schedule that refers to it at the file's length. (Its mode ``omegaconf+`` waits, but takes half a minute.)
+jsonargparse fills them in file by file, before it reads the options: ``--trainer.max_steps 100`` would leave
+a schedule that refers to it at the file's length. (Its mode ``omegaconf+`` waits, but takes half a minute.)
 """
 
 from __future__ import annotations

@@ -95,13 +95,14 @@ def _verify(name: str, root: Path, allow_incomplete: bool) -> str | None:
     remarks = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
     for remark in remarks:
         print(remark)
+    folder: Path = benchmark.folder  # type: ignore[attr-defined]  # the six of BENCHMARKS have one
     benchmark[0]  # one sample proves that files can be read
     state = "incomplete" if remarks else "complete"
-    print(f"{name}: {state}, {len(benchmark)} objects in {benchmark.folder}.")
+    print(f"{name}: {state}, {len(benchmark)} objects in {folder}.")
     if not benchmark.comparable:
         print("Numbers on this copy are not comparable with published ones.")
     if name == "SBD":
-        _describe_training_list(benchmark.folder)
+        _describe_training_list(folder)
     return None
 
 

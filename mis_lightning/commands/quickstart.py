@@ -89,11 +89,16 @@ def _build(folder: Path, photographs: Path, steps: int | None) -> MISCLI:
 
 
 def _evaluate(cli: MISCLI, label: str) -> BenchmarkSummary:
-    callback = next(c for c in cli.trainer.callbacks if isinstance(c, NoCEvaluation))
+    callback = _evaluation(cli)
     callback.folder = str(Path(cli.trainer.default_root_dir) / "evaluation" / label)
     callback.show = False
     cli.trainer.test(cli.model, cli.datamodule, verbose=False)
     return replace(callback.rows[0], benchmark=label)
+
+
+def _evaluation(cli: MISCLI) -> NoCEvaluation:
+    callbacks: list[object] = cli.trainer.callbacks  # type: ignore[attr-defined]
+    return next(callback for callback in callbacks if isinstance(callback, NoCEvaluation))
 
 
 def _pictures(cli: MISCLI, data: MISDataModule, folder: Path) -> list[Path]:
@@ -105,7 +110,7 @@ def _pictures(cli: MISCLI, data: MISDataModule, folder: Path) -> list[Path]:
         raise RuntimeError("The regions are gone; `setup('fit')` must come first.")
     shown = next(image for image in data.regions.images if image.path.name == PICTURED.split("#")[0])
     tree = data.regions.store.load(shown.key)
-    callback = next(c for c in cli.trainer.callbacks if isinstance(c, NoCEvaluation))
+    callback = _evaluation(cli)
     steps = record_session(cli.model, sample, callback.settings)
     return [
         save(merge_levels(read_image(shown.path), tree), folder / "merge_levels")[0],

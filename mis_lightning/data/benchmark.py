@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from mis_lightning.structures import Sample
 
@@ -18,7 +19,7 @@ class Benchmark(ABC):
             it is our own choice.
     """
 
-    name: str
+    name: ClassVar[str]
     comparable: bool = False
 
     @abstractmethod

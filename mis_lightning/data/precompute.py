@@ -61,8 +61,8 @@ class _TreeJobs(Dataset[tuple[str, str]]):
 def before_workers() -> None:
     """Keep OpenCV to one thread, in this process and in the workers it is about to start.
 
-    A forked worker inherits OpenCV's thread pool but not its threads, and waits for them for ever as soon as it
-    touches it. So the pool goes here, in the process that owns it, and never in the worker.
+    A forked worker inherits OpenCV's thread pool but not its threads, and waits for them for ever as soon as
+    it touches it. So the pool goes here, in the process that owns it, and never in the worker.
     """
     cv2.setNumThreads(1)
 

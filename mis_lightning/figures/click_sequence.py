@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -132,7 +132,7 @@ def _draw_clicks(axes: Axes, clicks: Sequence[Click]) -> None:
         axes.plot([click.col], [click.row], **_marker(click.positive, size))
 
 
-def _marker(positive: bool, size: float) -> dict[str, object]:
+def _marker(positive: bool, size: float) -> dict[str, Any]:
     return {
         "marker": "o" if positive else "X",
         "markersize": size,

@@ -22,6 +22,8 @@ _YUV: dict[str, tuple[tuple[float, ...], ...]] = {
     "reference": tuple(zip(*_STANDARD_YUV, strict=True)),
 }
 
+_AT_ONCE = 4  # samples: few enough that their maps stay near the processor, enough to keep threads busy
+
 
 class _Weights(NamedTuple):
     """What defines the kernel K besides the image."""
@@ -122,12 +124,10 @@ class _Smoothness(torch.autograd.Function):
         matrix = _colour_matrix(yuv, weights)
         gradient = torch.zeros_like(logits, memory_format=torch.contiguous_format)
         total = logits.new_zeros(())
-        # One sample's maps stay in the cache of a CPU core; a GPU wants more work per call.
-        at_once = 1 if logits.device.type == "cpu" else 8
         # Fresh memory for every intermediate map would cost more than the arithmetic.
-        workspace = logits.new_empty(7, at_once * height * width)
-        for start in range(0, len(logits), at_once):
-            some = slice(start, start + at_once)
+        workspace = logits.new_empty(7, _AT_ONCE * height * width)
+        for start in range(0, len(logits), _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
             x, grad = logits[some], gradient[some]
             colour = _blend(matrix, image[some], _view(workspace[:3], (len(x), 3, height, width)))
             for (down, right), weight in _half_offsets(weights):

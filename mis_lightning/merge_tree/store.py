@@ -13,12 +13,7 @@ numbers only, so opening one never runs code.
 from __future__ import annotations
 
 import json
-import os
-import re
-import socket
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -27,27 +22,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from mis_lightning.errors import InputError, StoreMismatchError
+from mis_lightning.files import sweep, written_whole
 from mis_lightning.merge_tree.tree import MergeTree
 
 FORMAT_VERSION = 1
 SUFFIX = ".safetensors"
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` and rename it to ``path`` when the block ends well.
-
-    The temporary name tells which process on which machine writes it; it does not hold the name of ``path``,
-    which may be as long as a name can be.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    digest = zlib.crc32(os.fsencode(path.name))
-    temporary = path.with_name(f".{digest:08x}.{socket.gethostname()}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class TreeStore:
@@ -141,11 +120,7 @@ class TreeStore:
 
     def sweep(self) -> None:
         """Remove what killed runs on this machine left half written; runs that go on are left alone."""
-        name = re.compile(rf"\.[0-9a-f]{{8}}\.{re.escape(socket.gethostname())}\.(\d+)\.tmp")
-        for path in self.root.rglob(".*.tmp"):
-            match = name.fullmatch(path.name)
-            if match and not _is_alive(int(match[1])):
-                path.unlink(missing_ok=True)
+        sweep(self.root)
 
     def save(self, key: str, tree: MergeTree) -> None:
         """Write one tree, whole or not at all; the first also writes the manifest."""
@@ -162,7 +137,7 @@ class TreeStore:
             temporary.write_bytes(data)
 
     def load(self, key: str) -> MergeTree:
-        """Read one tree and check that it is sound (0.1 ms at 3000 patches).
+        """Read one tree and check that it is sound (below 0.1 ms for 3000 patches).
 
         Raises:
             InputError: There is none for this image, or the file is damaged.
@@ -179,16 +154,3 @@ class TreeStore:
             raise InputError(
                 f"{path} is damaged ({error}); delete it and run `mis precompute` again."
             ) from error
-
-
-def _is_alive(pid: int) -> bool:
-    """Whether a process of this machine runs; where that cannot be asked, say yes."""
-    if os.name != "posix":
-        return True  # os.kill would end it there
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True

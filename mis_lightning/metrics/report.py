@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mis_lightning.errors import InputError
+from mis_lightning.files import written_whole
 from mis_lightning.metrics.curves import SessionRecord, curves_to_csv
 from mis_lightning.metrics.functional import number_of_clicks
 from mis_lightning.metrics.noc import IOU_CLICKS, THRESHOLDS, summarise
@@ -254,10 +254,5 @@ def _plain(value: Any) -> Any:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write under another name and rename: a reader finds the old file or the new one, never half of it."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mis_lightning.errors import InputError
+from mis_lightning.files import written_whole
 from mis_lightning.models.click_vit import ClickViT
 
 WEIGHTS = "model.safetensors"
@@ -24,8 +25,10 @@ def save_pretrained(model: ClickViT, folder: str | Path) -> Path:
     """Write ``model.safetensors`` and ``config.json`` into ``folder``; returns the folder."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
-    (folder / CONFIG).write_text(json.dumps({"architecture": ARCHITECTURE, **model.config}, indent=2) + "\n")
+    with written_whole(folder / WEIGHTS) as temporary:
+        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
+    with written_whole(folder / CONFIG) as temporary:
+        temporary.write_text(json.dumps({"architecture": ARCHITECTURE, **model.config}, indent=2) + "\n")
     return folder
 
 
@@ -105,11 +108,9 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, torch.T
             f"{path} cannot be read as a checkpoint of `mis fit` ({type(error).__name__}): it is damaged or "
             "another program's. A published .pth file needs `mis import-checkpoint` first."
         ) from error
-    entries = [
-        content.get(key) if isinstance(content, dict) else None for key in (CHECKPOINT_KEY, "state_dict")
-    ]
-    if not all(isinstance(entry, dict) for entry in entries):
+    content = content if isinstance(content, dict) else {}
+    config, weights = content.get(CHECKPOINT_KEY), content.get("state_dict")
+    if not isinstance(config, dict) or not isinstance(weights, dict):
         raise InputError(f"{path} is not a checkpoint of `mis fit`: it has no `{CHECKPOINT_KEY}` entry.")
-    config, weights = entries
     prefix = "model."
     return config, {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}

@@ -96,7 +96,7 @@ class PlainViT(nn.Module):
                 mlp_ratio,
                 qkv_bias=True,
                 drop_path=drop_path * i / max(depth - 1, 1),
-                norm_layer=partial(nn.LayerNorm, eps=1e-6),
+                norm_layer=partial(nn.LayerNorm, eps=1e-6),  # type: ignore[arg-type]
             )
             for i in range(depth)
         )

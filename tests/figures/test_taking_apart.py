@@ -48,20 +48,27 @@ def test_nodes_cover_their_own_leaves(tree) -> None:
         np.testing.assert_array_equal(stage.nodes == node, tree.mask(int(node)))
 
 
+def shared_borders(inside: np.ndarray, colours: np.ndarray) -> list[int]:
+    """For each of seven colours, the edges it shares with a region."""
+    shared = [0] * 7
+    for r, c in np.argwhere(inside):
+        for at in ((r - 1, c), (r + 1, c), (r, c - 1), (r, c + 1)):
+            if 0 <= at[0] < GRID[0] and 0 <= at[1] < GRID[1] and not inside[at]:
+                shared[colours[at]] += 1
+    return shared
+
+
 @pytest.mark.parametrize("by", ["merge", "depth"])
-def test_colours_last_and_differ_from_the_neighbours(tree, by) -> None:
-    stages = take_apart(tree, range(1, 30), by, 7)
-    for before, after in itertools.pairwise(stages):
-        new = np.setdiff1d(after.nodes, before.nodes).tolist()
-        smaller = min(new, key=tree.size)
-        assert len(new) == 2
-        changed = before.colours != after.colours
-        assert not changed[after.nodes != smaller].any() or tree.size(new[0]) == tree.size(new[1])
-        for node in np.unique(after.nodes):
-            assert len(np.unique(after.colours[after.nodes == node])) == 1
-    unlike = stages[-1].nodes[:, 1:] != stages[-1].nodes[:, :-1]
-    same_colour = stages[-1].colours[:, 1:] == stages[-1].colours[:, :-1]
-    assert (unlike & same_colour).sum() <= 2  # seven colours nearly always suffice for the neighbours
+def test_the_smaller_child_takes_the_colour_least_seen_around_it(tree, by) -> None:
+    for before, after in itertools.pairwise(take_apart(tree, range(1, 30), by, 7)):
+        (parent,) = np.setdiff1d(before.nodes, after.nodes)
+        first, second = tree.children[parent - 42].tolist()
+        smaller = second if tree.size(second) <= tree.size(first) else first
+        inside = after.nodes == smaller
+        (colour,) = np.unique(after.colours[inside])
+        shared = shared_borders(inside, before.colours)
+        assert shared[colour] == min(shared)
+        np.testing.assert_array_equal(after.colours[~inside], before.colours[~inside])
 
 
 def test_stages_come_in_the_order_asked_for(tree) -> None:

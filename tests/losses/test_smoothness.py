@@ -141,6 +141,13 @@ def test_no_gradient_into_the_image_and_half_precision():
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_batch_of_any_size_is_the_mean_of_its_samples():
+    logits, image = (torch.cat([part.detach()] * 3)[:5] for part in workload(6, 5))
+    logits = logits * torch.arange(1, 6).view(5, 1, 1, 1)
+    alone = [smoothness_loss(x[None], y[None]).item() for x, y in zip(logits, image, strict=True)]
+    assert smoothness_loss(logits, image).item() == pytest.approx(np.mean(alone), rel=1e-12)
+
+
 def test_non_contiguous_arguments():
     logits, image = workload(6, 8)
     turned = smoothness_loss(logits.mT, image.mT).item()
