@@ -25,7 +25,7 @@ class Cost:
 
     Attributes:
         seconds: Median wall time of a call.
-        cpu_seconds: Median processor time of a call, over all threads; on a busy machine the steadier measure.
+        cpu_seconds: Median processor time of a call, over all threads; steadier on a busy machine.
         peak_mebibytes: Memory that a call needs at its peak beyond what was held before, its result included;
             ``None`` where the system does not tell.
     """

@@ -81,23 +81,24 @@ def stamped_disks(points: Tensor, size: tuple[int, int], radius: float) -> Tenso
     """Disk maps by writing the few pixels around each click (no synchronisation on CUDA)."""
     height, width = size
     batch, rows = points.shape[:2]
-    channels = points[..., :2].reshape(batch * 2, rows // 2, 2)
+    position = points[..., :2].reshape(-1, 2)
+    channel = torch.arange(batch * 2, device=points.device).repeat_interleave(rows // 2)
+    invalid = position.amax(1) < 0
+    if points.device.type == "cpu":  # most rows are unused, but a GPU would have to wait for their number
+        position, channel, invalid = position[~invalid], channel[~invalid], invalid[~invalid]
     reach = ceil(radius)
     offset = torch.arange(-reach, reach + 2, device=points.device, dtype=torch.float32)
-    base = channels.floor()
-    row = base[..., 0, None] + offset
-    col = base[..., 1, None] + offset
-    row_square = (row - channels[..., 0, None]).square()
-    col_square = (col - channels[..., 1, None]).square()
-    row_square = row_square.masked_fill((row < 0) | (row >= height), torch.inf)
-    row_square = row_square.masked_fill(channels.amax(-1, keepdim=True) < 0, torch.inf)
+    pixel = position.floor()[:, :, None] + offset
+    row, col = pixel.unbind(1)
+    row_square, col_square = (pixel - position[:, :, None]).square().unbind(1)
+    row_square = row_square.masked_fill((row < 0) | (row >= height) | invalid[:, None], torch.inf)
     col_square = col_square.masked_fill((col < 0) | (col >= width), torch.inf)
-    inside = row_square[..., :, None] + col_square[..., None, :] <= radius * radius
+    inside = row_square[:, :, None] + col_square[:, None, :] <= radius * radius
 
     # One spare cell at the end takes what falls outside, so that no data-dependent shape is needed.
     spare = batch * 2 * height * width
-    start = torch.arange(batch * 2, device=points.device)[:, None, None] * (height * width)
-    index = (start + row.long() * width)[..., :, None] + col.long()[..., None, :]
+    first = channel[:, None] * (height * width) + row.long() * width
+    index = first[:, :, None] + col.long()[:, None, :]
     maps = _zeros(spare + 1, points.device)
     maps.index_fill_(0, index.where(inside, spare).flatten(), 1.0)
     return maps[:spare].view(batch, 2, height, width)

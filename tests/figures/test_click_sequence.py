@@ -45,7 +45,7 @@ def steps(sample):
 @pytest.mark.parametrize("flip", [False, True])
 def test_a_recorded_session_is_the_simulated_one(sample, flip) -> None:
     def lopsided(image, previous_mask, points):  # the mirrored input gets another answer
-        return squares(image, previous_mask, points) + torch.linspace(-3, 3, image.shape[-1])
+        return squares(image, previous_mask, points) + torch.linspace(-8, 8, image.shape[-1])
 
     settings = EvaluationSettings(size=SHAPE, flip=flip, max_clicks=6, target_iou=0.8)
     session = simulate_session(lopsided, sample, settings)
