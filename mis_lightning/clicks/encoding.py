@@ -87,7 +87,7 @@ def stamped_disks(points: Tensor, size: tuple[int, int], radius: float) -> Tenso
     if points.device.type == "cpu":  # most rows are unused, but a GPU would have to wait for their number
         position, channel, invalid = position[~invalid], channel[~invalid], invalid[~invalid]
     reach = ceil(radius)
-    offset = torch.arange(-reach, reach + 2, device=points.device, dtype=torch.float32)
+    offset = torch.arange(-reach, reach + 1, device=points.device, dtype=torch.float32)
     pixel = position.floor()[:, :, None] + offset
     row, col = pixel.unbind(1)
     row_square, col_square = (pixel - position[:, :, None]).square().unbind(1)
