@@ -39,7 +39,7 @@ def make(path: Path) -> tuple[MISCLI, Any]:
     """Everything a config describes, on the CPU and without a download; and the optimiser."""
     options = [f"--config={path}", "--trainer.accelerator=cpu", "--trainer.devices=1"]
     if "ViTFeatures" in path.read_text():
-        options.append("--data.extractor.init_args.pretrained=false")
+        options.append("--data.regions.init_args.extractor.init_args.pretrained=false")
     cli = run(options, run=False)
     made = cli.model.configure_optimizers()
     return cli, made if isinstance(made, dict) else {"optimizer": made}
@@ -81,6 +81,11 @@ def test_the_papers_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert (cli.trainer.max_epochs, data.batch_size) == (55, 32)
     assert (module.max_simulated_clicks, module.click_threshold) == (3, 0.49)
     assert (module.loss.bce_weight, module.loss.smoothness_weight) == (1.0, 10.0)
-    assert (data.decay, data.min_share, data.min_object_area, data.regions_per_image) == (0.9, 0.05, 80, 1)
+    assert (data.regions.decay, data.regions.min_share, data.min_object_area, data.regions_per_image) == (
+        0.9,
+        0.05,
+        80,
+        1,
+    )
     assert (data.points.max_points, data.points.gamma) == (24, 0.8)
     assert not cli.trainer.gradient_clip_val

@@ -1,4 +1,4 @@
-"""``mis precompute``: build the merge trees that ``mis fit`` with the same config would build."""
+"""``mis precompute``: find the regions that ``mis fit`` with the same config would train on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
+from lightning.fabric import Fabric
 
 from mis_lightning.data.datamodule import MISDataModule
 from mis_lightning.errors import InputError
@@ -15,15 +16,20 @@ NOT_HERE = ("seed_everything", "trainer", "model", "optimizer", "lr_scheduler", 
 
 
 def main(args: Sequence[str]) -> int:
-    """Run ``mis precompute [--config FILE] [--data.images DIR] [--data.…]``.
+    """Run ``mis precompute [--config FILE] [--data.images DIR] [--data.…] [--devices N]``.
 
     Raises:
-        InputError: The options do not fit, or some images cannot be read (the trees of the others are saved).
+        InputError: The options do not fit, or some images cannot be read; the others are done.
     """
     parser = ArgumentParser(
         prog="mis precompute", description=__doc__, parser_mode="omegaconf", exit_on_error=False
     )
     parser.add_argument("--config", action="config", help="a config of `mis fit`; only its `data` is used")
+    parser.add_argument("--accelerator", default="auto", help="as of the Trainer: auto, cpu, gpu")
+    parser.add_argument(
+        "--devices", type=int, default=1, help="processes on this machine, a GPU each where there are GPUs"
+    )
+    parser.add_argument("--num_nodes", type=int, default=1, help="machines, under torchrun or SLURM")
     for name in NOT_HERE:
         parser.add_argument(f"--{name}", type=Any, help="==SUPPRESS==")
     parser.add_class_arguments(MISDataModule, "data")
@@ -31,7 +37,13 @@ def main(args: Sequence[str]) -> int:
         settings = parser.parse_args(list(args))
     except ArgumentError as error:
         raise InputError(str(error)) from error
+    if settings.devices < 1 or settings.num_nodes < 1:
+        raise InputError("Expected `--devices` and `--num_nodes` of at least 1.")
+    # Fabric takes the place of each process from torchrun, SLURM …, or starts the processes itself.
+    fabric = Fabric(accelerator=settings.accelerator, devices=settings.devices, num_nodes=settings.num_nodes)
+    fabric.launch()
     data = parser.instantiate_classes(settings).data
     data.setup("fit")
-    print(f"{len(data.regions.images)} merge trees in {data.regions.store.root}")
+    if fabric.is_global_zero:
+        print(f"regions of {len(data.training_set.images)} images in {data.training_set.store.root}")
     return 0

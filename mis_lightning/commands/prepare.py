@@ -12,7 +12,7 @@ from mis_lightning.data.prepare.brats_slices import convert_brats
 from mis_lightning.data.prepare.download import fetch, unpack
 from mis_lightning.data.prepare.oaizib_slices import convert_oaizib
 from mis_lightning.data.prepare.sources import ARCHIVES, STEPS
-from mis_lightning.data.sbd import SBDTrainingMasks
+from mis_lightning.data.sbd import training_names
 from mis_lightning.errors import DatasetNotFoundError, InputError
 
 # Messages about benchmarks end by sending the reader to this very command.
@@ -108,7 +108,7 @@ def _verify(name: str, root: Path, allow_incomplete: bool) -> str | None:
 
 def _describe_training_list(folder: Path) -> None:
     try:
-        print(f"SBD: complete, {len(SBDTrainingMasks(folder))} photographs of train.txt for training.")
+        print(f"SBD: complete, {len(training_names(folder))} photographs of train.txt for training.")
     except DatasetNotFoundError as error:
         print(f"Not for training: {str(error).partition(_REMEDY)[0]}")
 

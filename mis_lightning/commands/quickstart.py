@@ -106,10 +106,10 @@ def _pictures(cli: MISCLI, data: MISDataModule, folder: Path) -> list[Path]:
     sample = next(
         sample for sample in (benchmark[i] for i in range(len(benchmark))) if sample.name == PICTURED
     )
-    if data.regions is None:
+    if data.training_set is None:
         raise RuntimeError("The regions are gone; `setup('fit')` must come first.")
-    shown = next(image for image in data.regions.images if image.path.name == PICTURED.split("#")[0])
-    tree = data.regions.store.load(shown.key)
+    shown = next(image for image in data.training_set.images if image.path.name == PICTURED.split("#")[0])
+    tree = data.training_set.store.load(shown.key)
     callback = _evaluation(cli)
     steps = record_session(cli.model, sample, callback.settings)
     return [

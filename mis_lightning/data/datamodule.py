@@ -12,7 +12,6 @@ from typing import Any
 
 import lightning as L
 import torch
-import torch.distributed
 from torch.utils.data import DataLoader, Dataset
 
 from mis_lightning.clicks.initial import InitialPoints
@@ -20,14 +19,15 @@ from mis_lightning.data.augment import PaperAugmentation
 from mis_lightning.data.benchmark import Benchmark
 from mis_lightning.data.click_requests import ClickRequests
 from mis_lightning.data.epoch_sampler import EpochSampler
-from mis_lightning.data.precompute import before_workers, one_thread, precompute, store_settings
-from mis_lightning.data.regions import Augmentation, RegionDataset
+from mis_lightning.data.precompute import before_workers, one_thread
+from mis_lightning.data.precompute_shared import precompute_shared, rank_and_world
+from mis_lightning.data.region_dataset import Augmentation, RegionDataset
 from mis_lightning.data.training_images import find_training_images
 from mis_lightning.errors import ImageError, InputError
-from mis_lightning.features.colour_texture import ColourTexture
-from mis_lightning.features.extractor import PatchExtractor
-from mis_lightning.merge_tree.store import TreeStore
-from mis_lightning.structures import Connectivity, Sample
+from mis_lightning.regions.merge_tree import MergeTreeRegions
+from mis_lightning.regions.source import RegionSource
+from mis_lightning.regions.store import RegionStore
+from mis_lightning.structures import Sample
 
 
 class SampleBatch:
@@ -51,21 +51,18 @@ class _Numbered(Dataset[tuple[int, Sample]]):
 
 
 class MISDataModule(L.LightningDataModule):
-    """Merge trees of a folder of images, computed once, and regions sampled from them on the fly.
+    """Regions of a folder of images, found once, and training samples drawn from them on the fly.
 
     Args:
         images: A folder, a list file, or the SBD layout (:mod:`~mis_lightning.data.training_images`).
-        trees: Folder of the tree store; ``None`` chooses one in the user's cache by images and settings.
-        extractor: Makes the patch features.
-        connectivity: ``"grid"``: only neighbours merge; ``"full"``: any two regions may.
+        regions: Finds the regions of an image, and draws from them; merge trees if none is given.
+        store: Folder of the regions; ``None`` chooses one in the user's cache by images and settings.
         augment: Joint augmentation of image and region.
         points: Sampler of the initial points.
-        decay: Chance to go on descending, per level of the tree.
-        min_share: Share of the image that a region must exceed.
         regions_per_image: Regions drawn from each image in an epoch.
         min_object_area: Smaller regions, in pixels after augmentation, become empty.
         batch_size: Samples per training batch and process.
-        num_workers: Dataloader workers, also for the trees.
+        num_workers: Dataloader workers, also to find the regions.
         skip_unreadable: Train without images that cannot be read instead of stopping.
         val_benchmarks: Makers of the benchmarks that ``validate`` and ``fit`` evaluate on.
         test_benchmarks: Makers of the benchmarks that ``test`` evaluates on.
@@ -81,13 +78,10 @@ class MISDataModule(L.LightningDataModule):
     def __init__(
         self,
         images: str | None = None,
-        trees: str | None = None,
-        extractor: PatchExtractor | None = None,
-        connectivity: Connectivity = "grid",
+        regions: RegionSource | None = None,
+        store: str | None = None,
         augment: Augmentation | None = None,
         points: InitialPoints | None = None,
-        decay: float = 0.9,
-        min_share: float = 0.05,
         regions_per_image: int = 1,
         min_object_area: int = 80,
         batch_size: int = 32,
@@ -108,13 +102,10 @@ class MISDataModule(L.LightningDataModule):
             if value < least:
                 raise InputError(f"Expected `data.{name}` of at least {least}, but got {value}.")
         self.images = images
-        self.trees = trees
-        self.extractor = extractor if extractor is not None else ColourTexture()
-        self.connectivity: Connectivity = connectivity
+        self.regions = regions if regions is not None else MergeTreeRegions()
+        self.store = store
         self.augment = augment if augment is not None else PaperAugmentation()
         self.points = points if points is not None else InitialPoints()
-        self.decay = decay
-        self.min_share = min_share
         self.regions_per_image = regions_per_image
         self.min_object_area = min_object_area
         self.batch_size = batch_size
@@ -127,12 +118,12 @@ class MISDataModule(L.LightningDataModule):
         self.benchmarks: dict[str, list[Benchmark]] = {}
         self.clicks = clicks
         self.seed = seed
-        self.regions: RegionDataset | None = None
+        self.training_set: RegionDataset | None = None
 
     def setup(self, stage: str) -> None:
-        """Compute missing merge trees (each process its share), open the benchmarks of the stage."""
-        if stage == "fit" and self.regions is None:
-            self.regions = self._region_dataset()
+        """Find missing regions (each process its share), open the benchmarks of the stage."""
+        if stage == "fit" and self.training_set is None:
+            self.training_set = self._region_dataset()
         for name in ("validate", "test"):
             if name not in self.benchmarks and (stage == name or (stage == "fit" and name == "validate")):
                 self.benchmarks[name] = [make() for make in self.makers[name]]
@@ -144,19 +135,15 @@ class MISDataModule(L.LightningDataModule):
                 "But got none."
             )
         images = find_training_images(self.images)
-        settings = store_settings(self.extractor, self.connectivity)
-        store = TreeStore(self.trees or default_trees(self.images, settings), settings)
-        rank, world = _rank_and_world()
-        share = images[rank::world]
-        failures = _gather(
-            precompute(share, self.extractor, store, self.connectivity, self.num_workers, progress=rank == 0)
-        )
+        settings = self.regions.settings()
+        store = RegionStore(self.store or default_store(self.images, settings), settings)
+        failures = precompute_shared(images, self.regions, store, self.num_workers)
         if failures and not self.skip_unreadable:
             raise ImageError(
                 f"{_list_failures(failures, len(images))}\nRepair or remove them, or set "
-                "`data.skip_unreadable: true`. The trees of the other images are saved."
+                "`data.skip_unreadable: true`. The regions of the other images are saved."
             )
-        if failures and rank == 0:
+        if failures and rank_and_world()[0] == 0:
             warnings.warn(f"{_list_failures(failures, len(images))}\nThey are left out.", stacklevel=2)
         images = [image for image in images if image.key in store]
         if not images:
@@ -164,10 +151,9 @@ class MISDataModule(L.LightningDataModule):
         return RegionDataset(
             images,
             store,
+            self.regions,
             self.augment,
             self.points,
-            self.decay,
-            self.min_share,
             self.regions_per_image,
             self.min_object_area,
             self.seed,
@@ -175,19 +161,21 @@ class MISDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return batches of :class:`~mis_lightning.data.regions.TrainingSample`, as tensors."""
-        if self.regions is None:
+        if self.training_set is None:
             raise InputError("Call `setup('fit')` before asking for the training batches.")
         before_workers()
         trainer = self.trainer
-        sampler = EpochSampler(len(self.regions), self.seed, lambda: trainer.current_epoch if trainer else 0)
+        sampler = EpochSampler(
+            len(self.training_set), self.seed, lambda: trainer.current_epoch if trainer else 0
+        )
         return DataLoader(
-            self.regions,
+            self.training_set,
             self.batch_size,
             sampler=sampler,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
-            drop_last=len(self.regions) >= self.batch_size,
+            drop_last=len(self.training_set) >= self.batch_size,
             worker_init_fn=one_thread,
         )
 
@@ -209,31 +197,16 @@ class MISDataModule(L.LightningDataModule):
         return DataLoader(_Numbered(benchmark), batch_size=16, shuffle=False, collate_fn=SampleBatch)
 
 
-def default_trees(images: str, settings: Mapping[str, Any]) -> Path:
-    """Return the cache folder for the trees of these images with these settings (``MIS_CACHE_DIR`` moves it).
+def default_store(images: str, settings: Mapping[str, Any]) -> Path:
+    """Return the cache folder for the regions of these images (``MIS_CACHE_DIR`` moves it).
 
     The name is that of the source and a digest of its place and the settings. A picture that is replaced
-    under the same name keeps its old tree: delete the folder then.
+    under the same name keeps its old regions: delete the folder then.
     """
     cache = Path(os.environ.get("MIS_CACHE_DIR") or "~/.cache/mis_lightning").expanduser()
     place = Path(images).expanduser().resolve()
     text = json.dumps([str(place), settings], sort_keys=True)
-    return cache / "trees" / f"{place.stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-
-
-def _rank_and_world() -> tuple[int, int]:
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1
-
-
-def _gather(failures: Mapping[str, str]) -> dict[str, str]:
-    """Bring together what failed in all processes, so that they all stop or all go on; also a barrier."""
-    _, world = _rank_and_world()
-    shares: list[Mapping[str, str]] = [failures] * world
-    if world > 1:
-        torch.distributed.all_gather_object(shares, failures)
-    return {key: message for share in shares for key, message in share.items()}
+    return cache / "regions" / f"{place.stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def _list_failures(failures: Mapping[str, str], total: int) -> str:

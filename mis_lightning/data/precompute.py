@@ -1,61 +1,36 @@
-"""Image folder -> tree store: extract, merge, save, in dataloader workers, skipping what is done."""
+"""Image folder -> region store: extract, find, save, skipping what is done.
+
+Extraction and finding overlap. An extractor on the CPU runs in dataloader workers, each of which also finds
+and saves: the workers are the parallelism. One on an accelerator stays in this process, gets decoded images
+from the workers, and leaves features to threads that find and save.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from mis_lightning.data.training_images import TrainingImage
 from mis_lightning.errors import ImageError, InputError
-from mis_lightning.features.extractor import PatchExtractor
 from mis_lightning.images import read_image
-from mis_lightning.merge_tree.store import TreeStore
-from mis_lightning.merge_tree.ward import build_merge_tree
-from mis_lightning.structures import Connectivity
+from mis_lightning.regions.source import Features, RegionSource
+from mis_lightning.regions.store import RegionStore
 
 CPU = torch.device("cpu")
 SMALLEST_SIDE = 16  # pixels; below this there is nothing to segment
+AHEAD = 4  # images per thread that may wait for their regions to be found
 
-
-def store_settings(extractor: PatchExtractor, connectivity: Connectivity) -> dict[str, Any]:
-    """Return the settings a store of this extractor's trees carries in its manifest."""
-    return {**extractor.settings(), "connectivity": connectivity}
-
-
-@dataclass
-class _TreeJobs(Dataset[tuple[str, str]]):
-    """Item ``i`` makes and saves the tree of image ``i``; what comes back is its key and what went wrong."""
-
-    images: Sequence[TrainingImage]
-    extractor: PatchExtractor
-    connectivity: Connectivity
-    store: TreeStore
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[str, str]:
-        key, path = self.images[index]
-        try:
-            image = read_image(path)
-            if min(image.shape[:2]) < SMALLEST_SIDE:
-                raise ImageError(
-                    f"{path} is {image.shape[1]}×{image.shape[0]} pixels; training images need at least "
-                    f"{SMALLEST_SIDE} on each side."
-                )
-            features, grid = self.extractor(image)
-            self.store.save(key, build_merge_tree(features, grid, self.connectivity))
-        except InputError as error:
-            return key, str(error) if str(path) in str(error) else f"{path}: {error}"
-        except Exception as error:
-            raise RuntimeError(f"The merge tree of {path} could not be made: {error}") from error
-        return key, ""
+Outcome = tuple[str, str]
+"""Key of an image, and why it cannot be used, empty if it can."""
 
 
 def before_workers() -> None:
@@ -74,47 +49,163 @@ def one_thread(_worker: int) -> None:
 
 def precompute(
     images: Sequence[TrainingImage],
-    extractor: PatchExtractor,
-    store: TreeStore,
-    connectivity: Connectivity = "grid",
+    source: RegionSource,
+    store: RegionStore,
     num_workers: int = 2,
     progress: bool = True,
 ) -> dict[str, str]:
-    """Make the merge trees that are still missing.
+    """Find the regions that are still missing, in this process and its workers.
 
-    Each tree is saved as soon as it is made, so a killed run goes on where it was.
+    Those of each image are saved as soon as they are found, so a killed run goes on where it was, and two
+    runs on one store do no harm.
 
     Args:
         images: The images.
-        extractor: Makes the patch features; runs in the workers, one thread each, or in this process if its
-            ``device`` is not the CPU.
-        store: Where the trees go; opened with :func:`store_settings`.
-        connectivity: Which patches may merge.
-        num_workers: Worker processes; 0 works in this process, with all its threads.
+        source: Finds their regions.
+        store: Where they go; opened with the source's settings.
+        num_workers: Worker processes (and threads, for an extractor on an accelerator); 0 works in this
+            process, with all its threads.
         progress: Show a progress bar.
 
     Returns:
-        Images whose tree could not be made because of the file: key -> message.
+        Images whose regions could not be found because of the file: key -> message.
 
     Raises:
         RuntimeError: Something else went wrong with an image; the message names it.
     """
     store.sweep()
     missing = [image for image in images if image.key not in store]
-    if not missing:
-        return {}
-    workers = num_workers if getattr(extractor, "device", CPU) == CPU else 0
-    before_workers()
-    jobs = _TreeJobs(missing, extractor, connectivity, store)
-    loader: DataLoader[tuple[str, str]] = DataLoader(
-        jobs, batch_size=None, num_workers=min(workers, len(missing)), worker_init_fn=one_thread
-    )
     bar = tqdm(
-        loader,
-        desc="merge trees",
+        find_regions(missing, source, store, num_workers),
+        desc="regions",
         total=len(images),
         initial=len(images) - len(missing),
         unit="image",
-        disable=not progress,
+        disable=not (progress and missing),
     )
     return {key: message for key, message in bar if message}
+
+
+def find_regions(
+    images: Sequence[TrainingImage], source: RegionSource, store: RegionStore, num_workers: int
+) -> Iterator[Outcome]:
+    """Find and save the regions of images, and yield each outcome (:func:`precompute`)."""
+    if not images:
+        return
+    before_workers()
+    workers = min(num_workers, len(images))
+    if getattr(source.extractor, "device", CPU) == CPU:
+        jobs = _Whole(images, source, store)
+        yield from DataLoader(jobs, batch_size=None, num_workers=workers, worker_init_fn=one_thread)
+    else:
+        yield from _overlapped(images, source, store, workers)
+
+
+def _overlapped(
+    images: Sequence[TrainingImage], source: RegionSource, store: RegionStore, workers: int
+) -> Iterator[Outcome]:
+    """Extract in this process, on the accelerator; read ahead of it, and find behind it."""
+    if source.extractor is None:
+        raise TypeError("A source without an extractor has nothing to overlap.")
+    store.write_manifest()  # before the threads, which would all do it
+    loader = DataLoader(_Decoded(images), batch_size=None, num_workers=workers, worker_init_fn=one_thread)
+    threads = max(workers, 1)
+    waiting: deque[Future[Outcome]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for index, tensor, message in loader:  # a tensor, as loaders move them in shared memory
+                image = tensor.numpy()
+                if message:
+                    yield images[index].key, message
+                    continue
+                with _Named(images[index]) as named:
+                    waiting.append(
+                        pool.submit(
+                            _find_and_save, images[index], image, source.extractor(image), source, store
+                        )
+                    )
+                if named.message:
+                    yield images[index].key, named.message
+                while waiting and (waiting[0].done() or len(waiting) > AHEAD * threads):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:  # only after an error: what has not begun need not
+                future.cancel()
+
+
+@dataclass
+class _Whole(Dataset[Outcome]):
+    """Item ``i`` finds and saves the regions of image ``i``."""
+
+    images: Sequence[TrainingImage]
+    source: RegionSource
+    store: RegionStore
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Outcome:
+        with _Named(self.images[index]) as named:
+            image = _read(self.images[index])
+            features = None if self.source.extractor is None else self.source.extractor(image)
+            return _find_and_save(self.images[index], image, features, self.source, self.store)
+        return self.images[index].key, named.message
+
+
+@dataclass
+class _Decoded(Dataset[tuple[int, NDArray[np.uint8], str]]):
+    """Item ``i`` is ``i``, image ``i``, and why it cannot be used."""
+
+    images: Sequence[TrainingImage]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[int, NDArray[np.uint8], str]:
+        with _Named(self.images[index]) as named:
+            return index, _read(self.images[index]), ""
+        return index, np.empty((0, 0, 3), np.uint8), named.message
+
+
+def _read(image: TrainingImage) -> NDArray[np.uint8]:
+    pixels = read_image(image.path)
+    if min(pixels.shape[:2]) < SMALLEST_SIDE:
+        raise ImageError(
+            f"{image.path} is {pixels.shape[1]}×{pixels.shape[0]} pixels; training images need at least "
+            f"{SMALLEST_SIDE} on each side."
+        )
+    return pixels
+
+
+def _find_and_save(
+    image: TrainingImage,
+    pixels: NDArray[np.uint8],
+    features: Features | None,
+    source: RegionSource,
+    store: RegionStore,
+) -> Outcome:
+    with _Named(image) as named:
+        store.save(image.key, source.find(pixels, image.key, features))
+    return image.key, named.message
+
+
+class _Named:
+    """Says of which image an error is: of the file, kept as ``message``; any other, raised with its name."""
+
+    def __init__(self, image: TrainingImage) -> None:
+        self.image = image
+        self.message = ""
+
+    def __enter__(self) -> _Named:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if isinstance(error, InputError):
+            path = str(self.image.path)
+            self.message = str(error) if path in str(error) else f"{path}: {error}"
+            return True
+        if isinstance(error, Exception):
+            raise RuntimeError(f"The regions of {self.image.path} could not be found: {error}") from error
+        return False

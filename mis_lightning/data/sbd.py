@@ -1,6 +1,6 @@
-"""SBD (Semantic Boundaries Dataset) -> evaluation objects and training instances (spec A1.1, B6).
+"""SBD (Semantic Boundaries Dataset) -> evaluation objects, and the list of training images (spec A1.1, B6).
 
-Both classes read the official release::
+The official release::
 
     benchmark_RELEASE/dataset/   (or SBD/, or the folder itself)
     ├── img/        11355 photographs, e.g. 2008_000002.jpg
@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 
 from mis_lightning.data.benchmark import Benchmark
 from mis_lightning.data.benchmark_folders import check_count, check_size, find_folder, how_to_get
-from mis_lightning.errors import DatasetNotFoundError, ImageError
+from mis_lightning.errors import DatasetNotFoundError
 from mis_lightning.images import read_image
+from mis_lightning.instance_maps import instance_ids, read_instances
 from mis_lightning.structures import Sample
 
 _INNER = (
@@ -39,6 +40,7 @@ _INNER = (
     "dataset",
 )
 _INDEX_FORMAT = 1
+TRAINING_IMAGES = 8498
 
 
 class SBD(Benchmark):
@@ -100,61 +102,21 @@ class SBD(Benchmark):
         return Sample(image, labels == instance, None, f"{name}#{instance}")
 
 
-class SBDTrainingMasks:
-    """True instance masks of SBD train, for the supervised twin of a model; MIS itself never sees them.
+def training_names(root: str | Path, *, allow_incomplete: bool = False) -> list[str]:
+    """List the photographs of SBD train.
 
-    Instances whose area is below 0.08 of their bounding box are left out (spec B6). The folder tree is drawn
-    at the top of this file.
+    Args:
+        root: The folder drawn above, or a folder above it.
+        allow_incomplete: Accept another number of photographs than 8498, with a warning.
 
-    Attributes:
-        folder: The folder that holds ``train.txt``.
-        names: The stems of ``train.txt``, in its order.
+    Returns:
+        The stems of ``train.txt``, in its order.
+
+    Raises:
+        DatasetNotFoundError: Folders or files are missing or the count differs.
     """
-
-    expected_images: ClassVar[int] = 8498
-    smallest_fill: ClassVar[float] = 0.08
-
-    def __init__(self, root: str | Path, *, allow_incomplete: bool = False) -> None:
-        """Find the files.
-
-        Args:
-            root: The folder drawn above, or a folder above it.
-            allow_incomplete: Accept another number of photographs than 8498, with a warning.
-
-        Raises:
-            DatasetNotFoundError: Folders or files are missing or the count differs.
-        """
-        self.folder = find_folder("SBD", root, ("img", "inst", "train.txt"), _INNER)
-        self.names, _ = _read_list(self.folder, "train.txt", self.expected_images, allow_incomplete)
-
-    def __len__(self) -> int:
-        """Count the photographs."""
-        return len(self.names)
-
-    def image_path(self, index: int) -> Path:
-        """Say where a photograph lies.
-
-        Args:
-            index: Position in ``names``.
-        """
-        return self.folder / "img" / f"{self.names[index]}.jpg"
-
-    def masks(self, index: int) -> NDArray[np.bool_]:
-        """Read the instance masks of one photograph.
-
-        Args:
-            index: Position in ``names``.
-
-        Returns:
-            bool ``(N, H, W)`` in ascending order of instance ids; ``N`` may be 0.
-
-        Raises:
-            ImageError: The instance map cannot be read.
-        """
-        labels = _read_instances(self.folder / "inst" / f"{self.names[index]}.mat")
-        masks = [labels == instance for instance in _ids(labels)]
-        kept = [mask for mask in masks if _fill(mask) >= self.smallest_fill]
-        return np.stack(kept) if kept else np.zeros((0, *labels.shape), dtype=np.bool_)
+    folder = find_folder("SBD", root, ("img", "inst", "train.txt"), _INNER)
+    return _read_list(folder, "train.txt", TRAINING_IMAGES, allow_incomplete)[0]
 
 
 def _read_list(folder: Path, list_name: str, expected: int, allow_incomplete: bool) -> tuple[list[str], bool]:
@@ -178,39 +140,9 @@ def _files(folder: Path, name: str) -> tuple[Path, Path]:
 
 def _read_pair(folder: Path, name: str) -> tuple[NDArray[np.uint8], NDArray[np.integer]]:
     image_path, labels_path = _files(folder, name)
-    image, labels = read_image(image_path), _read_instances(labels_path)
+    image, labels = read_image(image_path), read_instances(labels_path)
     check_size(image, image_path, labels, labels_path)
     return image, labels
-
-
-def _read_instances(path: Path) -> NDArray[np.integer]:
-    """Read the instance ids ``(H, W)`` of a ``.mat`` file: ``GTinst.Segmentation``, 0 is background."""
-    from scipy.io import loadmat  # a third of a second, and only SBD needs it
-
-    try:
-        struct = loadmat(path, variable_names=["GTinst"])["GTinst"][0, 0]
-        labels = np.asarray(struct["Segmentation"])
-    except Exception as error:
-        # scipy raises ValueError, KeyError, MatReadError, zlib.error, ... on what is not such a file
-        raise ImageError(
-            f"Expected a struct GTinst with a field Segmentation in {path}, but could not read it "
-            f"({error!r}). Extract the file from benchmark.tgz again."
-        ) from error
-    if labels.ndim != 2 or labels.dtype.kind not in "ui":
-        raise ImageError(
-            f"Expected a 2-D map of integers in {path}, but got {labels.dtype} of shape {labels.shape}."
-        )
-    return labels
-
-
-def _ids(labels: NDArray[np.integer]) -> list[int]:
-    return [int(instance) for instance in np.unique(labels) if instance != 0]
-
-
-def _fill(mask: NDArray[np.bool_]) -> float:
-    """Area of a non-empty mask divided by the area of its bounding box."""
-    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return float(mask.sum()) / float((rows[-1] - rows[0] + 1) * (cols[-1] - cols[0] + 1))
 
 
 def _instance_ids(folder: Path, names: Sequence[str]) -> dict[str, list[int]]:
@@ -229,7 +161,7 @@ def _instance_ids(folder: Path, names: Sequence[str]) -> dict[str, list[int]]:
     from tqdm import tqdm
 
     bar = tqdm(names, desc="SBD: listing instances (once)", unit="image", disable=None)
-    ids = {name: _ids(_read_instances(_files(folder, name)[1])) for name in bar}
+    ids = {name: instance_ids(read_instances(_files(folder, name)[1])) for name in bar}
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
         part = cache.with_suffix(f".{os.getpid()}.part")

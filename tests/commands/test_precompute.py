@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from mis_lightning.cli import main
-from mis_lightning.merge_tree.store import TreeStore
+from mis_lightning.regions.store import RegionStore
 
 OPTIONS = ["precompute", "--config", "configs/cpu.yaml", "--data.num_workers", "0"]
 
@@ -19,20 +19,20 @@ def images(tmp_path):
 
 
 def run(images, trees, *more):
-    return main([*OPTIONS, "--data.images", str(images), "--data.trees", str(trees), *more])
+    return main([*OPTIONS, "--data.images", str(images), "--data.store", str(trees), *more])
 
 
 def test_trees_are_those_of_the_config(images, tmp_path, capsys):
     assert run(images, tmp_path / "trees") == 0
-    assert "2 merge trees" in capsys.readouterr().out
-    store = TreeStore(tmp_path / "trees")
+    assert "regions of 2 images" in capsys.readouterr().out
+    store = RegionStore(tmp_path / "trees")
     assert store.settings["extractor"] == "ColourTexture"
     assert store.load("a.png").grid == (6, 8)
 
 
 def test_other_settings_are_refused_by_name(images, tmp_path, capsys):
     run(images, tmp_path / "trees")
-    assert run(images, tmp_path / "trees", "--data.extractor.init_args.stride", "8") == 2
+    assert run(images, tmp_path / "trees", "--data.regions.init_args.extractor.init_args.stride", "8") == 2
     message = capsys.readouterr().err
     assert "stride: store 4, asked 8" in message
     assert "Traceback" not in message
@@ -42,7 +42,7 @@ def test_an_unreadable_image_is_named_and_the_others_are_kept(images, tmp_path, 
     (images / "c.jpg").write_bytes(b"no image")
     assert run(images, tmp_path / "trees") == 2
     assert "c.jpg" in capsys.readouterr().err
-    assert "a.png" in TreeStore(tmp_path / "trees")
+    assert "a.png" in RegionStore(tmp_path / "trees")
     assert run(images, tmp_path / "trees", "--data.skip_unreadable", "true") == 0
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mis_lightning.data import sbd
 from mis_lightning.data.benchmarks import BENCHMARKS, DAVIS, OAIZIB, Berkeley, BraTS, GrabCut
-from mis_lightning.data.sbd import SBDTrainingMasks
 from mis_lightning.errors import DatasetNotFoundError, ImageError
 
 RNG = np.random.default_rng(3)
@@ -41,7 +41,7 @@ def small_sets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(benchmark, "expected_images", 2)
         if name != "OAIZIB":
             monkeypatch.setattr(benchmark, "expected_count", 2)
-    monkeypatch.setattr(SBDTrainingMasks, "expected_images", 2)
+    monkeypatch.setattr(sbd, "TRAINING_IMAGES", 2)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
 
@@ -68,7 +68,7 @@ def test_published_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         "OAIZIB": (150, None),
     }
     assert all(bench.name == name for name, bench in BENCHMARKS.items())
-    assert SBDTrainingMasks.expected_images == 8498
+    assert sbd.TRAINING_IMAGES == 8498
 
 
 # --- mask rules --------------------------------------------------------------------------------------------

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 
 from mis_lightning.clicks.initial import InitialPoints
-from mis_lightning.data import datamodule
 from mis_lightning.data.augment import PaperAugmentation
-from mis_lightning.data.datamodule import MISDataModule, SampleBatch, default_trees
+from mis_lightning.data.datamodule import MISDataModule, SampleBatch, default_store
 from mis_lightning.errors import DatasetNotFoundError, ImageError, InputError, StoreMismatchError
 from mis_lightning.features.colour_texture import ColourTexture
+from mis_lightning.regions.merge_tree import MergeTreeRegions
 from mis_lightning.structures import Sample
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 24, 3), dtype=np.uint8)
@@ -48,7 +48,7 @@ def ready(images, **settings):
 
 
 def trees(data):
-    return sorted(path.name for path in data.regions.store.root.rglob("*.safetensors"))
+    return sorted(path.name for path in data.training_set.store.root.rglob("*.safetensors"))
 
 
 def test_batches(folder):
@@ -67,7 +67,7 @@ def test_defaults_are_the_published_ones(folder):
     assert batch["image"].shape == (2, 3, 448, 448)
     assert batch["points"].shape == (2, 48, 3)
     assert (data.regions.decay, data.regions.min_share) == (0.9, 0.05)
-    assert data.regions.store.settings["connectivity"] == "grid"
+    assert data.training_set.store.settings["connectivity"] == "grid"
 
 
 def test_fewer_images_than_a_batch(folder):
@@ -99,9 +99,11 @@ def test_images_of_any_kind_train_together(tmp_path):
     data = ready(folder, batch_size=7)
     (batch,) = data.train_dataloader()
     assert len(batch["image"]) == 7
-    assert data.regions.store.load("grey.jpg").grid == (10, 6)
-    assert data.regions.store.load("deeper/phone.jpeg").grid == (6, 10)
-    image, region, _ = data.regions.region(0, [i.key for i in data.regions.images].index("deeper/phone.jpeg"))
+    assert data.training_set.store.load("grey.jpg").grid == (10, 6)
+    assert data.training_set.store.load("deeper/phone.jpeg").grid == (6, 10)
+    image, region, _ = data.training_set.region(
+        0, [i.key for i in data.training_set.images].index("deeper/phone.jpeg")
+    )
     assert image.shape == (24, 40, 3)
     assert region.shape == (24, 40)
 
@@ -109,7 +111,7 @@ def test_images_of_any_kind_train_together(tmp_path):
 def test_a_list_file(folder, tmp_path):
     (tmp_path / "list.txt").write_text("images/3.png\nimages/1.png\n")
     data = ready(tmp_path / "list.txt")
-    assert [image.key for image in data.regions.images] == ["images/3.png", "images/1.png"]
+    assert [image.key for image in data.training_set.images] == ["images/3.png", "images/1.png"]
     assert trees(data) == ["1.png.safetensors", "3.png.safetensors"]
 
 
@@ -137,7 +139,7 @@ def test_unreadable_images_stop_the_run_once_the_others_are_done(folder):
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut")
     Image.fromarray(PIXELS[:3, :3]).save(folder / "tiny.png")
     with pytest.raises(ImageError) as error:
-        ready(folder, trees=str(folder.parent / "trees"))
+        ready(folder, store=str(folder.parent / "trees"))
     message = str(error.value)
     assert message.startswith("2 of 7 training images cannot be used:")
     assert str(folder / "broken.jpg") in message
@@ -150,7 +152,7 @@ def test_unreadable_images_are_left_out_on_demand(folder):
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut")
     with pytest.warns(UserWarning, match=r"1 of 6 training images(.|\n)*broken\.jpg(.|\n)*They are left out"):
         data = ready(folder, skip_unreadable=True)
-    assert [image.key for image in data.regions.images] == [f"{i}.png" for i in range(5)]
+    assert [image.key for image in data.training_set.images] == [f"{i}.png" for i in range(5)]
 
 
 def test_long_lists_of_failures_are_cut_short(tmp_path):
@@ -165,62 +167,50 @@ def test_long_lists_of_failures_are_cut_short(tmp_path):
 
 def test_trees_are_made_once(folder):
     first = ready(folder)
-    made = {name: (first.regions.store.root / name).stat().st_mtime_ns for name in trees(first)}
+    made = {name: (first.training_set.store.root / name).stat().st_mtime_ns for name in trees(first)}
     assert len(made) == 5
     second = ready(folder)
-    assert {name: (second.regions.store.root / name).stat().st_mtime_ns for name in trees(second)} == made
+    assert {
+        name: (second.training_set.store.root / name).stat().st_mtime_ns for name in trees(second)
+    } == made
 
 
 @pytest.mark.parametrize(
     ("change", "difference"),
     [
-        ({"extractor": ColourTexture(stride=8)}, r"stride: store 4, asked 8"),
-        ({"connectivity": "full"}, r"connectivity: store 'grid', asked 'full'"),
+        ({"regions": MergeTreeRegions(ColourTexture(stride=8))}, r"stride: store 4, asked 8"),
+        ({"regions": MergeTreeRegions(connectivity="full")}, r"connectivity: store 'grid', asked 'full'"),
     ],
 )
 def test_trees_made_with_other_settings_are_refused(folder, tmp_path, change, difference):
-    ready(folder, trees=str(tmp_path / "trees"))
+    ready(folder, store=str(tmp_path / "trees"))
     with pytest.raises(StoreMismatchError, match=difference):
-        ready(folder, trees=str(tmp_path / "trees"), **change)
+        ready(folder, store=str(tmp_path / "trees"), **change)
 
 
 def test_without_a_folder_trees_go_to_the_cache(folder, cache):
-    grid, full, again = ready(folder), ready(folder, connectivity="full"), ready(folder)
-    roots = [data.regions.store.root for data in (grid, full, again)]
+    grid, full, again = (
+        ready(folder),
+        ready(folder, regions=MergeTreeRegions(connectivity="full")),
+        ready(folder),
+    )
+    roots = [data.training_set.store.root for data in (grid, full, again)]
     assert roots[0] != roots[1]
     assert roots[0] == roots[2]
-    assert all(root.parent == cache / "trees" and root.name.startswith("images-") for root in roots)
+    assert all(root.parent == cache / "regions" and root.name.startswith("images-") for root in roots)
 
 
 def test_place_of_the_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     for place, expected in (("~/elsewhere", "elsewhere"), ("", ".cache/mis_lightning")):
         monkeypatch.setenv("MIS_CACHE_DIR", place)
-        assert default_trees("images", {}).parent == tmp_path / expected / "trees"
+        assert default_store("images", {}).parent == tmp_path / expected / "regions"
     monkeypatch.delenv("MIS_CACHE_DIR")
-    assert default_trees("images", {}).parent == tmp_path / ".cache" / "mis_lightning" / "trees"
-    assert default_trees("a", {}) != default_trees("b", {}) != default_trees("b", {"stride": 4})
-    assert default_trees("~/a", {}) == default_trees(str(tmp_path / "a"), {})
+    assert default_store("images", {}).parent == tmp_path / ".cache" / "mis_lightning" / "regions"
+    assert default_store("a", {}) != default_store("b", {}) != default_store("b", {"stride": 4})
+    assert default_store("~/a", {}) == default_store(str(tmp_path / "a"), {})
     monkeypatch.chdir(tmp_path)
-    assert default_trees(".", {}) == default_trees(str(tmp_path), {})
-
-
-def test_each_process_makes_its_share_and_hears_of_all_failures(folder, monkeypatch):
-    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut")  # last of 6: the share of rank 1
-    store = folder.parent / "trees"
-
-    def run(rank, others):
-        def gather(shares, own):
-            shares[rank], shares[1 - rank] = own, others
-
-        monkeypatch.setattr(datamodule, "_rank_and_world", lambda: (rank, 2))
-        monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
-        with pytest.raises(ImageError, match=r"1 of 6 training images(.|\n)*broken\.jpg"):
-            ready(folder, trees=str(store))
-        return sorted(path.name.removesuffix(".png.safetensors") for path in store.glob("*.safetensors"))
-
-    assert run(0, {"broken.jpg": "broken.jpg is cut off"}) == ["0", "2", "4"]
-    assert run(1, {}) == ["0", "1", "2", "3", "4"]
+    assert default_store(".", {}) == default_store(str(tmp_path), {})
 
 
 class Recorder(L.LightningModule):
@@ -256,7 +246,7 @@ def test_the_epoch_reaches_workers_that_live_on(folder):
         order = np.random.default_rng([0, epoch]).permutation(5)[:4]
         images = torch.cat([batch["image"] for seen, batch in recorder.seen if seen == epoch])
         for image, index in zip(images, order, strict=True):
-            np.testing.assert_array_equal(image, data.regions[epoch, index]["image"])
+            np.testing.assert_array_equal(image, data.training_set[epoch, index]["image"])
 
 
 class Two:

@@ -1,4 +1,4 @@
-"""From a folder of images to a store of merge trees: what is done, skipped, reported, and left by a kill."""
+"""From a folder of images to a store of regions: what is done, skipped, reported, and left by a kill."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import pytest
 import torch
 from PIL import Image
 
-from mis_lightning.data.precompute import precompute, store_settings
+from mis_lightning.data.precompute import precompute
 from mis_lightning.data.training_images import find_training_images
-from mis_lightning.merge_tree.store import TreeStore
 from mis_lightning.merge_tree.ward import build_merge_tree
+from mis_lightning.regions.merge_tree import MergeTreeRegions
+from mis_lightning.regions.store import RegionStore
 
 
 class Blocks:
@@ -52,7 +53,7 @@ def images(tmp_path):
 
 
 def open_store(folder, extractor=None):
-    return TreeStore(folder, store_settings(extractor or Blocks(), "grid"))
+    return RegionStore(folder, MergeTreeRegions(extractor or Blocks()).settings())
 
 
 def contents(folder):
@@ -61,7 +62,7 @@ def contents(folder):
 
 def test_every_image_gets_the_tree_of_its_features(images, tmp_path):
     store, blocks = open_store(tmp_path / "trees"), Blocks()
-    assert precompute(images, blocks, store, num_workers=0, progress=False) == {}
+    assert precompute(images, MergeTreeRegions(blocks), store, num_workers=0, progress=False) == {}
     assert blocks.calls == len(images)
     for key, path in images:
         expected = build_merge_tree(*Blocks()(np.asarray(Image.open(path))))
@@ -72,18 +73,22 @@ def test_every_image_gets_the_tree_of_its_features(images, tmp_path):
 
 
 def test_connectivity_is_handed_on_and_kept(images, tmp_path):
-    store = TreeStore(tmp_path / "trees", store_settings(Blocks(), "full"))
-    precompute(images[:1], Blocks(), store, "full", num_workers=0, progress=False)
+    store = RegionStore(tmp_path / "trees", MergeTreeRegions(Blocks(), "full").settings())
+    precompute(images[:1], MergeTreeRegions(Blocks(), "full"), store, num_workers=0, progress=False)
     expected = build_merge_tree(*Blocks()(np.asarray(Image.open(images[0].path))), "full")
     np.testing.assert_array_equal(store.load(images[0].key).children, expected.children)
-    assert TreeStore(tmp_path / "trees").settings == {"extractor": "blocks", "connectivity": "full"}
+    assert RegionStore(tmp_path / "trees").settings == {
+        "source": "merge_tree",
+        "extractor": "blocks",
+        "connectivity": "full",
+    }
 
 
 def test_what_is_done_is_skipped(images, tmp_path):
     store, blocks = open_store(tmp_path / "trees"), Blocks()
-    precompute(images[:2], blocks, store, num_workers=0, progress=False)
+    precompute(images[:2], MergeTreeRegions(blocks), store, num_workers=0, progress=False)
     before = {name: os.stat(tmp_path / "trees" / name).st_mtime_ns for name in contents(tmp_path / "trees")}
-    precompute(images, blocks, store, num_workers=0, progress=False)
+    precompute(images, MergeTreeRegions(blocks), store, num_workers=0, progress=False)
     assert blocks.calls == 5
     assert (
         before.items()
@@ -91,14 +96,19 @@ def test_what_is_done_is_skipped(images, tmp_path):
             name: os.stat(tmp_path / "trees" / name).st_mtime_ns for name in contents(tmp_path / "trees")
         }.items()
     )
-    assert precompute(images, blocks, store, num_workers=0, progress=False) == {}
+    assert precompute(images, MergeTreeRegions(blocks), store, num_workers=0, progress=False) == {}
     assert blocks.calls == 5
 
 
 def test_results_do_not_depend_on_the_workers(images, tmp_path):
     for workers in (0, 1, 2):
         folder = tmp_path / f"trees{workers}"
-        assert precompute(images, Blocks(), open_store(folder), num_workers=workers, progress=False) == {}
+        assert (
+            precompute(
+                images, MergeTreeRegions(Blocks()), open_store(folder), num_workers=workers, progress=False
+            )
+            == {}
+        )
     assert contents(tmp_path / "trees0") == contents(tmp_path / "trees1") == contents(tmp_path / "trees2")
     assert len(contents(tmp_path / "trees0")) == 6
 
@@ -111,7 +121,9 @@ def test_bad_images_are_reported_by_name_while_the_others_are_saved(images, tmp_
     photo(folder / "pixel.png", size=(1, 1))
     photo(folder / "strip.png", size=(15, 200))
     store = open_store(tmp_path / "trees")
-    failures = precompute(find_training_images(folder), Blocks(), store, num_workers=workers, progress=False)
+    failures = precompute(
+        find_training_images(folder), MergeTreeRegions(Blocks()), store, num_workers=workers, progress=False
+    )
     assert sorted(failures) == ["0/broken.jpg", "empty.png", "pixel.png", "strip.png"]
     for key, message in failures.items():
         assert str(folder / key) in message
@@ -125,7 +137,9 @@ def test_features_that_are_no_numbers_are_reported_with_the_name(images, tmp_pat
         def __call__(self, image):
             return np.full((24, 2), np.nan, np.float32), (4, 6)
 
-    failures = precompute(images[:1], NotANumber(), open_store(tmp_path), num_workers=0, progress=False)
+    failures = precompute(
+        images[:1], MergeTreeRegions(NotANumber()), open_store(tmp_path), num_workers=0, progress=False
+    )
     assert failures[images[0].key].startswith(f"{images[0].path}: Expected finite `features`")
 
 
@@ -137,20 +151,48 @@ def test_an_extractor_that_fails_reaches_the_user_with_the_name_of_the_image(ima
                 raise ZeroDivisionError("of no use")
             return super().__call__(image)
 
-    with pytest.raises(RuntimeError, match=rf"merge tree of .*{images[3].key} could not be made: of no use"):
-        precompute(images, Failing(), open_store(tmp_path), num_workers=workers, progress=False)
+    with pytest.raises(RuntimeError, match=rf"regions of .*{images[3].key} could not be found: of no use"):
+        precompute(
+            images, MergeTreeRegions(Failing()), open_store(tmp_path), num_workers=workers, progress=False
+        )
     assert images[0].key in open_store(tmp_path)
 
 
 def test_an_extractor_on_an_accelerator_stays_in_this_process(images, tmp_path):
     blocks = Blocks()
     blocks.device = torch.device("cuda")
-    precompute(images, blocks, open_store(tmp_path), num_workers=2, progress=False)
+    there = open_store(tmp_path / "there")
+    precompute(images, MergeTreeRegions(blocks), there, num_workers=2, progress=False)
     assert blocks.calls == len(images)
+    precompute(
+        images, MergeTreeRegions(Blocks()), open_store(tmp_path / "here"), num_workers=0, progress=False
+    )
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_goes_wrong_beside_an_accelerator_has_the_name_of_the_image(images, tmp_path, workers):
+    class Odd(MergeTreeRegions):
+        def find(self, image, key, features):
+            if key == images[2].key:
+                raise ZeroDivisionError("of no use")
+            return super().find(image, key, features)
+
+    (tmp_path / "images" / "0" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut")
+    there = find_training_images(tmp_path / "images")
+    blocks = Blocks()
+    blocks.device = torch.device("cuda")
+    with pytest.raises(RuntimeError, match=rf"regions of .*{images[2].key} could not be found: of no use"):
+        precompute(there, Odd(blocks), open_store(tmp_path / "odd"), num_workers=workers, progress=False)
+    store = open_store(tmp_path / "store")
+    failures = precompute(there, MergeTreeRegions(blocks), store, num_workers=workers, progress=False)
+    assert list(failures) == ["0/broken.jpg"]
+    assert "broken.jpg" in failures["0/broken.jpg"]
+    assert all(image.key in store for image in images)
 
 
 def test_nothing_to_do(tmp_path):
-    assert precompute([], Blocks(), open_store(tmp_path / "trees"), num_workers=2) == {}
+    assert precompute([], MergeTreeRegions(Blocks()), open_store(tmp_path / "trees"), num_workers=2) == {}
     assert not (tmp_path / "trees").exists()
 
 
@@ -158,9 +200,10 @@ KILLED = """
     import sys, time
     from pathlib import Path
     import numpy as np
-    from mis_lightning.data.precompute import precompute, store_settings
+    from mis_lightning.data.precompute import precompute
     from mis_lightning.data.training_images import find_training_images
-    from mis_lightning.merge_tree.store import TreeStore
+    from mis_lightning.regions.merge_tree import MergeTreeRegions
+    from mis_lightning.regions.store import RegionStore
 
     class Blocks:
         def __call__(self, image):
@@ -179,8 +222,9 @@ KILLED = """
         time.sleep(600)
     Path.write_bytes = write
 
-    store = TreeStore(sys.argv[2], store_settings(Blocks(), "grid"))
-    precompute(find_training_images(sys.argv[1]), Blocks(), store, num_workers=0, progress=False)
+    store = RegionStore(sys.argv[2], MergeTreeRegions(Blocks()).settings())
+    images = find_training_images(sys.argv[1])
+    precompute(images, MergeTreeRegions(Blocks()), store, num_workers=0, progress=False)
 """
 
 
@@ -199,7 +243,7 @@ def test_a_killed_run_leaves_whole_files_and_the_next_one_makes_the_rest(images,
     assert len(done) == 2
     for key in done:
         store.load(key)
-    precompute(images, blocks, store, num_workers=0, progress=False)
+    precompute(images, MergeTreeRegions(blocks), store, num_workers=0, progress=False)
     assert blocks.calls == 3
     after = contents(tmp_path / "trees")
     assert sorted(after) == sorted([f"{image.key}.safetensors" for image in images] + ["manifest.json"])

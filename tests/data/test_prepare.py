@@ -10,10 +10,10 @@ from PIL import Image
 
 from mis_lightning.commands import prepare
 from mis_lightning.commands.prepare import main
+from mis_lightning.data import sbd
 from mis_lightning.data.benchmarks import BENCHMARKS, GrabCut
 from mis_lightning.data.prepare.download import unpack
 from mis_lightning.data.prepare.sources import ARCHIVES, STEPS, Archive
-from mis_lightning.data.sbd import SBDTrainingMasks
 from mis_lightning.errors import InputError
 
 
@@ -33,8 +33,9 @@ def make_zip(path: Path, members: dict[str, bytes]) -> Path:
 @pytest.fixture(autouse=True)
 def small_sets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Two images per set, and no network."""
-    for benchmark in (*BENCHMARKS.values(), SBDTrainingMasks):
+    for benchmark in BENCHMARKS.values():
         monkeypatch.setattr(benchmark, "expected_images", 2)
+    monkeypatch.setattr(sbd, "TRAINING_IMAGES", 2)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
     for name, archive in ARCHIVES.items():

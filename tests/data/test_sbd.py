@@ -8,8 +8,8 @@ from PIL import Image
 from scipy.io import savemat
 from scipy.sparse import csc_matrix
 
-from mis_lightning.data import sbd as sbd_file
-from mis_lightning.data.sbd import SBD, SBDTrainingMasks
+from mis_lightning.data import sbd
+from mis_lightning.data.sbd import SBD, training_names
 from mis_lightning.errors import DatasetNotFoundError, ImageError
 
 RNG = np.random.default_rng(3)
@@ -35,7 +35,7 @@ def small_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Two photographs, two objects, and a cache folder of our own."""
     monkeypatch.setattr(SBD, "expected_images", 2)
     monkeypatch.setattr(SBD, "expected_count", 2)
-    monkeypatch.setattr(SBDTrainingMasks, "expected_images", 2)
+    monkeypatch.setattr(sbd, "TRAINING_IMAGES", 2)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
 
@@ -83,8 +83,8 @@ def test_sbd_index_is_cached_outside_the_data(tmp_path: Path, monkeypatch: pytes
     assert cache.read_text() == '{"2008_000123": [1, 3], "2008_000045": [2]}'
 
     reads = []
-    read = sbd_file._read_instances
-    monkeypatch.setattr(sbd_file, "_read_instances", lambda path: reads.append(path) or read(path))
+    read = sbd.read_instances
+    monkeypatch.setattr(sbd, "read_instances", lambda path: reads.append(path) or read(path))
     assert len(SBD(folder)) == 3
     assert not reads
     cache.write_text('{"2008_0001')  # a cut-off cache is made anew
@@ -135,21 +135,6 @@ def test_sbd_damaged_instance_map(tmp_path: Path) -> None:
         SBD(tmp_path)
 
 
-def test_sbd_training_masks_drop_thin_instances(tmp_path: Path) -> None:
-    labels = np.zeros((30, 30), dtype=np.uint8)
-    labels[np.arange(30), np.arange(30)] = 1  # a diagonal: 30 / 900 = 0.033
-    labels[0, 5:20] = 2  # one row: 15 / 15 = 1
-    labels[10:20, 0:2] = 4
-    corner = np.zeros((30, 30), dtype=np.uint8)
-    corner[0, :25] = corner[:25, 0] = 1  # 49 / 625 = 0.0784
-    write_sbd(tmp_path, {"b": labels, "a": corner}, split="train")
-    masks = SBDTrainingMasks(tmp_path)
-    assert masks.names == ["b", "a"]
-    assert len(masks) == 2
-    np.testing.assert_array_equal(masks.masks(0), np.stack([labels == 2, labels == 4]))
-    assert masks.masks(0).dtype == np.bool_
-    assert masks.masks(1).shape == (0, 30, 30)
-    assert masks.image_path(1) == tmp_path / "img" / "a.jpg"
-    corner[1, 1] = 1  # 50 / 625 = 0.08 stays: only what is below goes
-    write_sbd(tmp_path, {"b": labels, "a": corner}, split="train")
-    assert len(SBDTrainingMasks(tmp_path).masks(1)) == 1
+def test_sbd_training_names_in_their_order(tmp_path: Path) -> None:
+    write_sbd(tmp_path, {"b": levels(1), "a": levels(2)}, split="train")
+    assert training_names(tmp_path) == ["b", "a"]

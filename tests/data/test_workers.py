@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 from mis_lightning.data.precompute import precompute
 from mis_lightning.data.training_images import find_training_images
-from mis_lightning.features.colour_texture import ColourTexture
-from mis_lightning.merge_tree.store import TreeStore
+from mis_lightning.regions.merge_tree import MergeTreeRegions
+from mis_lightning.regions.store import RegionStore
 
 cv2.setNumThreads(4)
 cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (0, 0), 5)  # starts OpenCV's threads
 images = find_training_images(sys.argv[1])
-failures = precompute(images, ColourTexture(), TreeStore(sys.argv[2], {}), num_workers=2, progress=False)
+failures = precompute(images, MergeTreeRegions(), RegionStore(sys.argv[2], {}), num_workers=2, progress=False)
 assert not failures, failures
 """
 

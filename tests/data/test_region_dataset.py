@@ -10,12 +10,15 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from mis_lightning.clicks.initial import InitialPoints
-from mis_lightning.data import regions
-from mis_lightning.data.regions import RegionDataset
+from mis_lightning.data import region_dataset
+from mis_lightning.data.region_dataset import RegionDataset
 from mis_lightning.data.training_images import find_training_images
 from mis_lightning.errors import InputError
-from mis_lightning.merge_tree.store import TreeStore
 from mis_lightning.merge_tree.ward import build_merge_tree
+from mis_lightning.regions.mask_set import MaskSet
+from mis_lightning.regions.merge_tree import MergeTreeRegions
+from mis_lightning.regions.store import RegionStore
+from mis_lightning.regions.true_masks import TrueMasks
 
 SIZE = (32, 40)
 
@@ -44,7 +47,7 @@ def make_images(folder, names):
     pixels = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
     for name in names:
         Image.fromarray(pixels).save(folder / name)  # all alike, so that only the key tells them apart
-    store = TreeStore(folder.parent / "trees", {"made": "at random"})
+    store = RegionStore(folder.parent / "trees", {"made": "at random"})
     for image in find_training_images(folder):
         features = np.random.default_rng(1).random((8 * 10, 2), dtype=np.float32)
         store.save(image.key, build_merge_tree(features, (8, 10)))
@@ -57,7 +60,9 @@ def made(tmp_path):
 
 
 def make_dataset(made, augment=None, **settings):
-    return RegionDataset(*made, augment or Noisy(), InitialPoints(max_points=3), **settings)
+    draw = {name: settings.pop(name) for name in ("decay", "min_share") if name in settings}
+    source = settings.pop("source", None) or MergeTreeRegions(**draw)
+    return RegionDataset(*made, source, augment or Noisy(), InitialPoints(max_points=3), **settings)
 
 
 def assert_same(sample, other):
@@ -142,7 +147,7 @@ class Losing:
 
 
 def test_a_lost_region_is_augmented_again_from_the_start(made, monkeypatch):
-    monkeypatch.setattr(regions, "KEEP_BACKGROUND", 0.0)
+    monkeypatch.setattr(region_dataset, "KEEP_BACKGROUND", 0.0)
     losing = Losing(times=7)
     sample = make_dataset(made, losing)[0, 0]
     assert len(losing.seen) == 8
@@ -151,7 +156,7 @@ def test_a_lost_region_is_augmented_again_from_the_start(made, monkeypatch):
 
 
 def test_a_lost_region_is_kept_in_one_of_a_hundred(made):
-    assert regions.KEEP_BACKGROUND == 0.01
+    assert region_dataset.KEEP_BACKGROUND == 0.01
     losing = Losing(times=10**9)
     dataset = make_dataset(made, losing)
     for epoch in range(40):
@@ -185,6 +190,15 @@ def test_the_least_area_is_a_setting(made):
     assert make_dataset(made, Pixels(200), min_object_area=201)[0, 0]["mask"].sum() == 0
 
 
+def test_an_image_without_a_region_gives_an_empty_one_at_once(made, tmp_path):
+    images, store = made
+    store.save(images[0].key, MaskSet.pack(np.zeros((0, *SIZE), np.bool_)))
+    augment = Untouched()
+    sample = make_dataset(made, augment, source=TrueMasks(str(tmp_path)))[0, 0]
+    assert not sample["mask"].any()
+    assert len(augment.seen) == 1  # there is nothing that another try could find
+
+
 def test_names_that_are_not_utf8(tmp_path):
     made = make_images(tmp_path / "images", [os.fsdecode(b"latin-\xe9.png")])
     assert make_dataset(made)[0, 0]["mask"].any()
@@ -192,5 +206,5 @@ def test_names_that_are_not_utf8(tmp_path):
 
 def test_a_missing_tree_is_named(made):
     made[1].path("3.png").unlink()
-    with pytest.raises(InputError, match=r"No merge tree for 3\.png"):
+    with pytest.raises(InputError, match=r"No regions for 3\.png"):
         make_dataset(made)[0, 3]

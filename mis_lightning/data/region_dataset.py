@@ -1,4 +1,4 @@
-"""The training set: image + merge tree -> augmented image, region and sampled points (spec A3 to A6.1)."""
+"""The training set: image + its regions -> augmented image, one region, sampled points (spec A3 to A6.1)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch.utils.data import Dataset
 from mis_lightning.clicks.initial import InitialPoints
 from mis_lightning.data.training_images import TrainingImage
 from mis_lightning.images import read_image
-from mis_lightning.merge_tree.sampling import node_mask, sample_node
-from mis_lightning.merge_tree.store import TreeStore
+from mis_lightning.regions.source import RegionSource
+from mis_lightning.regions.store import RegionStore
 
 KEEP_BACKGROUND = 0.01  # chance to keep an augmentation that lost the region (spec A4)
 
@@ -39,17 +39,16 @@ class TrainingSample(TypedDict):
 
 
 class RegionDataset(Dataset[TrainingSample]):
-    """Regions drawn on the fly from stored merge trees.
+    """Regions drawn on the fly from a store.
 
     Items are asked for as ``(epoch, index)``; the same pair gives the same sample whatever process makes it.
 
     Args:
         images: The images.
-        store: Their merge trees.
+        store: Their regions.
+        source: Draws one of an image's regions.
         augment: Joint augmentation of image and region.
         points: Sampler of the initial points.
-        decay: Chance to go on descending, per level (spec A3).
-        min_share: Share of the image that a region must exceed.
         regions_per_image: Regions drawn from each image in an epoch.
         min_object_area: Smaller regions, in pixels after augmentation, become empty (spec A4).
         seed: Decides, with the epoch and the image's key, everything random here.
@@ -58,21 +57,19 @@ class RegionDataset(Dataset[TrainingSample]):
     def __init__(
         self,
         images: Sequence[TrainingImage],
-        store: TreeStore,
+        store: RegionStore,
+        source: RegionSource,
         augment: Augmentation,
         points: InitialPoints,
-        decay: float = 0.9,
-        min_share: float = 0.05,
         regions_per_image: int = 1,
         min_object_area: int = 80,
         seed: int = 0,
     ) -> None:
         self.images = images
         self.store = store
+        self.source = source
         self.augment = augment
         self.points = points
-        self.decay = decay
-        self.min_share = min_share
         self.regions_per_image = regions_per_image
         self.min_object_area = min_object_area
         self.seed = seed
@@ -88,16 +85,15 @@ class RegionDataset(Dataset[TrainingSample]):
         key, path = self.images[number]
         generator = np.random.default_rng([self.seed, epoch, repeat, zlib.crc32(os.fsencode(key))])
         image = read_image(path)
-        tree = self.store.load(key)
-        node = sample_node(tree, generator, self.decay, self.min_share)
-        return image, node_mask(tree, node, (image.shape[0], image.shape[1])), generator
+        region = self.source.draw(self.store.load(key), (image.shape[0], image.shape[1]), generator)
+        return image, region, generator
 
     def __getitem__(self, item: Any) -> TrainingSample:
         epoch, index = item
         image, region, generator = self.region(epoch, index)
         while True:
             augmented, mask = self.augment(image, region, generator)
-            if mask.any() or generator.random() < KEEP_BACKGROUND:
+            if mask.any() or not region.any() or generator.random() < KEEP_BACKGROUND:
                 break
         if np.count_nonzero(mask) < self.min_object_area:
             mask = np.zeros_like(mask)

@@ -1,4 +1,4 @@
-"""Merge trees on disk: whole or not at all, and never mixed with those of other settings."""
+"""Regions on disk: whole or not at all, and never mixed with those of other settings."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import pytest
 from safetensors.numpy import save
 
 from mis_lightning.errors import InputError, StoreMismatchError
-from mis_lightning.merge_tree.store import TreeStore, written_whole
+from mis_lightning.files import written_whole
 from mis_lightning.merge_tree.tree import MergeTree
+from mis_lightning.regions.mask_set import MaskSet
+from mis_lightning.regions.store import RegionStore
 
 SETTINGS = {"extractor": "vit", "patch_size": 8, "mean": (0.5, 0.5), "connectivity": "grid"}
 
@@ -40,7 +42,7 @@ def assert_same(tree, other):
 
 @pytest.fixture
 def store(tmp_path):
-    return TreeStore(tmp_path / "trees", SETTINGS)
+    return RegionStore(tmp_path / "trees", SETTINGS)
 
 
 @pytest.mark.parametrize("grid", [(2, 3), (47, 63), (1, 2), (1, 1)])
@@ -50,7 +52,18 @@ def test_round_trip(store, grid):
     store.save("a.jpg", tree)
     assert "a.jpg" in store
     assert_same(store.load("a.jpg"), tree)
-    assert_same(TreeStore(store.root).load("a.jpg"), tree)
+    assert_same(RegionStore(store.root).load("a.jpg"), tree)
+
+
+def test_masks_come_back_too(store):
+    masks = np.random.default_rng(0).random((3, 5, 7)) < 0.5
+    store.save("a.jpg", MaskSet.pack(masks, np.float32([0.9, 0.8, 0.1])))
+    store.save("none.jpg", MaskSet.pack(masks[:0]))
+    loaded = store.load("a.jpg")
+    assert isinstance(loaded, MaskSet)
+    np.testing.assert_array_equal(loaded.unpack(), masks)
+    assert loaded.scores.tolist() == np.float32([0.9, 0.8, 0.1]).tolist()
+    assert len(store.load("none.jpg")) == 0
 
 
 def test_arrays_that_are_not_contiguous(store):
@@ -86,7 +99,7 @@ def test_keys_are_paths_of_any_characters(store, key):
     store.save(f"twin/{key}", make_tree(3, 3))
     assert_same(store.load(key), make_tree())
     assert_same(store.load(f"twin/{key}"), make_tree(3, 3))
-    assert TreeStore(store.root, SETTINGS).settings["patch_size"] == 8
+    assert RegionStore(store.root, SETTINGS).settings["patch_size"] == 8
 
 
 @pytest.mark.parametrize("key", ["../a.jpg", "b/../../a.jpg", "/etc/a.jpg", ""])
@@ -142,9 +155,9 @@ def test_the_manifest_says_how_the_trees_were_made(store):
     store.save("a.jpg", make_tree())
     manifest = json.loads((store.root / "manifest.json").read_text())
     settings = {**SETTINGS, "mean": [0.5, 0.5]}
-    assert manifest == {"format_version": 1, "kind": "merge_tree", "settings": settings}
-    assert TreeStore(store.root).settings == settings
-    TreeStore(store.root, SETTINGS)  # tuples are lists there
+    assert manifest == {"format_version": 2, "kind": "regions", "settings": settings}
+    assert RegionStore(store.root).settings == settings
+    RegionStore(store.root, SETTINGS)  # tuples are lists there
 
 
 def test_other_settings_are_refused_and_each_difference_named(store):
@@ -152,7 +165,7 @@ def test_other_settings_are_refused_and_each_difference_named(store):
     asked = {**SETTINGS, "patch_size": 16, "lightness": 0.5}
     del asked["mean"]
     with pytest.raises(StoreMismatchError) as error:
-        TreeStore(store.root, asked)
+        RegionStore(store.root, asked)
     message = str(error.value)
     assert str(store.root) in message
     assert "patch_size: store 8, asked 16" in message
@@ -168,9 +181,9 @@ def write_manifest(folder, content):
 
 
 def test_another_format_version_is_refused(tmp_path):
-    write_manifest(tmp_path, {"format_version": 2, "layout": "unheard of"})
-    with pytest.raises(StoreMismatchError, match="has format version 2, this program reads 1"):
-        TreeStore(tmp_path, SETTINGS)
+    write_manifest(tmp_path, {"format_version": 1, "layout": "unheard of"})
+    with pytest.raises(StoreMismatchError, match="has format version 1, this program reads 2"):
+        RegionStore(tmp_path, SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -181,52 +194,56 @@ def test_another_format_version_is_refused(tmp_path):
         "[]",
         "3",
         "{}",
-        '{"format_version": 1, "settings": {}}',
-        {"format_version": 1, "kind": "masks", "settings": {}},
-        {"format_version": 1, "kind": "merge_tree", "settings": "vit"},
+        '{"format_version": 2, "settings": {}}',
+        {"format_version": 2, "kind": "masks", "settings": {}},
+        {"format_version": 2, "kind": "regions", "settings": "vit"},
     ],
 )
 def test_manifests_of_something_else(tmp_path, content):
     write_manifest(tmp_path, content)
-    with pytest.raises(InputError, match=r"manifest\.json is not the manifest of a store of merge trees"):
-        TreeStore(tmp_path, SETTINGS)
+    with pytest.raises(InputError, match=r"manifest\.json is not the manifest of a store of regions"):
+        RegionStore(tmp_path, SETTINGS)
 
 
 def test_folders_that_are_no_store(tmp_path):
     with pytest.raises(InputError, match=r"has no manifest\.json; run `mis precompute`"):
-        TreeStore(tmp_path / "nothing")
+        RegionStore(tmp_path / "nothing")
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file is a file"):
-        TreeStore(tmp_path / "file", SETTINGS)
+        RegionStore(tmp_path / "file", SETTINGS)
 
 
-def test_trees_without_a_manifest_are_not_taken_over(store):
+def test_regions_without_a_manifest_are_not_taken_over(store):
     store.save("a/b.jpg", make_tree())
     (store.root / "manifest.json").unlink()
     with pytest.raises(InputError, match=r"no manifest\.json, so it is unknown how they were made"):
-        TreeStore(store.root, {**SETTINGS, "patch_size": 16})
+        RegionStore(store.root, {**SETTINGS, "patch_size": 16})
 
 
 def test_a_missing_tree(store):
-    with pytest.raises(InputError, match=r"No merge tree for b\.jpg in .*trees; run `mis precompute`"):
+    with pytest.raises(InputError, match=r"No regions for b\.jpg in .*trees; run `mis precompute`"):
         store.load("b.jpg")
 
 
-TREE, GRID = make_tree(), {"grid": "2,3"}
-ARRAYS = {"children": TREE.children, "cost": TREE.cost}
+TREE = make_tree()
+ARRAYS = {"children": TREE.children, "cost": TREE.cost, "grid": np.int64([2, 3])}
 DAMAGES = {
     "empty": lambda whole: b"",
     "cut off": lambda whole: whole[:-5],
     "zeros": lambda whole: bytes(len(whole)),
     "pickle": lambda whole: pickle.dumps(TREE.children),
-    "no grid": lambda whole: save(ARRAYS),
-    "odd grid": lambda whole: save(ARRAYS, {"grid": "two,3"}),
-    "other grid": lambda whole: save(ARRAYS, {"grid": "3,3"}),
-    "no cost": lambda whole: save({"children": TREE.children}, GRID),
-    "other type": lambda whole: save({**ARRAYS, "cost": TREE.cost.astype(np.float64)}, GRID),
-    "node out of range": lambda whole: save({**ARRAYS, "children": TREE.children + 9}, GRID),
-    "node used twice": lambda whole: save({**ARRAYS, "children": np.zeros_like(TREE.children)}, GRID),
-    "not a number": lambda whole: save({**ARRAYS, "cost": TREE.cost * np.float32("nan")}, GRID),
+    "no grid": lambda whole: save({"children": TREE.children, "cost": TREE.cost}),
+    "odd grid": lambda whole: save({**ARRAYS, "grid": np.int64([2, 3, 1])}),
+    "other grid": lambda whole: save({**ARRAYS, "grid": np.int64([3, 3])}),
+    "no cost": lambda whole: save({"children": TREE.children, "grid": np.int64([2, 3])}),
+    "nothing inside": lambda whole: save({}),
+    "masks of another size": lambda whole: save(
+        {"bits": np.zeros((1, 1), np.uint8), "scores": np.ones(1, np.float32), "size": np.int64([3, 3])}
+    ),
+    "other type": lambda whole: save({**ARRAYS, "cost": TREE.cost.astype(np.float64)}),
+    "node out of range": lambda whole: save({**ARRAYS, "children": TREE.children + 9}),
+    "node used twice": lambda whole: save({**ARRAYS, "children": np.zeros_like(TREE.children)}),
+    "not a number": lambda whole: save({**ARRAYS, "cost": TREE.cost * np.float32("nan")}),
 }
 
 
@@ -278,7 +295,7 @@ def test_what_is_swept_is_named_as_it_is_written(tmp_path):
         temporary.write_bytes(b"half")
         stale = temporary.name.replace(f".{os.getpid()}.", f".{ended_process()}.")
         (tmp_path / stale).write_bytes(b"half")
-        TreeStore(tmp_path, SETTINGS).sweep()
+        RegionStore(tmp_path, SETTINGS).sweep()
         assert files(tmp_path) == [temporary.name]
 
 
