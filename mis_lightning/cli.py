@@ -23,6 +23,7 @@ VERBS = {
         "mis_lightning.commands.precompute",
         "build the merge trees of a folder ahead of training",
     ),
+    "shard": ("mis_lightning.commands.shard", "pack a store of regions into few files"),
     "prepare": ("mis_lightning.commands.prepare", "get a benchmark ready, or say what is missing"),
     "baseline": ("mis_lightning.commands.baseline", "evaluate cv2.grabCut with the same simulated user"),
     "bench": ("mis_lightning.commands.bench", "time a part against its peers"),

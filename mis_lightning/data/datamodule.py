@@ -25,8 +25,8 @@ from mis_lightning.data.region_dataset import Augmentation, RegionDataset
 from mis_lightning.data.training_images import find_training_images
 from mis_lightning.errors import ImageError, InputError
 from mis_lightning.regions.merge_tree import MergeTreeRegions
+from mis_lightning.regions.shards import RegionShards, open_store
 from mis_lightning.regions.source import RegionSource
-from mis_lightning.regions.store import RegionStore
 from mis_lightning.structures import Sample
 
 
@@ -136,8 +136,13 @@ class MISDataModule(L.LightningDataModule):
             )
         images = find_training_images(self.images)
         settings = self.regions.settings()
-        store = RegionStore(self.store or default_store(self.images, settings), settings)
-        failures = precompute_shared(images, self.regions, store, self.num_workers)
+        store = open_store(self.store or default_store(self.images, settings), settings)
+        failures = {}
+        if isinstance(store, RegionShards):
+            absent = [image.key for image in images if image.key not in store]
+            failures = {key: f"{key}: no regions in the shards {store.root}" for key in absent}
+        else:
+            failures = precompute_shared(images, self.regions, store, self.num_workers)
         if failures and not self.skip_unreadable:
             raise ImageError(
                 f"{_list_failures(failures, len(images))}\nRepair or remove them, or set "

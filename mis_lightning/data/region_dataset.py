@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from mis_lightning.clicks.initial import InitialPoints
 from mis_lightning.data.training_images import TrainingImage
 from mis_lightning.images import read_image
+from mis_lightning.regions.shards import RegionShards
 from mis_lightning.regions.source import RegionSource
 from mis_lightning.regions.store import RegionStore
 
@@ -57,7 +58,7 @@ class RegionDataset(Dataset[TrainingSample]):
     def __init__(
         self,
         images: Sequence[TrainingImage],
-        store: RegionStore,
+        store: RegionStore | RegionShards,
         source: RegionSource,
         augment: Augmentation,
         points: InitialPoints,

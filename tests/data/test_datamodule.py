@@ -17,6 +17,7 @@ from mis_lightning.data.datamodule import MISDataModule, SampleBatch, default_st
 from mis_lightning.errors import DatasetNotFoundError, ImageError, InputError, StoreMismatchError
 from mis_lightning.features.colour_texture import ColourTexture
 from mis_lightning.regions.merge_tree import MergeTreeRegions
+from mis_lightning.regions.shards import RegionShards, write_shards
 from mis_lightning.structures import Sample
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 24, 3), dtype=np.uint8)
@@ -211,6 +212,24 @@ def test_place_of_the_cache(tmp_path, monkeypatch):
     assert default_store("~/a", {}) == default_store(str(tmp_path / "a"), {})
     monkeypatch.chdir(tmp_path)
     assert default_store(".", {}) == default_store(str(tmp_path), {})
+
+
+def test_training_from_shards(folder, tmp_path):
+    data = ready(folder, store=str(tmp_path / "store"))
+    write_shards(data.training_set.store, tmp_path / "packed", progress=False)
+    packed = ready(folder, store=str(tmp_path / "packed"))
+    assert isinstance(packed.training_set.store, RegionShards)
+    for item in [(0, 0), (3, 4)]:
+        one, other = data.training_set[item], packed.training_set[item]
+        assert all(np.array_equal(one[name], other[name]) for name in one)
+    before = sorted(path.name for path in (tmp_path / "packed").iterdir())
+    Image.fromarray(np.zeros((40, 30, 3), np.uint8)).save(folder / "new.png")
+    with pytest.raises(ImageError, match=r"new\.png: no regions in the shards"):
+        ready(folder, store=str(tmp_path / "packed"))
+    with pytest.warns(UserWarning, match=r"new\.png"):
+        fewer = ready(folder, store=str(tmp_path / "packed"), skip_unreadable=True)
+    assert len(fewer.training_set) == len(packed.training_set)
+    assert sorted(path.name for path in (tmp_path / "packed").iterdir()) == before
 
 
 class Recorder(L.LightningModule):

@@ -155,7 +155,12 @@ def test_the_manifest_says_how_the_trees_were_made(store):
     store.save("a.jpg", make_tree())
     manifest = json.loads((store.root / "manifest.json").read_text())
     settings = {**SETTINGS, "mean": [0.5, 0.5]}
-    assert manifest == {"format_version": 2, "kind": "regions", "settings": settings}
+    assert manifest == {
+        "format_version": 2,
+        "kind": "regions",
+        "layout": "files",
+        "settings": settings,
+    }
     assert RegionStore(store.root).settings == settings
     RegionStore(store.root, SETTINGS)  # tuples are lists there
 
@@ -196,7 +201,9 @@ def test_another_format_version_is_refused(tmp_path):
         "{}",
         '{"format_version": 2, "settings": {}}',
         {"format_version": 2, "kind": "masks", "settings": {}},
-        {"format_version": 2, "kind": "regions", "settings": "vit"},
+        {"format_version": 2, "kind": "regions", "settings": {}},
+        {"format_version": 2, "kind": "regions", "layout": "tar", "settings": {}},
+        {"format_version": 2, "kind": "regions", "layout": "files", "settings": "vit"},
     ],
 )
 def test_manifests_of_something_else(tmp_path, content):
