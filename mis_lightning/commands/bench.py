@@ -9,6 +9,7 @@ from mis_lightning.errors import InputError
 
 PARTS = {
     "merging": "merge trees against scikit-learn and SciPy, growth, sampling",
+    "precompute": "extraction, merging and saving of a folder against each stage alone",
     "simulate": "click simulation of a training batch against the plain OpenCV loop",
     "loss": "smoothness loss against the unfold formulation",
 }

@@ -23,6 +23,7 @@ from mis_lightning.figures.click_sequence import click_sequence, record_session
 from mis_lightning.figures.merge_levels import merge_levels
 from mis_lightning.figures.save import save
 from mis_lightning.images import read_image
+from mis_lightning.merge_tree.tree import MergeTree
 from mis_lightning.metrics.report import BenchmarkSummary, format_table
 from mis_lightning.models.pretrained import save_pretrained
 
@@ -110,6 +111,8 @@ def _pictures(cli: MISCLI, data: MISDataModule, folder: Path) -> list[Path]:
         raise RuntimeError("The regions are gone; `setup('fit')` must come first.")
     shown = next(image for image in data.training_set.images if image.path.name == PICTURED.split("#")[0])
     tree = data.training_set.store.load(shown.key)
+    if not isinstance(tree, MergeTree):
+        raise RuntimeError("The quickstart shows merge trees; its config has another source of regions.")
     callback = _evaluation(cli)
     steps = record_session(cli.model, sample, callback.settings)
     return [

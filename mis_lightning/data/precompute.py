@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
@@ -43,8 +44,9 @@ def before_workers() -> None:
 
 
 def one_thread(_worker: int) -> None:
-    """Keep torch to one thread in a dataloader worker: the workers are the parallelism."""
+    """Keep torch and numpy's BLAS to one thread in a worker: the workers are the parallelism."""
     torch.set_num_threads(1)
+    threadpool_limits(1)
 
 
 def precompute(

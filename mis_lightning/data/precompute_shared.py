@@ -6,6 +6,8 @@ import os
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import torch.distributed as dist
 from tqdm import tqdm
@@ -81,13 +83,15 @@ def precompute_shared(
     return {key: message for part, _ in shares for key, message in part.items()}
 
 
-def _open_board(rank: int) -> dist.TCPStore:
+def _open_board(rank: int) -> Any:
     """Open counters that all processes of the job see; the first one serves them on a free port."""
     host = os.environ.get("MASTER_ADDR", "127.0.0.1")
-    wait = timedelta(minutes=5)
-    port = [0]
-    if rank == 0:
-        board = dist.TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=wait)
-        port = [board.port]
+    open_store: Any = partial(
+        dist.TCPStore,  # type: ignore[attr-defined]
+        wait_for_workers=False,
+        timeout=timedelta(minutes=5),
+    )
+    served = open_store(host, 0, is_master=True) if rank == 0 else None
+    port = [served.port if served else 0]
     dist.broadcast_object_list(port)
-    return board if rank == 0 else dist.TCPStore(host, port[0], wait_for_workers=False, timeout=wait)
+    return served or open_store(host, port[0])

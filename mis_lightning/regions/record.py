@@ -18,10 +18,12 @@ from mis_lightning.regions.mask_set import MaskSet
 def to_bytes(regions: MergeTree | MaskSet) -> bytes:
     """Write regions down."""
     if isinstance(regions, MergeTree):
-        arrays = {"children": regions.children, "cost": regions.cost, "grid": np.int64(regions.grid)}
+        arrays = {"children": regions.children, "cost": regions.cost}
+        size = {"grid": np.array(regions.grid, np.int64)}
     else:
-        arrays = {"bits": regions.bits, "scores": regions.scores, "size": np.int64(regions.size)}
-    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+        arrays = {"bits": regions.bits, "scores": regions.scores}
+        size = {"size": np.array(regions.size, np.int64)}
+    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()} | size)
 
 
 def from_bytes(data: bytes) -> MergeTree | MaskSet:

@@ -7,8 +7,8 @@ Layout::
         2008_000002.jpg.safetensors   a merge tree or a set of masks (:mod:`~mis_lightning.regions.record`)
 
 Files are written under another name and renamed, so a killed run leaves whole files or none; safetensors hold
-numbers only, so opening one never runs code. Only opening a store and :meth:`RegionStore.sweep` list the folder.
-For millions of images, :mod:`~mis_lightning.regions.shards` packs a store into few files.
+numbers only, so opening one never runs code. Only opening and sweeping list the folder. For millions of
+images :mod:`~mis_lightning.regions.shards` packs a store into few files.
 """
 
 from __future__ import annotations
