@@ -104,7 +104,7 @@ class NoCEvaluation(L.Callback):
                 self.sessions.setdefault(benchmark, {})[index] = session
 
     def _conclude(self, trainer: L.Trainer, module: L.LightningModule, stage: str, prefix: str) -> None:
-        gathered = _gather(self.sessions)
+        gathered = self.sessions = _gather(self.sessions)
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(data, MISDataModule) or not gathered:
             return

@@ -112,7 +112,7 @@ def click_sequence(
         clicks, probability, iou = steps[number - 1]
         _check_mask(image, probability, f"probability {number}")
         _show_step(ax, image, mask, np.asarray(probability) > threshold, f"click {number}: IoU {iou:.3f}")
-        _draw_clicks(ax, clicks)
+        draw_clicks(ax, clicks)
     _legend(figure, legend_rows, any(not click.positive for at in numbers for click in steps[at - 1][0]))
     return figure
 
@@ -126,9 +126,10 @@ def _show_step(
     draw_borders(axes, mask, "white", 0.7, halo="black")
 
 
-def _draw_clicks(axes: Axes, clicks: Sequence[Click]) -> None:
+def draw_clicks(axes: Axes, clicks: Sequence[Click], newest: bool = True) -> None:
+    """Mark clicks on a picture, the last one larger where it is the ``newest``."""
     for number, click in enumerate(clicks, start=1):
-        size = 7.0 if number == len(clicks) else 4.5
+        size = 7.0 if newest and number == len(clicks) else 4.5
         axes.plot([click.col], [click.row], **_marker(click.positive, size))
 
 

@@ -58,7 +58,7 @@ def iou_curves(runs: Mapping[str, Curves], max_clicks: int = 20, *, width: float
     axes.grid(color="0.9", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower right", fontsize=TICK_SIZE, frameon=False, handlelength=3)
+    axes.legend(loc="best", fontsize=TICK_SIZE, frameon=False, handlelength=3)
     return figure
 
 

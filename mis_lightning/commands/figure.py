@@ -1,0 +1,141 @@
+"""``mis figure KIND``: the paper's pictures, of your images, models and results, as PNG and PDF."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from matplotlib.figure import Figure
+
+from mis_lightning.commands.baseline import open_benchmark
+from mis_lightning.errors import InputError
+from mis_lightning.figures.click_sequence import click_sequence, record_session
+from mis_lightning.figures.merge_levels import merge_levels, merging_step, shallow_nodes
+from mis_lightning.figures.noc_curve import iou_curves
+from mis_lightning.figures.save import save
+from mis_lightning.figures.style import COLUMN_WIDTH, PAGE_WIDTH
+from mis_lightning.images import read_image
+from mis_lightning.inference.grabcut import GrabCutPredictor
+from mis_lightning.inference.session import EvaluationSettings
+from mis_lightning.metrics.curves import read_curves
+from mis_lightning.models.pretrained import load_pretrained
+from mis_lightning.regions.merge_tree import MergeTreeRegions
+
+KINDS = {
+    "merging": "single merges, the two regions that join outlined (Figure II)",
+    "levels": "the regions left when the last merges are undone",
+    "shallow": "the regions of the nodes nearest to the root, which training favours (Figure III)",
+    "clicks": "one object of a benchmark, click by click (Figures IV and V)",
+    "curves": "mean IoU against clicks of several runs (Figure I)",
+}
+
+
+def main(args: Sequence[str]) -> int:
+    """Run ``mis figure KIND …``; ``mis figure KIND --help`` lists the options of a kind.
+
+    Raises:
+        InputError: There is no such kind, or what it needs is not there.
+    """
+    if not args or args[0] in ("-h", "--help"):
+        print("usage: mis figure KIND [options] --out FILE\n\nkinds:")
+        print("\n".join(f"  {kind:<8} {text}" for kind, text in KINDS.items()))
+        return 0
+    if args[0] not in KINDS:
+        raise InputError(f"Expected one of {', '.join(KINDS)}, but got {args[0]!r}.")
+    options, draw = {"clicks": _clicks, "curves": _curves}.get(args[0], _tree)(args[0])
+    options.add_argument(
+        "--out", type=str, required=True, help="where the PNG and the PDF go; without a suffix"
+    )
+    try:
+        given = options.parse_args(list(args[1:]))
+    except ArgumentError as error:
+        raise InputError(str(error)) from error
+    print("\n".join(str(path) for path in save(draw(given), given.out)))
+    return 0
+
+
+Draw = Callable[[Namespace], Figure]
+
+
+def _parser(kind: str, width: float) -> ArgumentParser:
+    parser = ArgumentParser(prog=f"mis figure {kind}", description=KINDS[kind], exit_on_error=False)
+    parser.add_argument("--width", type=float, default=width, help="in inches")
+    return parser
+
+
+def _tree(kind: str) -> tuple[ArgumentParser, Draw]:
+    """Pictures of a merge tree, which is made on the spot."""
+    draw: Any = {"merging": merging_step, "levels": merge_levels, "shallow": shallow_nodes}[kind]
+    counts = [-128, -32, -8, -1] if kind == "merging" else [2, 4, 8, 16, 32, 64]
+    parser = _parser(kind, PAGE_WIDTH)
+    parser.add_argument("image", type=str, help="an image file")
+    what = "which merges, -1 the last" if kind == "merging" else "how many regions in each picture"
+    parser.add_argument("--counts", type=list[int], default=counts, help=f"{what}, e.g. [2,8,32]")
+    parser.add_class_arguments(MergeTreeRegions, "tree")
+
+    def drawn(given: Namespace) -> Figure:
+        source: MergeTreeRegions = parser.instantiate_classes(given).tree
+        image = read_image(given.image)
+        tree = source.find(image, given.image, source.extractor(image))
+        counts = [count for count in given.counts if abs(count) < tree.n_leaves]
+        figure: Figure = draw(image, tree, counts, width=given.width)
+        return figure
+
+    return parser, drawn
+
+
+def _clicks(kind: str) -> tuple[ArgumentParser, Draw]:
+    """A simulated user on one object."""
+    parser = _parser(kind, PAGE_WIDTH)
+    parser.add_argument(
+        "--model", type=str, required=True, help="a model folder, a checkpoint, or cv2 for cv2.grabCut"
+    )
+    parser.add_argument("--benchmark", type=str, default="bundled", help="as of `mis baseline`")
+    parser.add_argument("--root", type=str, default=None, help="folder of the benchmark")
+    parser.add_argument(
+        "--object", type=str, default=None, help="its name, or the start of it; else the first"
+    )
+    parser.add_argument(
+        "--shown", type=list[int], default=[1, 2, 3, 5, 8, 12, 20], help="clicks with a picture"
+    )
+
+    def drawn(given: Namespace) -> Figure:
+        benchmark = open_benchmark(given.benchmark, None if given.root is None else Path(given.root))
+        samples = (benchmark[index] for index in range(len(benchmark)))
+        sample = next((s for s in samples if s.name.startswith(given.object or "")), None)
+        if sample is None:
+            raise InputError(f"{benchmark.name} has no object whose name starts with {given.object!r}.")
+        model: Any = GrabCutPredictor() if given.model == "cv2" else load_pretrained(given.model)
+        settings = EvaluationSettings(max_clicks=max(given.shown), target_iou=None)
+        steps = record_session(model, sample, settings)
+        shown = [number for number in given.shown if number <= len(steps)]
+        threshold = settings.threshold
+        return click_sequence(
+            sample.image, sample.mask, steps, shown=shown, threshold=threshold, width=given.width
+        )
+
+    return parser, drawn
+
+
+def _curves(kind: str) -> tuple[ArgumentParser, Draw]:
+    """Curves of result files."""
+    parser = _parser(kind, COLUMN_WIDTH)
+    parser.add_argument("runs", nargs="+", help="LABEL=FILE: a curves.csv of `mis test` or `mis baseline`")
+    parser.add_argument("--benchmark", type=str, default=None, help="which, if the files hold several")
+    parser.add_argument("--max_clicks", type=int, default=20, help="length of the axis")
+
+    def drawn(given: Namespace) -> Figure:
+        runs = {}
+        for entry in given.runs:
+            label, equals, file = entry.rpartition("=")
+            path = Path(file) / "curves.csv" if Path(file).is_dir() else Path(file)
+            curves = read_curves(path)
+            name = given.benchmark or next(iter(curves), None)
+            if name not in curves or (given.benchmark is None and len(curves) > 1):
+                raise InputError(f"{path} holds {', '.join(curves) or 'nothing'}; name one with --benchmark.")
+            runs[label if equals else path.parent.name] = curves[name]
+        return iou_curves(runs, given.max_clicks, width=given.width)
+
+    return parser, drawn
