@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-all format lint types bench clean
+.PHONY: quickstart test test-all format lint types bench notebooks clean
 
 # Plain PyPI packages, no compiler. torch and torchvision come together: they must be a matching pair.
 $(VENV)/.ready: setup.cfg pyproject.toml
@@ -34,6 +34,9 @@ types: $(VENV)/.ready
 
 bench: $(VENV)/.ready  ## timings against peers
 	for part in merging simulate loss; do $(BIN)/mis bench $$part; done
+
+notebooks: $(VENV)/.ready  ## run the notebooks and render them into docs/notebooks
+	$(BIN)/jupyter nbconvert --execute --to markdown --output-dir docs/notebooks notebooks/*.ipynb
 
 clean:
 	rm -rf runs build *.egg-info .pytest_cache .ruff_cache .mypy_cache

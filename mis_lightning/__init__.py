@@ -29,7 +29,8 @@ _HOME = {
     "build_merge_tree": "merge_tree.ward",
     "sample_node": "merge_tree.sampling",
     "node_mask": "merge_tree.sampling",
-    "TreeStore": "merge_tree.store",
+    "MergeTreeRegions": "regions.merge_tree",
+    "RegionStore": "regions.store",
     "next_click": "clicks.simulated_user",
     "ClickViT": "models.click_vit",
     "load_pretrained": "models.pretrained",
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from mis_lightning.inference.session import simulate_session as simulate_session
     from mis_lightning.merge_tree.sampling import node_mask as node_mask
     from mis_lightning.merge_tree.sampling import sample_node as sample_node
-    from mis_lightning.merge_tree.store import TreeStore as TreeStore
     from mis_lightning.merge_tree.tree import MergeTree as MergeTree
     from mis_lightning.merge_tree.ward import build_merge_tree as build_merge_tree
     from mis_lightning.metrics.functional import number_of_clicks as number_of_clicks
@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from mis_lightning.models.click_vit import ClickViT as ClickViT
     from mis_lightning.models.pretrained import load_pretrained as load_pretrained
     from mis_lightning.module import InteractiveSegmentation as InteractiveSegmentation
+    from mis_lightning.regions.merge_tree import MergeTreeRegions as MergeTreeRegions
+    from mis_lightning.regions.store import RegionStore as RegionStore
     from mis_lightning.structures import Click as Click
     from mis_lightning.structures import Sample as Sample
 

@@ -25,7 +25,7 @@ VERBS = {
     ),
     "shard": ("mis_lightning.commands.shard", "pack a store of regions into few files"),
     "prepare": ("mis_lightning.commands.prepare", "get a benchmark ready, or say what is missing"),
-    "baseline": ("mis_lightning.commands.baseline", "evaluate cv2.grabCut with the same simulated user"),
+    "baseline": ("mis_lightning.commands.baseline", "evaluate cv2.grabCut, or merge trees without a network, with the same user"),
     "figure": ("mis_lightning.commands.figure", "the paper's pictures, of your images, models and results"),
     "bench": ("mis_lightning.commands.bench", "time a part against its peers"),
     "quickstart": ("mis_lightning.commands.quickstart", "the whole loop on bundled photographs, in minutes"),

@@ -6,6 +6,8 @@ OpenCV implements it. How clicks become its trimap is nowhere prescribed; the cl
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +53,15 @@ class GrabCutPredictor:
         self.seed = seed
         self._image: NDArray[np.uint8] | None = None
         self._clicks: list[Click] = []
+
+    def settings(self) -> dict[str, Any]:
+        """Return everything that fixes the answers, as JSON values."""
+        return {
+            "click_radius": self.click_radius,
+            "prior_radius": self.prior_radius,
+            "iterations": self.iterations,
+            "seed": self.seed,
+        }
 
     def set_image(self, image: NDArray[np.uint8]) -> None:
         """Start on an RGB image, uint8, ``(H, W, 3)``; all clicks are forgotten.

@@ -23,6 +23,12 @@ def test_grabcut_gets_a_row(tmp_path, capsys, monkeypatch):
     record = json.loads((tmp_path / "results.json").read_text())
     assert record["settings"]["predictor"] == "cv2.grabCut"
     assert record["benchmarks"]["bundled"]["values"]["iou@10"] > 0.5
+    assert record["settings"]["iterations"] == 3
+    assert set(record["settings"]["evaluation"]) == {"max_clicks", "target_iou", "threshold"}
+    tree = ["baseline", "--predictor", "merge-tree", "--folder", str(tmp_path / "tree")]
+    assert main(tree) == 0
+    record = json.loads((tmp_path / "tree" / "results.json").read_text())
+    assert (record["settings"]["predictor"], record["settings"]["stride"]) == ("merge-tree", 2)
 
 
 def test_a_benchmark_with_files_needs_its_folder(capsys):
