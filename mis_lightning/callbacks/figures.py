@@ -144,7 +144,8 @@ def _hand_out(figure: Figure, path: Path, name: str, trainer: L.Trainer) -> None
 
 
 def _log(logger: Logger, figure: Figure, png: Path, name: str, step: int) -> None:
+    experiment = getattr(logger, "experiment", None)
     if hasattr(logger, "log_image"):  # wandb, MLflow
         logger.log_image(key=name, images=[str(png)], step=step)
-    elif hasattr(logger.experiment, "add_figure"):  # tensorboard
-        logger.experiment.add_figure(name, figure, global_step=step, close=False)
+    elif hasattr(experiment, "add_figure"):  # tensorboard
+        experiment.add_figure(name, figure, global_step=step, close=False)

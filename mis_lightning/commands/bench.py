@@ -8,10 +8,17 @@ from collections.abc import Sequence
 from mis_lightning.errors import InputError
 
 PARTS = {
-    "merging": "merge trees against scikit-learn and SciPy, growth, sampling",
+    "merging": "merge trees against scikit-learn and SciPy, and their growth",
+    "sampling": "drawing a region of a merge tree, and loading a stored one, against the plain way",
     "precompute": "extraction, merging and saving of a folder against each stage alone",
+    "proposals": "images a second of TokenCut, deep spectral methods and merging",
+    "quality": "the best region for each object of a benchmark, by source of regions",
     "simulate": "click simulation of a training batch against the plain OpenCV loop",
     "loss": "smoothness loss against the unfold formulation",
+    "evaluate": "objects evaluated together against one by one, and the simulated user's own cost",
+    "startup": "how long until something happens in a fresh process",
+    "memory": "peak memory of precompute and training, on n and on 4n images",
+    "all": "every part, then one table of the goals and one JSON",
 }
 
 

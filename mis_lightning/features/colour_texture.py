@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mis_lightning.errors import InputError
+from mis_lightning.features.scaling import MAX_TOKENS, token_scale
 
 # Raised with every change of the output: a store of older trees is then refused, not mixed with new ones.
 VERSION = 2
@@ -33,6 +34,7 @@ class ColourTexture:
         lightness: Weight of lightness against the two colour axes, at least 0.
         colour_scale: Width of the kernel in Lab units, above 0.
         frequencies: Number of random frequencies, drawn from a fixed seed; twice as many channels.
+        max_tokens: Images that would have more patches are scaled down further, with a warning.
 
     Raises:
         InputError: A parameter is out of range.
@@ -50,6 +52,7 @@ class ColourTexture:
         lightness: float = 0.5,
         colour_scale: float = 10.0,
         frequencies: int = 64,
+        max_tokens: int = MAX_TOKENS,
     ) -> None:
         if stride < 1 or max_side < stride:
             raise InputError(f"Expected 1 <= `stride` <= `max_side`, but got {stride} and {max_side}.")
@@ -59,11 +62,14 @@ class ColourTexture:
             )
         if frequencies < 1:
             raise InputError(f"Expected `frequencies`, a count, of at least 1, but got {frequencies}.")
+        if max_tokens < 1:
+            raise InputError(f"Expected `max_tokens` of at least 1, but got {max_tokens}.")
         self.stride = stride
         self.max_side = max_side
         self.lightness = lightness
         self.colour_scale = colour_scale
         self.frequencies = frequencies
+        self.max_tokens = max_tokens
 
     def __call__(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], tuple[int, int]]:
         """Extract features; see :class:`~mis_lightning.features.extractor.PatchExtractor`.
@@ -94,6 +100,7 @@ class ColourTexture:
 
     def _grid(self, height: int, width: int) -> tuple[int, int]:
         scale = min(1.0, self.max_side / max(height, width)) / self.stride
+        scale *= token_scale((height, width), 1 / scale, self.max_tokens)
         h, w = (max(min(2, side), round(side * scale)) for side in (height, width))
         return h, w
 
@@ -115,4 +122,5 @@ class ColourTexture:
             "lightness": self.lightness,
             "colour_scale": self.colour_scale,
             "frequencies": self.frequencies,
+            "max_tokens": self.max_tokens,
         }

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import warnings
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import timm
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from mis_lightning.errors import InputError
 from mis_lightning.features.position_table import interpolate_reference
-from mis_lightning.features.scaling import resize_bicubic, scaled_size
+from mis_lightning.features.scaling import MAX_TOKENS, Scaling, scale_image
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # spec A1.2
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -29,7 +28,7 @@ MOCO_PREFIX = "module.base_encoder."
 
 
 class ViTFeatures:
-    """Tokens of the last block after the final LayerNorm, class and register tokens dropped.
+    """Tokens of the last block after the final LayerNorm (or its keys), class and register tokens dropped.
 
     Args:
         model: A timm name, e.g. ``vit_small_patch8_224.dino``, ``vit_small_patch14_dinov2.lvd142m``.
@@ -41,6 +40,11 @@ class ViTFeatures:
             ``"timm"``: timm's own, for models whose positions are not one square table (DINOv3). DINOv2 with
             registers, which is not in the spec, was published with a rule closer to ``"timm"``.
         max_tokens: Larger images are scaled down to about this many tokens, with a warning.
+        output: ``"tokens"``: the tokens that MIS merges; ``"keys"``: the keys of the last block's attention,
+            bias included, heads side by side, which TokenCut and deep spectral methods use (spec D1, D2).
+        scaling: ``"patch/8"``: as MIS does (spec A1.2); ``"nearest"``: Lanczos to the nearest multiples of
+            the patch (TokenCut); ``"crop"``: no resize, cut off at the right and the bottom to multiples of
+            the patch (deep spectral methods).
         device: Where the model runs, e.g. ``"cuda"``; any other than ``"cpu"`` is not shared among workers.
         seed: Seed of the random weights where ``pretrained`` is ``False``.
 
@@ -54,7 +58,9 @@ class ViTFeatures:
         checkpoint: str | None = None,
         pretrained: bool = True,
         interpolation: Literal["reference", "timm"] = "reference",
-        max_tokens: int = 40_000,
+        max_tokens: int = MAX_TOKENS,
+        output: Literal["tokens", "keys"] = "tokens",
+        scaling: Scaling = "patch/8",
         device: str = "cpu",
         seed: int = 0,
     ) -> None:
@@ -64,6 +70,12 @@ class ViTFeatures:
             )
         if max_tokens < 1:
             raise InputError(f"Expected `max_tokens` of at least 1, but got {max_tokens}.")
+        if output not in ("tokens", "keys"):
+            raise InputError(f"Expected `output` to be 'tokens' or 'keys', but got {output!r}.")
+        if scaling not in get_args(Scaling):
+            raise InputError(f"Expected `scaling` in {get_args(Scaling)}, but got {scaling!r}.")
+        self.output = output
+        self.scaling: Scaling = scaling
         self.model_name = model
         self.interpolation = interpolation
         self.max_tokens = max_tokens
@@ -88,17 +100,13 @@ class ViTFeatures:
 
     def __call__(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], tuple[int, int]]:
         """Extract features; see :class:`~mis_lightning.features.extractor.PatchExtractor`."""
-        size = scaled_size((image.shape[0], image.shape[1]), self.patch, self.max_tokens)
-        if size != scaled_size((image.shape[0], image.shape[1]), self.patch):
-            warnings.warn(
-                f"An image of {image.shape[1]}×{image.shape[0]} pixels exceeds max_tokens={self.max_tokens}; "
-                f"its features are taken at {size[1]}×{size[0]}.",
-                stacklevel=2,
-            )
-        tensor = torch.from_numpy(resize_bicubic(image, size).copy()).permute(2, 0, 1)[None].float() / 255
+        resized = scale_image(image, self.patch, self.scaling, self.max_tokens)
+        size = (resized.shape[0], resized.shape[1])
+        tensor = torch.from_numpy(resized.copy()).permute(2, 0, 1)[None].float() / 255
         with torch.inference_mode():
             mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (self.mean, self.std))
-            tokens = self.tokens(((tensor - mean) / std).to(self.device))
+            normalised = ((tensor - mean) / std).to(self.device)
+            tokens = self.keys(normalised) if self.output == "keys" else self.tokens(normalised)
         grid = (size[0] // self.patch, size[1] // self.patch)
         return tokens[0].float().cpu().numpy(), grid
 
@@ -119,6 +127,18 @@ class ViTFeatures:
             x = torch.cat([first.expand(x.shape[0], -1, -1), x], dim=1)
         return model.norm(model.blocks(model.norm_pre(x)))[:, prefix:]
 
+    def keys(self, normalised: Tensor) -> Tensor:
+        """Return the last block's keys ``(B, n, c)`` of the patches of a normalised batch, row-major."""
+        seen: list[Tensor] = []
+        hook = self.model.blocks[-1].attn.qkv.register_forward_hook(
+            lambda _module, _inputs, projected: seen.append(projected)
+        )
+        try:
+            self.tokens(normalised)
+        finally:
+            hook.remove()
+        return seen[0].chunk(3, dim=-1)[1][:, self.model.num_prefix_tokens :]
+
     @cached_property
     def weights_digest(self) -> str:
         """SHA-256 over all weights, the first 16 hexadecimal digits."""
@@ -137,7 +157,8 @@ class ViTFeatures:
             "patch_size": self.patch,
             "mean": list(self.mean),
             "std": list(self.std),
-            "scaling": "patch/8",
+            "scaling": self.scaling,
+            "output": self.output,
             "interpolation": self.interpolation,
             "max_tokens": self.max_tokens,
         }

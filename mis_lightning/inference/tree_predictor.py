@@ -21,11 +21,11 @@ class TreePredictor:
 
     Each positive click stands for the node above its patch that holds no negative click, covers a share of
     the image between ``min_share`` and ``max_share``, and stands out most: its parent cost the most in
-    proportion to itself. Where no node covers such a share, it is the largest below ``max_share``. The mask is the union
-    over the positive clicks.
+    proportion to itself. Where no node covers such a share, it is the largest below ``max_share``. The mask
+    is the union over the positive clicks.
 
-    The default shares and stride are those that did best on the bundled objects. On the 50 objects of GrabCut,
-    which had no say: NoC@85 6.20, NoC@90 8.54, IoU@1 0.454, IoU@5 0.737.
+    The default shares and stride did best on the bundled objects. On the 50 objects of GrabCut, which had no
+    say: NoC@85 6.20, NoC@90 8.54, IoU@1 0.454, IoU@5 0.737.
 
     Args:
         source: Makes the tree; patches of 2 pixels, at 400 pixels a side, if none is given.
@@ -43,7 +43,8 @@ class TreePredictor:
             raise InputError(
                 f"Expected 0 <= `min_share` < `max_share` <= 1, but got {min_share} and {max_share}."
             )
-        self.source = source if source is not None else MergeTreeRegions(ColourTexture(stride=2, max_side=400))
+        fine = ColourTexture(stride=2, max_side=400)
+        self.source = source if source is not None else MergeTreeRegions(fine)
         self.min_share = min_share
         self.max_share = max_share
         self.tree: MergeTree | None = None

@@ -18,7 +18,7 @@ from mis_lightning.regions.mask_set import MaskSet
 def to_bytes(regions: MergeTree | MaskSet) -> bytes:
     """Write regions down."""
     if isinstance(regions, MergeTree):
-        arrays = {"children": regions.children, "cost": regions.cost}
+        arrays: dict[str, np.ndarray] = {"children": regions.children, "cost": regions.cost}
         size = {"grid": np.array(regions.grid, np.int64)}
     else:
         arrays = {"bits": regions.bits, "scores": regions.scores}

@@ -150,7 +150,7 @@ def test_settings_say_what_fixes_the_output():
 def test_the_default_output_has_not_changed_without_a_new_version():
     assert ColourTexture().settings() == {
         "extractor": "ColourTexture", "version": 2, "stride": 4, "max_side": 512,
-        "lightness": 0.5, "colour_scale": 10.0, "frequencies": 64,
+        "lightness": 0.5, "colour_scale": 10.0, "frequencies": 64, "max_tokens": 40_000,
     }  # fmt: skip
     row = ColourTexture()(np.full((4, 4, 3), (200, 120, 40), np.uint8))[0][0]
     np.testing.assert_allclose(row[[0, 1, 63, 64, 65, 127]], GOLDEN, atol=2e-4)
@@ -187,3 +187,16 @@ def test_other_images_are_refused(image):
 def test_parameters_out_of_range_are_refused(name, value):
     with pytest.raises(InputError, match=name):
         ColourTexture(**{name: value})
+
+
+def test_more_patches_than_the_budget_are_scaled_down_with_a_warning():
+    image = np.zeros((300, 400, 3), np.uint8)
+    extractor = ColourTexture(stride=2, max_tokens=1000)
+    with pytest.warns(UserWarning, match=r"400×300 pixels gives 30000 tokens, more than max_tokens=1000"):
+        features, grid = extractor(image)
+    assert grid == (27, 37)  # 300 and 400 pixels, 10.95 pixels a token
+    assert len(features) == 27 * 37
+    assert extractor.settings()["max_tokens"] == 1000
+    assert ColourTexture(stride=2, max_tokens=30_000)(image)[1] == (150, 200)
+    with pytest.raises(InputError, match="`max_tokens` of at least 1"):
+        ColourTexture(max_tokens=0)

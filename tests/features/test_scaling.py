@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from mis_lightning.features.scaling import resize_bicubic, scaled_size
+from mis_lightning.features.scaling import MAX_TOKENS, resize_bicubic, scaled_size, token_scale
 
 
 @pytest.mark.parametrize("patch", [8, 14, 16])
@@ -34,7 +34,8 @@ def test_half_pixels_round_to_even():
 @pytest.mark.parametrize("size", [(3000, 4000), (200, 9000), (4000, 4000)])
 @pytest.mark.parametrize("patch", [8, 14, 16])
 def test_large_images_are_scaled_to_about_max_tokens(size, patch):
-    height, width = scaled_size(size, patch, max_tokens=10_000)
+    with pytest.warns(UserWarning, match="more than max_tokens=10000"):
+        height, width = scaled_size(size, patch, max_tokens=10_000)
     h, w = height // patch, width // patch
     assert height % patch == 0
     assert width % patch == 0
@@ -42,8 +43,11 @@ def test_large_images_are_scaled_to_about_max_tokens(size, patch):
     assert abs(h / w - size[0] / size[1]) <= (1 + size[0] / size[1]) / w  # less than a patch
 
 
-def test_images_below_max_tokens_keep_their_size():
+def test_images_below_max_tokens_keep_their_size(recwarn):
+    assert token_scale((1600, 1600), 8, MAX_TOKENS) == 1
+    assert token_scale((4000, 3000), 8, None) == 1
     assert scaled_size((375, 500), 14, max_tokens=40_000) == scaled_size((375, 500), 14)
+    assert not recwarn
 
 
 def test_an_image_that_fits_is_not_touched():

@@ -113,7 +113,9 @@ def test_at_the_stored_grid_both_interpolations_agree(tiny):
 
 def test_large_images_are_taken_smaller_with_a_warning():
     extractor = ViTFeatures(TINY, pretrained=False, max_tokens=16)
-    with pytest.warns(UserWarning, match=r"64×80 pixels exceeds max_tokens=16; its features are taken at"):
+    with pytest.warns(
+        UserWarning, match=r"64×80 pixels gives 80 tokens, more than max_tokens=16; its features"
+    ):
         features, grid = extractor(np.zeros((80, 64, 3), np.uint8))
     assert grid == (5, 4)
     assert len(features) == 20
