@@ -23,10 +23,15 @@ VERBS = {
         "mis_lightning.commands.precompute",
         "build the merge trees of a folder ahead of training",
     ),
+    "import-checkpoint": (
+        "mis_lightning.commands.import_checkpoint",
+        "turn a published SimpleClick or MIS .pth into a model folder",
+    ),
     "shard": ("mis_lightning.commands.shard", "pack a store of regions into few files"),
     "prepare": ("mis_lightning.commands.prepare", "get a benchmark ready, or say what is missing"),
     "baseline": ("mis_lightning.commands.baseline", "evaluate cv2.grabCut, or merge trees without a network, with the same user"),
     "figure": ("mis_lightning.commands.figure", "the paper's pictures, of your images, models and results"),
+    "report": ("mis_lightning.commands.report", "collect results into the paper's tables"),
     "bench": ("mis_lightning.commands.bench", "time a part against its peers"),
     "quickstart": ("mis_lightning.commands.quickstart", "the whole loop on bundled photographs, in minutes"),
 }
@@ -35,7 +40,7 @@ WITH_VERB = {"fit", "validate", "test", "predict"}  # these hand their own name 
 
 def usage() -> str:
     """Return the text of ``mis --help``."""
-    lines = [f"  {verb:<11} {text}" for verb, (_, text) in VERBS.items()]
+    lines = [f"  {verb:<18} {text}" for verb, (_, text) in VERBS.items()]
     return (
         "usage: mis VERB [options]\n\nverbs:\n"
         + "\n".join(lines)

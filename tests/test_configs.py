@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from mis_lightning.commands.lightning import MISCLI, run
 from mis_lightning.data.datamodule import MISDataModule
@@ -16,7 +17,7 @@ from mis_lightning.models.neck import SimplePyramid
 from mis_lightning.models.vit import PlainViT
 
 FOLDER = Path(__file__).parents[1] / "configs"
-CONFIGS = sorted(FOLDER.glob("**/*.yaml"))
+CONFIGS = sorted(FOLDER.glob("*.yaml"))  # those below it go on top of these, or are sweeps
 
 
 def test_there_are_configs() -> None:
@@ -35,11 +36,23 @@ def weightless(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(kind, "__init__", on_meta)
 
 
+def test_the_twin_differs_in_nothing_but_its_regions() -> None:
+    ours, twin = (
+        yaml.safe_load((FOLDER / f"{name}_vitb448_sbd.yaml").read_text()) for name in ("mis", "simpleclick")
+    )
+    assert twin["data"].pop("regions")["class_path"].endswith("TrueMasks")
+    ours["data"].pop("regions")
+    assert ours["trainer"].pop("default_root_dir") != twin["trainer"].pop("default_root_dir")
+    assert ours == twin
+
+
 def make(path: Path) -> tuple[MISCLI, Any]:
     """Everything a config describes, on the CPU and without a download; and the optimiser."""
     options = [f"--config={path}", "--trainer.accelerator=cpu", "--trainer.devices=1"]
     if "ViTFeatures" in path.read_text():
         options.append("--data.regions.init_args.extractor.init_args.pretrained=false")
+    if "TrueMasks" in path.read_text():
+        options.append(f"--data.regions.init_args.masks={FOLDER}")
     cli = run(options, run=False)
     made = cli.model.configure_optimizers()
     return cli, made if isinstance(made, dict) else {"optimizer": made}

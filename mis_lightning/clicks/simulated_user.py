@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mis_lightning.clicks.deepest_pixel import deepest_pixel
 from mis_lightning.errors import InputError
 from mis_lightning.structures import Click
 
@@ -50,31 +50,11 @@ def next_click(
     if ignore is not None:
         missed &= ~ignore
         added &= ~ignore
-    depth_missed, row_missed, col_missed = _deepest(missed, taken)
-    depth_added, row_added, col_added = _deepest(added, taken)
+    depth_missed, row_missed, col_missed = deepest_pixel(missed, taken)
+    depth_added, row_added, col_added = deepest_pixel(added, taken)
     if depth_missed > depth_added:
         return Click(row_missed, col_missed, True)
     return Click(row_added, col_added, False)
-
-
-def _deepest(region: NDArray[np.bool_], taken: NDArray[np.int64]) -> tuple[float, int, int]:
-    """Depth and position of the deepest candidate of a region, ``(0.0, 0, 0)`` where there is none.
-
-    Only the bounding box plus one pixel of zeros is transformed. That is exact: the nearest outside pixel of
-    any pixel in the box is never farther than the ring around the box, whose pixels are all outside.
-    """
-    left, top, width, height = cv2.boundingRect(region.view(np.uint8))
-    if width == 0:
-        return 0.0, 0, 0
-    padded = np.zeros((height + 2, width + 2), dtype=np.uint8)
-    padded[1:-1, 1:-1] = region[top : top + height, left : left + width]
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    for row, col in taken:
-        if top <= row < top + height and left <= col < left + width:
-            depth[row - top + 1, col - left + 1] = 0
-    row, col = divmod(int(np.argmax(depth)), width + 2)
-    deepest = float(depth[row, col])
-    return (deepest, row - 1 + top, col - 1 + left) if deepest > 0 else (0.0, 0, 0)
 
 
 def _positions(

@@ -38,8 +38,7 @@ def fill_references(args: Sequence[str], folder: Path) -> list[str]:
     everything = OmegaConf.merge(*files.values())
     for arg in args:
         key, given, value = arg.removeprefix("--").partition("=")
-        known = OmegaConf.select(everything, key, default=None) if given and arg.startswith("--") else None
-        if known is not None and not OmegaConf.is_config(known):
+        if given and arg.startswith("--") and _is_value(everything, key):
             OmegaConf.update(everything, key, yaml.safe_load(value))
     for i, config in files.items():
         for place in list(_references(config)):
@@ -48,6 +47,13 @@ def fill_references(args: Sequence[str], folder: Path) -> list[str]:
         OmegaConf.save(config, copy)
         args[i] = f"--config={copy}"
     return args
+
+
+def _is_value(config: DictConfig | ListConfig, key: str) -> bool:
+    """Whether a file names this key, be it as null, and gives it a plain value."""
+    above, _, last = key.rpartition(".")
+    parent = OmegaConf.select(config, above) if above else config
+    return isinstance(parent, DictConfig) and last in parent and not OmegaConf.is_config(parent[last])
 
 
 def _one_word_each(args: Sequence[str]) -> list[str]:

@@ -64,12 +64,15 @@ class ClickState:
         probability: Result of the last step (the previous mask of the next one), float32, ``(H, W)``;
             ``None`` before the first.
         roi: Where the last step looked; ``None`` before the first.
+        view: What it saw there: the ROI at the network's input size, float32, ``(3, h, w)``; the next step
+            sees the same as long as the ROI stays.
     """
 
     image: Tensor
     clicks: tuple[Click, ...] = ()
     probability: Tensor | None = None
     roi: ROI | None = None
+    view: Tensor | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -136,13 +139,15 @@ def advance(
     size = input_size(model, settings.size)
     rois = [_next_roi(state, settings.zoom_in) for state in states]
     with torch.inference_mode(), evaluation_mode(model):
-        crops = torch.empty(len(states), 4, *size, device=states[0].image.device)
-        for one, state, roi in zip(crops, states, rois, strict=True):
-            one[:3] = crop(state.image, roi, size)
+        views = [_view(state, roi, size) for state, roi in zip(states, rois, strict=True)]
+        count = len(states)
+        crops = torch.empty(2 * count if settings.flip else count, 4, *size, device=states[0].image.device)
+        for one, state, roi, view in zip(crops, states, rois, views, strict=False):
+            one[:3] = view
             one[3:] = 0 if state.probability is None else crop(state.probability[None], roi, size)
         clicks = [[to_crop(c, roi, size) for c in s.clicks] for s, roi in zip(states, rois, strict=True)]
         if settings.flip:
-            crops = torch.cat([crops, crops.flip(-1)])
+            crops[count:] = crops[:count].flip(-1)
             clicks += [[c._replace(col=size[1] - c.col - 1) for c in one] for one in clicks]
         logits = model(crops[:, :3], crops[:, 3:], points_tensor(clicks).to(crops.device))
         if logits.shape != (len(crops), 1, *size):
@@ -155,9 +160,15 @@ def advance(
             straight, mirrored = logits.chunk(2)
             logits = 0.5 * (straight + mirrored.flip(-1))
         return [
-            replace(state, probability=paste(probability, roi, state.shape), roi=roi)
-            for state, roi, probability in zip(states, rois, logits.sigmoid(), strict=True)
+            replace(state, probability=paste(probability, roi, state.shape), roi=roi, view=view)
+            for state, roi, view, probability in zip(states, rois, views, logits.sigmoid(), strict=True)
         ]
+
+
+def _view(state: ClickState, roi: ROI, size: tuple[int, int]) -> Tensor:
+    if state.view is not None and state.roi == roi and state.view.shape[1:] == size:
+        return state.view
+    return crop(state.image, roi, size)
 
 
 def _next_roi(state: ClickState, zoom_in: ZoomIn | None) -> ROI:

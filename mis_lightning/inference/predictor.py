@@ -12,7 +12,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +33,7 @@ from mis_lightning.inference.advance import (
     start,
 )
 from mis_lightning.inference.zoom_in import DEFAULT_ZOOM_IN, ZoomIn
+from mis_lightning.models.pretrained import load_pretrained
 from mis_lightning.structures import Click
 
 
@@ -67,6 +70,20 @@ class ClickPredictor:
         self.device = torch.device(device) if device is not None else device_of(model)
         self._history: list[ClickState] = []
         self._position = 0
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, **options: Any) -> ClickPredictor:
+        """Open a model on disk.
+
+        Args:
+            source: A model folder, a ``.safetensors`` file with ``config.json`` beside it, or a ``.ckpt`` of
+                ``mis fit`` (:func:`~mis_lightning.models.pretrained.load_pretrained`).
+            **options: As of the constructor.
+
+        Raises:
+            InputError: There is no such file, or it does not hold a click model.
+        """
+        return cls(load_pretrained(source), **options)
 
     def set_image(self, image: NDArray[np.generic] | Image.Image | str | Path) -> None:
         """Start on a new image; all clicks are forgotten.
@@ -218,7 +235,7 @@ def check_click(row: float, col: float, positive: bool, shape: tuple[int, int]) 
 
 
 def _with_clicks(state: ClickState, clicks: tuple[Click, ...]) -> ClickState:
-    return ClickState(state.image, clicks, state.probability, state.roi)
+    return replace(state, clicks=clicks)
 
 
 def _to_numpy(state: ClickState) -> NDArray[np.float32]:

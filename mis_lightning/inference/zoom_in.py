@@ -125,11 +125,11 @@ def candidate_roi(
     """
     if probability is None:
         return full_roi(shape)
-    inside = probability > settings.threshold
-    rows = torch.nonzero(inside.any(dim=1)).flatten().tolist()
+    # the largest of each row first: several times as fast as `any` over a map of comparisons
+    rows = torch.nonzero(probability.amax(dim=1) > settings.threshold).flatten().tolist()
     if not rows:
         return full_roi(shape)
-    cols = torch.nonzero(inside.any(dim=0)).flatten().tolist()
+    cols = torch.nonzero(probability.amax(dim=0) > settings.threshold).flatten().tolist()
     rows += [int(click.row) for click in clicks if click.positive]
     cols += [int(click.col) for click in clicks if click.positive]
     return expand(ROI(min(rows), max(rows), min(cols), max(cols)), shape, settings)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from mis_lightning.errors import InputError
 from mis_lightning.models.click_vit import ClickViT
-from mis_lightning.models.pretrained import fit_weights, load_pretrained
+from mis_lightning.models.pretrained import CONFIG, fit_weights, load_pretrained
 from mis_lightning.models.vit import resize_position_table
 
 # MAE entries without a place in the click model: it has no class token and no final norm.
@@ -24,7 +24,8 @@ def load_initial_weights(model: ClickViT, source: str) -> None:
 
     Args:
         model: The model.
-        source: A model folder or ``.ckpt`` of this project (every weight must fit), or an MAE encoder as
+        source: A model folder, a ``.safetensors`` with ``config.json`` beside it or a ``.ckpt`` of this
+            project (every weight must fit), or an MAE encoder as
             ``.pth`` (its ``model`` entry) or ``.safetensors``, whose weights go to the backbone; the position
             table is resized bicubically to the model's grid.
 
@@ -32,10 +33,15 @@ def load_initial_weights(model: ClickViT, source: str) -> None:
         InputError: No such file, or its weights do not fit.
     """
     path = Path(source)
-    if path.is_dir() or path.suffix == ".ckpt":
+    if path.is_dir() or path.suffix == ".ckpt" or (path.suffix == ".safetensors" and _has_config(path)):
         fit_weights(model, load_pretrained(path).state_dict(), source)
     else:
         load_mae(model, _read_encoder(path), source)
+
+
+def _has_config(path: Path) -> bool:
+    """Whether a config of a click model lies beside the weights."""
+    return (path.parent / CONFIG).is_file()
 
 
 def load_mae(model: ClickViT, encoder: Mapping[str, Any], source: str = "the MAE encoder") -> None:

@@ -21,30 +21,40 @@ ARCHITECTURE = "ClickViT"
 CHECKPOINT_KEY = "click_vit"  # where a Lightning checkpoint keeps the model's config
 
 
-def save_pretrained(model: ClickViT, folder: str | Path) -> Path:
-    """Write ``model.safetensors`` and ``config.json`` into ``folder``; returns the folder."""
-    folder = Path(folder)
+def save_pretrained(model: ClickViT, target: str | Path) -> Path:
+    """Write ``model.safetensors`` and ``config.json`` into a folder.
+
+    Args:
+        model: The model.
+        target: The folder; or the name of a ``.safetensors`` file, ``config.json`` then goes beside it.
+
+    Returns:
+        ``target``.
+    """
+    target = Path(target)
+    folder, weights = _parts(target)
     folder.mkdir(parents=True, exist_ok=True)
-    with written_whole(folder / WEIGHTS) as temporary:
+    with written_whole(folder / weights) as temporary:
         save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
     with written_whole(folder / CONFIG) as temporary:
         temporary.write_text(json.dumps({"architecture": ARCHITECTURE, **model.config}, indent=2) + "\n")
-    return folder
+    return target
 
 
 def load_pretrained(source: str | Path) -> ClickViT:
     """Read a click model, in evaluation mode on the CPU. Nothing in the file is executed.
 
     Args:
-        source: A folder with ``model.safetensors`` and ``config.json``, or a Lightning ``.ckpt`` of this
+        source: A folder with ``model.safetensors`` and ``config.json``, a ``.safetensors`` file with
+            ``config.json`` beside it, or a Lightning ``.ckpt`` of this
             project (where weights were averaged, the averaged ones).
 
     Raises:
         InputError: There is no such file, or it does not hold a click model.
     """
     source = Path(source)
-    if source.is_dir():
-        config, state = _read_folder(source)
+    if source.is_dir() or source.suffix == ".safetensors":
+        config, state = _read_folder(*_parts(source))
     elif source.is_file():
         config, state = read_checkpoint(source)
     else:
@@ -78,13 +88,18 @@ def fit_weights(module: nn.Module, state: Mapping[str, Any], source: str) -> Non
     module.load_state_dict(state)
 
 
-def _read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
+def _parts(path: Path) -> tuple[Path, str]:
+    """The folder of a model, and the name of its weights in it."""
+    return (path.parent, path.name) if path.suffix == ".safetensors" else (path, WEIGHTS)
+
+
+def _read_folder(folder: Path, weights: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    missing = [name for name in (CONFIG, weights) if not (folder / name).is_file()]
     if missing:
         raise InputError(f"{folder} is no model folder: {' and '.join(missing)} missing.")
     try:
         config = dict(json.loads((folder / CONFIG).read_text()))
-        state = load_file(folder / WEIGHTS)
+        state = load_file(folder / weights)
     except Exception as error:
         raise InputError(f"The model in {folder} cannot be read: {error}") from error
     architecture = config.pop("architecture", None)

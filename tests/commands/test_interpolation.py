@@ -91,3 +91,12 @@ def test_files_that_are_no_config_are_left_to_the_parser(tmp_path: Path, text: s
     if text is not None:
         path.write_text(text)
     assert fill_references(["fit", "--config", str(path)], tmp_path) == ["fit", f"--config={path}"]
+
+
+def test_an_option_replaces_a_null(tmp_path: Path) -> None:
+    path = tmp_path / "null.yaml"
+    path.write_text('data: {images: null, masks: "${data.images}/inst"}\n')
+    (filled,) = (
+        read(arg) for arg in fill_references(["--config", str(path), "--data.images=SBD"], tmp_path)[:1]
+    )
+    assert filled["data"] == {"images": None, "masks": "SBD/inst"}

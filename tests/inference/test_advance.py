@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -238,3 +240,33 @@ def test_logits_of_another_shape_are_refused() -> None:
 def test_threshold_is_checked() -> None:
     with pytest.raises(InputError, match="threshold"):
         PredictionSettings(threshold=1.5)
+
+
+def test_the_view_is_reused_only_where_it_is_the_same() -> None:
+    """A state that remembers its view gives, bit by bit, what one that forgot it gives."""
+    generator = torch.Generator().manual_seed(0)
+
+    class Wave(Recorder):
+        def __call__(self, image, previous_mask, points):
+            super().__call__(image, previous_mask, points)
+            coarse = torch.randn(1, 1, 6, 6, generator=generator) - 1.5
+            return torch.nn.functional.interpolate(coarse, image.shape[-2:]).expand(len(image), -1, -1, -1)
+
+    settings = PredictionSettings(size=(30, 40), zoom_in=ZoomIn(min_size=20))
+    state = start(picture((90, 120)))
+    kept = 0
+    for number in range(12):
+        state = replace(state, clicks=(*state.clicks, Click(7 * number, 9 * number, number % 4 == 0)))
+        random = generator.get_state()
+        remembering, forgetting = Wave(), Wave()
+        (answered,) = advance(remembering, [state], settings)
+        generator.set_state(random)
+        (expected,) = advance(forgetting, [replace(state, view=None)], settings)
+        for one, other in zip(remembering.calls[0], forgetting.calls[0], strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=0)
+        assert torch.equal(answered.probability, expected.probability)
+        kept += answered.view is state.view
+        state = answered
+    assert 0 < kept < 11  # the crop was kept at times and changed at others
+    (larger,) = advance(Recorder(), [state], replace(settings, size=(60, 80)))
+    assert larger.view.shape == (3, 60, 80)
