@@ -32,8 +32,8 @@ lint: $(VENV)/.ready
 types: $(VENV)/.ready
 	$(BIN)/mypy
 
-bench: $(VENV)/.ready  ## timings against peers
-	for part in merging simulate loss; do $(BIN)/mis bench $$part; done
+bench: $(VENV)/.ready  ## timings against peers, and which goals are reached
+	mkdir -p runs && $(BIN)/mis bench all --json runs/bench.json
 
 notebooks: $(VENV)/.ready  ## run the notebooks and render them into docs/notebooks
 	$(BIN)/jupyter nbconvert --execute --to markdown --output-dir docs/notebooks notebooks/*.ipynb

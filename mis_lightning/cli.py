@@ -29,7 +29,10 @@ VERBS = {
     ),
     "shard": ("mis_lightning.commands.shard", "pack a store of regions into few files"),
     "prepare": ("mis_lightning.commands.prepare", "get a benchmark ready, or say what is missing"),
-    "baseline": ("mis_lightning.commands.baseline", "evaluate cv2.grabCut, or merge trees without a network, with the same user"),
+    "baseline": (
+        "mis_lightning.commands.baseline",
+        "evaluate cv2.grabCut, or merge trees without a network, with the same user",
+    ),
     "figure": ("mis_lightning.commands.figure", "the paper's pictures, of your images, models and results"),
     "report": ("mis_lightning.commands.report", "collect results into the paper's tables"),
     "bench": ("mis_lightning.commands.bench", "time a part against its peers"),

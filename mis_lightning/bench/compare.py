@@ -6,7 +6,6 @@ import argparse
 import ctypes
 import gc
 import json
-import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from time import perf_counter, process_time
 
 import torch
 
+from mis_lightning.bench.figure import Figure, system, table, to_json
 from mis_lightning.errors import InputError
 
 
@@ -89,8 +89,14 @@ def set_up(options: argparse.Namespace) -> torch.device:
     return torch.device(options.device)
 
 
-def report(costs: Mapping[str, Cost], options: argparse.Namespace) -> None:
-    """Print the costs as a table, the last row being the measure of the others; write ``--json``."""
+def report(costs: Mapping[str, Cost], options: argparse.Namespace, figures: Sequence[Figure]) -> None:
+    """Print the costs as a table, the last row being the measure of the others, and what became of the goals.
+
+    Args:
+        costs: As :func:`compare` returns them.
+        options: What was asked for; ``--json`` also gets the costs.
+        figures: Those that have goals.
+    """
     *_, base = costs.values()
     print(f"batch {options.batch}, {options.size} px, {options.device}, {options.threads} threads")
     print(f"{'':<24}{'median ms':>12}{'of plain':>10}{'cpu ms':>12}{'of plain':>10}{'peak MiB':>12}")
@@ -99,16 +105,16 @@ def report(costs: Mapping[str, Cost], options: argparse.Namespace) -> None:
         wall = f"{cost.seconds * 1e3:>12.1f}{cost.seconds / base.seconds:>10.3f}"
         cpu = f"{cost.cpu_seconds * 1e3:>12.1f}{cost.cpu_seconds / base.cpu_seconds:>10.3f}"
         print(f"{name:<24}{wall}{cpu}{memory:>12}")
+    print(table(figures))
     if options.json is not None:
         settings = {name: value for name, value in vars(options).items() if name != "json"}
-        system = {
-            "machine": platform.machine(),
-            "python": platform.python_version(),
-            "torch": torch.__version__,
+        content = {
+            "settings": settings,
+            "system": system(),
+            "costs": {name: asdict(cost) for name, cost in costs.items()},
+            "figures": to_json(figures),
         }
-        figures = {name: asdict(cost) for name, cost in costs.items()}
-        text = json.dumps({"settings": settings, "system": system, "costs": figures}, indent=2)
-        options.json.write_text(text + "\n")
+        options.json.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _wait(device: torch.device) -> None:
@@ -131,11 +137,12 @@ def _peak(way: Callable[[], object], device: torch.device) -> float | None:
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     except OSError:
         return None
-    before_kib = _status("VmRSS")
+    before_kib = status_kibibytes("VmRSS")
     way()
-    return (_status("VmHWM") - before_kib) / 2**10
+    return (status_kibibytes("VmHWM") - before_kib) / 2**10
 
 
-def _status(field: str) -> int:
-    lines: Sequence[str] = Path("/proc/self/status").read_text().splitlines()
+def status_kibibytes(field: str, process: int | str = "self") -> int:
+    """Return a line of Linux's account of a process, such as ``VmHWM``, its peak memory, in KiB."""
+    lines: Sequence[str] = Path(f"/proc/{process}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field + ":"))

@@ -1,4 +1,4 @@
-"""``mis bench merging``: building and sampling merge trees against scikit-learn and SciPy, on one thread.
+"""``mis bench merging``: building merge trees against scikit-learn and SciPy, on one thread, and growth.
 
 Times are of the processor, not of the clock on the wall, so that other work on the machine counts little.
 """
@@ -6,8 +6,7 @@ Times are of the processor, not of the clock on the wall, so that other work on 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from importlib import import_module
@@ -19,12 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mis_lightning.bench.figure import Figure, report
 from mis_lightning.errors import InputError
-from mis_lightning.merge_tree.sampling import node_mask, sample_node
-from mis_lightning.merge_tree.tree import MergeTree
 from mis_lightning.merge_tree.ward import build_merge_tree
 
-_DRAWS = 200  # regions sampled in one timed call
+GRID_GOALS = (35.0, 40.0)  # times as fast as scikit-learn, on each of the grids
+FULL_GOAL = 3.0  # times as fast as SciPy
+GROWTH_GOAL = 7.0  # from one square grid to one of twice the side
+FEW_CHANNELS = 8  # whose features stay in the cache at any size
 _now = process_time if get_clock_info("process_time").resolution < 1e-6 else perf_counter
 Call = Callable[[], object]
 
@@ -42,76 +43,58 @@ def main(argv: Sequence[str]) -> int:
         InputError: An option is out of range.
     """
     parser = argparse.ArgumentParser(prog="mis bench merging", description="Time merge trees, on one thread.")
-    parser.add_argument("--rounds", type=int, default=7, help="timed calls of each (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=9, help="timed calls of each (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     options = parser.parse_args(argv)
-    rows = run(options.rounds)
-    print(f"{'task':<36}{'ms':>10}   {'against':<32}{'ms':>10}{'ratio':>8}")
-    for row in rows:
-        if row["against_ms"] is None:
-            theirs = f"{'not installed':>18}"
-        else:
-            theirs = f"{row['against_ms']:>10.3f}{row['ratio']:>8.2f}"
-        print(f"{row['task']:<36}{row['ms']:>10.3f}   {row['against']:<32}{theirs}")
-    if options.json is not None:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    report(run(options.rounds), vars(options), options.json)
     return 0
 
 
 def run(
-    rounds: int = 7,
+    rounds: int = 9,
     grids: Sequence[tuple[int, int]] = ((24, 32), (47, 63)),
-    sides: tuple[int, int] = (64, 128),
-    colour_grid: tuple[int, int] = (100, 200),
-    sampled_grid: tuple[int, int] = (192, 192),
+    side: int = 64,
+    colour_grid: tuple[int, int] = (96, 128),
     channels: int = 384,
-) -> list[dict[str, Any]]:
-    """Time the two sides of each comparison in turn, so that a busy moment of the machine hits both.
+) -> list[Figure]:
+    """Time the sides of each comparison in turn, so that a busy moment of the machine hits all.
 
     Args:
         rounds: Timed calls of each side.
         grids: Patches ``(h, w)`` of trees against scikit-learn; the last also with ``"full"`` against SciPy.
-        sides: Two square grids whose times show the growth.
-        colour_grid: Patches of a tree of few channels.
-        sampled_grid: Patches of the tree that regions are drawn from.
-        channels: Channels of a patch, where they are not few.
+        side: Side of the square grid that growth to twice the side is measured from.
+        colour_grid: Patches of a tree of 128 channels, as of colour and texture.
+        channels: Channels of a patch, where nothing else is said.
 
     Returns:
-        One row per comparison: ``task``, ``ms``, ``against``, ``against_ms`` (medians), and ``ratio``, the
-        second time by the first; the last two are ``None`` where a peer is not installed.
+        Times and ratios; a peer that is not installed is left out.
 
     Raises:
         InputError: There is no round.
     """
     if rounds < 1:
         raise InputError(f"Expected at least 1 round, but got {rounds}.")
+    figures = []
     with _one_thread():
-        rows = []
-        for grid in grids:
+        for grid, goal in zip(grids, GRID_GOALS, strict=False):
+            name = f"grid, {_size(grid, channels)}"
             features = smooth_features(grid, channels)
-            peer = _sklearn(features, grid)
-            rows.append(
-                _compare("grid, " + _size(grid, channels), _build(grid, channels), "sklearn", peer, rounds)
-            )
-        full = _build(grid, channels, "full")
-        rows.append(_compare("full, " + _size(grid, channels), full, "scipy", _scipy(features), rounds))
-        for case, other in (
-            (((sides[0],) * 2, channels), ((sides[1],) * 2, channels)),
-            ((colour_grid, 6), (colour_grid, 40)),
-        ):
-            against = "ours, " + _size(*other)
-            rows.append(_compare("grid, " + _size(*case), _build(*case), against, _build(*other), rounds))
-        tree = build_merge_tree(smooth_features(sampled_grid, 8), sampled_grid)
-        pixels = (8 * sampled_grid[0], 8 * sampled_grid[1])
-        row = _compare(
-            f"region of {_size(sampled_grid)}",
-            partial(_draw, tree, sampled_grid),
-            f"ours, as mask of {_size(pixels)} pixels",
-            partial(_draw, tree, pixels),
-            rounds,
-        )
-        rows.append(row | {"ms": row["ms"] / _DRAWS, "against_ms": row["against_ms"] / _DRAWS})
-    return rows
+            ways = {"ours": _build(grid, channels), "scikit-learn": _sklearn(features, grid)}
+            figures += _against(name, "scikit-learn", _medians(ways, rounds), goal)
+        name = f"any two, {_size(grid, channels)}"
+        ways = {"ours": _build(grid, channels, "full"), "SciPy": _scipy(features)}
+        figures += _against(name, "SciPy", _medians(ways, rounds), FULL_GOAL)
+        for of_patch, growth_goal in ((channels, GROWTH_GOAL), (FEW_CHANNELS, None)):
+            small, large = (side, side), (2 * side, 2 * side)
+            ms = _medians({"small": _build(small, of_patch), "large": _build(large, of_patch)}, rounds)
+            figures += [
+                Figure(f"grid, {_size(small, of_patch)}", ms["small"], "ms"),
+                Figure(f"grid, {_size(large, of_patch)}", ms["large"], "ms"),
+                Figure("  growth with four times the patches", ms["large"] / ms["small"], "x", growth_goal),
+            ]
+        ms = _medians({"ours": _build(colour_grid, 128)}, rounds)
+        figures.append(Figure(f"grid, {_size(colour_grid, 128)}", ms["ours"], "ms"))
+    return figures
 
 
 def smooth_features(grid: tuple[int, int], channels: int) -> NDArray[np.float32]:
@@ -128,12 +111,6 @@ def _build(grid: tuple[int, int], channels: int, connectivity: Any = "grid") -> 
     return partial(build_merge_tree, smooth_features(grid, channels), grid, connectivity)
 
 
-def _draw(tree: MergeTree, size: tuple[int, int]) -> None:
-    generator = np.random.default_rng(0)
-    for _ in range(_DRAWS):
-        node_mask(tree, sample_node(tree, generator), size)
-
-
 def _sklearn(features: NDArray[np.float32], grid: tuple[int, int]) -> Call | None:
     try:
         ward_tree = import_module("sklearn.cluster").ward_tree
@@ -147,22 +124,29 @@ def _scipy(features: NDArray[np.float32]) -> Call:
     return partial(import_module("scipy.cluster.hierarchy").linkage, features, "ward")
 
 
-def _compare(task: str, ours: Call, against: str, theirs: Call | None, rounds: int) -> dict[str, Any]:
-    calls = [ours] if theirs is None else [ours, theirs]
-    seconds: list[list[float]] = [[] for _ in calls]
+def _medians(ways: Mapping[str, Call | None], rounds: int) -> dict[str, float]:
+    """Median milliseconds of each way there is."""
+    calls = {name: call for name, call in ways.items() if call is not None}
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
     for timed in range(-1, rounds):  # the first round warms up
-        for call, times in zip(calls, seconds, strict=True):
+        for name, call in calls.items():
             start = _now()
             call()
             if timed >= 0:
-                times.append(_now() - start)
-    ms = [median(times) * 1e3 for times in seconds]
-    row: dict[str, Any] = {"task": task, "ms": ms[0], "against": against, "against_ms": None, "ratio": None}
-    return row if theirs is None else row | {"against_ms": ms[1], "ratio": ms[1] / ms[0]}
+                seconds[name].append(_now() - start)
+    return {name: 1e3 * median(times) for name, times in seconds.items()}
 
 
-def _size(grid: tuple[int, ...], channels: int | None = None) -> str:
-    return "x".join(map(str, grid)) + ("" if channels is None else f", {channels} channels")
+def _against(task: str, peer: str, ms: Mapping[str, float], goal: float) -> list[Figure]:
+    figures = [Figure(task, ms["ours"], "ms")]
+    if peer in ms:
+        figures.append(Figure(f"  {peer}", ms[peer], "ms"))
+        figures.append(Figure(f"  times as fast as {peer}", ms[peer] / ms["ours"], "x", goal, at_least=True))
+    return figures
+
+
+def _size(grid: tuple[int, ...], channels: int) -> str:
+    return f"{grid[0]}x{grid[1]} patches, {channels} channels"
 
 
 def _one_thread() -> AbstractContextManager[Any]:

@@ -3,8 +3,8 @@
 Where the stages overlap well, the pipeline takes at most what the slower one takes alone,
 ``max(find / workers, extract)``: extraction by one extractor in one process, finding in one thread. Two
 arrangements are timed: an extractor on the CPU, which the pipeline runs in all workers; and one on an
-accelerator, which stays in one process. The accelerator is played by an extractor that sleeps for as long as a
-GPU would compute, and so leaves the processor to the others; ``--vit NAME --device cuda`` times a real one.
+accelerator, which stays in one process. The accelerator is played by an extractor that sleeps for as long as
+a GPU would compute, and so leaves the processor to the others; ``--vit NAME --device cuda`` times a real one.
 """
 
 from __future__ import annotations

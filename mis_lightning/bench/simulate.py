@@ -11,9 +11,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from mis_lightning.bench.compare import compare, parser, report, set_up
+from mis_lightning.bench.figure import Figure
 from mis_lightning.clicks.corrective import add_corrective_clicks
 from mis_lightning.clicks.encoding import encode_points
 from mis_lightning.clicks.initial import InitialPoints
+
+TIME_GOAL, MEMORY_GOAL = 0.25, 64.0  # of the plain loop; MiB
 
 
 def main(argv: Sequence[str]) -> int:
@@ -62,7 +65,12 @@ def main(argv: Sequence[str]) -> int:
         "click maps, plain": lambda: plain_draw(points),
         "both, plain": lambda: plain_draw(plain_choose()),
     }
-    report(compare(ways, given.repeats, device), given)
+    costs = compare(ways, given.repeats, device)
+    ours, plain = costs["both"], costs["both, plain"]
+    figures = [Figure("both, of the plain loop's time", ours.seconds / plain.seconds, "x", TIME_GOAL)]
+    if ours.peak_mebibytes is not None:
+        figures.append(Figure("both, peak memory", ours.peak_mebibytes, "MiB", MEMORY_GOAL))
+    report(costs, given, figures)
     return 0
 
 

@@ -73,8 +73,8 @@ class TrainingFigures(L.Callback):
 class EvaluationFigures(L.Callback):
     """After ``test`` or ``validate``: the IoU curves, and the best, median and worst objects in clicks.
 
-    Which objects: by their mean IoU over all clicks. It reads what :class:`NoCEvaluation` found, which must be
-    among the callbacks, before this one.
+    Which objects: by their mean IoU over all clicks. It reads what :class:`NoCEvaluation` found, which
+    must be among the callbacks, before this one.
 
     Args:
         shown: Clicks that get a picture, counted from 1.
@@ -144,7 +144,7 @@ def _hand_out(figure: Figure, path: Path, name: str, trainer: L.Trainer) -> None
 
 
 def _log(logger: Logger, figure: Figure, png: Path, name: str, step: int) -> None:
-    experiment = getattr(logger, "experiment", None)
+    experiment: Any = getattr(logger, "experiment", None)
     if hasattr(logger, "log_image"):  # wandb, MLflow
         logger.log_image(key=name, images=[str(png)], step=step)
     elif hasattr(experiment, "add_figure"):  # tensorboard

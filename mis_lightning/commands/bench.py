@@ -18,7 +18,7 @@ PARTS = {
     "evaluate": "objects evaluated together against one by one, and the simulated user's own cost",
     "startup": "how long until something happens in a fresh process",
     "memory": "peak memory of precompute and training, on n and on 4n images",
-    "all": "every part, then one table of the goals and one JSON",
+    "all": "every part with goals, then one table of the goals and one JSON",
 }
 
 

@@ -38,7 +38,7 @@ def fill_references(args: Sequence[str], folder: Path) -> list[str]:
     everything = OmegaConf.merge(*files.values())
     for arg in args:
         key, given, value = arg.removeprefix("--").partition("=")
-        if given and arg.startswith("--") and _is_value(everything, key):
+        if given and arg.startswith("--") and _is_value(everything, key):  # type: ignore[arg-type]
             OmegaConf.update(everything, key, yaml.safe_load(value))
     for i, config in files.items():
         for place in list(_references(config)):

@@ -181,6 +181,8 @@ class MergeTree:
                     f"Expected `{name}` of a {self.grid[0]}x{self.grid[1]} merge tree as {np.dtype(dtype)} "
                     f"{shape}, but got {getattr(array, 'dtype', type(array))} {np.shape(array)}."
                 )
+        if _is_sound(self.children, self.cost):  # in one pass; what follows finds out what is wrong
+            return self
         if not (np.isfinite(self.cost) & (self.cost >= 0)).all():
             raise InputError("Expected finite linkage costs of at least 0 in `cost` of a merge tree.")
         made = np.arange(n, 2 * n - 1)[:, None]  # the node that each row makes
@@ -211,6 +213,22 @@ class MergeTree:
                 f"Expected `{name}` of the tree's grid {self.grid}, but got shape {values.shape}."
             )
         return np.ascontiguousarray(values, np.float64).ravel()
+
+
+@njit(cache=True, nogil=True)
+def _is_sound(children: NDArray[np.int32], cost: NDArray[np.float32]) -> bool:
+    """Whether costs are finite and at least 0, and each node is made before it is used, and used once."""
+    n = len(children) + 1
+    used = np.zeros(2 * n - 1, np.bool_)
+    sound = True
+    for i in range(n - 1):
+        sound &= 0 <= cost[i] < np.inf
+        for child in (children[i, 0], children[i, 1]):
+            if not 0 <= child < n + i:
+                return False
+            sound &= not used[child]
+            used[child] = True
+    return sound
 
 
 @njit(cache=True, nogil=True)

@@ -63,9 +63,7 @@ def test_an_image_with_two_objects_is_worked_on_once():
 
 
 def test_every_source_runs_and_the_json_holds_the_table(tmp_path, capsys, monkeypatch):
-    small = {
-        name: (lambda make=make: make()) for name, make in quality.SOURCES.items() if "full" not in name
-    }
+    small = {name: (lambda make=make: make()) for name, make in quality.SOURCES.items() if "full" not in name}
     monkeypatch.setattr(quality, "SOURCES", small)
     words = ["bench", "quality", "--count", "2", "--json", str(tmp_path / "out.json"), "--sources", *small]
     assert main(words) == 0

@@ -186,7 +186,10 @@ def test_other_files_are_told_apart(tmp_path):
     )
     imported({"model": {}}, "Expected one network with a `state_dict`")
     imported([{"state_dict": state}] * 2, r"got 2 × dict")
-    imported({"state_dict": {**state, "extra.weight": torch.zeros(1)}, "config": config_of(4)}, r"extra\.weight has no place")
+    imported(
+        {"state_dict": {**state, "extra.weight": torch.zeros(1)}, "config": config_of(4)},
+        r"extra\.weight has no place",
+    )
     fewer = {name: value for name, value in state.items() if name != "neck.down_8.2.bias"}
     imported({"state_dict": fewer, "config": config_of(4)}, r"neck\.up2\.2\.bias is missing")
     twice = {**state, "head.conv_seg.weight": torch.zeros(1, 4, 1, 1)}

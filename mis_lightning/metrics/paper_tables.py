@@ -1,0 +1,207 @@
+"""Result files -> the paper's tables, what was published beside what was measured.
+
+The tables, with a source for every published value, are in ``assets/paper_tables.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mis_lightning.errors import InputError
+
+TABLES = Path(__file__).parents[1] / "assets" / "paper_tables.json"
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """One row of a table.
+
+    Attributes:
+        name: Its short name within the table.
+        label: What a reader sees.
+        where: Values at dotted keys of a run's config that make its results belong here.
+        values: Published values by benchmark and measure; only those with a source.
+        source: Where they were read; empty without values.
+    """
+
+    name: str
+    label: str
+    where: Mapping[str, Any]
+    values: Mapping[str, Mapping[str, float]]
+    source: str
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """One table.
+
+    Attributes:
+        name: ``"main"`` or the paper's numeral.
+        title: Its heading.
+        columns: Measures by benchmark, as :func:`~mis_lightning.metrics.noc.summarise` names them.
+        rows: Its rows.
+    """
+
+    name: str
+    title: str
+    columns: Mapping[str, Sequence[str]]
+    rows: Sequence[PaperRow]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one ``results.json`` says.
+
+    Attributes:
+        path: The file.
+        values: Measures by benchmark.
+        comparable: By benchmark, whether the set was the published one, whole.
+        config: The run's config, from the ``config.yaml`` beside the file; empty without one.
+    """
+
+    path: Path
+    values: Mapping[str, Mapping[str, float | None]]
+    comparable: Mapping[str, bool]
+    config: Mapping[str, Any]
+
+
+def paper_tables() -> list[PaperTable]:
+    """Return the tables."""
+    content = json.loads(TABLES.read_text(encoding="utf-8"))
+    return [
+        PaperTable(
+            name=table["name"],
+            title=table["title"],
+            columns=table["columns"],
+            rows=[
+                PaperRow(
+                    name=row["name"],
+                    label=row["label"],
+                    where={**content["recipe"], **table.get("where", {}), **row["where"]},
+                    values=row.get("values", {}),
+                    source=content["sources"][row["source"]] if "source" in row else "",
+                )
+                for row in table["rows"]
+            ],
+        )
+        for table in content["tables"]
+    ]
+
+
+def read_results(path: Path) -> list[Result]:
+    """Read a ``results.json``, or all of them below a folder.
+
+    Raises:
+        InputError: There is none, or a file that is not a result of this project.
+    """
+    files = sorted(path.glob("**/results.json")) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"There is no results.json below {path}; `mis test` and `mis baseline` write one.")
+    return [_read(file) for file in files]
+
+
+def _read(path: Path) -> Result:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        values = {name: dict(entry["values"]) for name, entry in content["benchmarks"].items()}
+        comparable = dict(content["settings"].get("comparable", {}))
+        beside = path.with_name("config.yaml")
+        config = yaml.safe_load(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+        return Result(path, values, comparable, dict(config or {}))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path} or the config.yaml beside it cannot be read: {error}") from error
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"Expected a results.json of `mis test` or `mis baseline`, but {path} is none "
+            f"({type(error).__name__}: {error})."
+        ) from error
+
+
+def belongs(config: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
+    """Whether a config has these values at these dotted keys.
+
+    >>> belongs({"data": {"decay": 0.9}}, {"data.decay": 0.9}), belongs({}, {"data.decay": 0.9})
+    (True, False)
+    """
+    for key, wanted in where.items():
+        value: Any = config
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if value != wanted:
+            return False
+    return True
+
+
+def format_paper_table(table: PaperTable, found: Mapping[str, Sequence[Result]]) -> str:
+    """The table in Markdown: for each benchmark what was measured, and a Paper column beside it.
+
+    Args:
+        table: The table.
+        found: Results by row name. Several of one row and benchmark (seeds) become mean ± standard deviation.
+
+    Returns:
+        The table with its heading and the sources of what was published; what was not run and what has no
+        published value is blank. ``*`` marks results on sets that are not the published ones.
+    """
+    lines = [[""]]
+    for benchmark, columns in table.columns.items():
+        lines[0] += [f"{benchmark} {_heading(columns)}", "Paper"]
+    for row in table.rows:
+        line = [row.label]
+        for benchmark, columns in table.columns.items():
+            published = row.values.get(benchmark, {})
+            line.append(_measured(found.get(row.name, ()), benchmark, columns))
+            line.append(" / ".join(f"{published[column]:.2f}" for column in columns if column in published))
+        lines.append(line)
+    notes = [f"Paper column of {row.label}: {row.source}." for row in table.rows if row.source]
+    if any("*" in cell for line in lines for cell in line):
+        notes.append("\\* not the whole published set: not comparable.")
+    return "\n".join([f"### {table.title}", "", _markdown(lines), *([""] if notes else []), *notes])
+
+
+def format_other(results: Sequence[Result]) -> str:
+    """The results that belong to no row of the paper, in Markdown; a blank where a measure is missing."""
+    pairs = (("noc@85", "noc@90"), ("iou@5", "iou@10"))
+    lines = [["", "benchmark", *(_heading(pair) for pair in pairs)]]
+    for result in results:
+        for benchmark in result.values:
+            cells = [_measured([result], benchmark, pair) for pair in pairs]
+            lines.append([str(result.path.parent), benchmark, *cells])
+    return f"### Other results\n\n{_markdown(lines)}"
+
+
+def _heading(columns: Sequence[str]) -> str:
+    """``("noc@85", "noc@90")`` -> ``NoC@85/90``."""
+    kind = "NoC" if columns[0].startswith("noc") else "IoU"
+    return f"{kind}@{'/'.join(column.partition('@')[2] for column in columns)}"
+
+
+def _measured(results: Sequence[Result], benchmark: str, columns: Sequence[str]) -> str:
+    results = [result for result in results if benchmark in result.values]
+    cells = []
+    for column in columns:
+        values = [v for result in results if (v := result.values[benchmark].get(column)) is not None]
+        digits = 2 if column.startswith("noc") else 3
+        cell = f"{statistics.fmean(values):.{digits}f}" if values else ""
+        cells.append(cell + (f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""))
+    if not any(cells):
+        return ""
+    whole = all(result.comparable.get(benchmark, False) for result in results)
+    seeds = f" (n={len(results)})" if len(results) > 1 else ""
+    return " / ".join(cells) + seeds + ("" if whole else "\\*")
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    rows = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
+        for line in lines
+    ]
+    return "\n".join([rows[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *rows[1:]])

@@ -1,0 +1,41 @@
+"""The bench of evaluation runs, on few objects and clicks."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from mis_lightning.bench import evaluate
+from mis_lightning.errors import InputError
+
+
+def test_it_prints_and_writes_its_figures(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("MIS_DATA_DIR", raising=False)
+    monkeypatch.setattr(evaluate, "PHOTOGRAPH", (60, 80))
+    threads = torch.get_num_threads()
+    sizes = ["--objects", "2", "--clicks", "2", "--batch", "2", "--side", "64", "--answer", "64"]
+    file = tmp_path / "out.json"
+    assert evaluate.main([*sizes, "--rounds", "1", "--threads", "1", "--json", str(file)]) == 0
+    assert torch.get_num_threads() == threads
+    content = json.loads(file.read_text())
+    figures = {figure["what"].strip(): figure for figure in content["figures"]}
+    assert "2 objects of bundled" in capsys.readouterr().out
+    ratio = figures["an object, one by one"]["value"] / figures["an object, 2 together"]["value"]
+    assert figures["2 together against one by one"]["value"] == pytest.approx(ratio)
+    assert figures["objects with the same clicks either way"]["value"] == 1
+    assert figures["largest difference of an IoU among them"]["value"] < 1e-3
+    assert figures["a click but for the model, 80x60 pixels"]["goal"] == 10.0
+
+
+def test_the_ways_to_choose_a_click_agree():
+    first, second = (sample.mask for sample, _ in zip(evaluate.scenes(), range(2), strict=False))
+    click = evaluate.next_click(first, second)
+    for depth in (evaluate._opencv, evaluate._scipy):
+        assert evaluate._deepest(depth, first, second) == (click.positive, click.row * 500 + click.col)
+
+
+def test_bad_options():
+    with pytest.raises(InputError, match="--clicks of at least 1"):
+        evaluate.main(["--clicks", "0"])
