@@ -2,7 +2,7 @@
 
 The simulated user wants one pixel, and an exact distance transform works out every one of them: that took
 half of the user's time. Distances within columns are cheap, and bound the ones in the plane from above; so
-do the distances of neighbours, from which those of a pixel differ by one at most. Few pixels are left to look at.
+do the distances of neighbours, from which those of a pixel differ by one at most. Few pixels are left to see.
 """
 
 from __future__ import annotations
