@@ -36,9 +36,12 @@ def bilateral_solve(
     scale = np.ones_like(mass)
     for _ in range(10):  # bistochastisation
         scale = np.sqrt(scale * mass / (blur @ scale))
+    # What the blur makes of each cell after so many rounds: with it the rows of the Laplacian sum to nought,
+    # so that a map which is the same everywhere stays so.
+    blurred = scale * (blur @ scale)
     wanted = splat @ (confidence * target.ravel())
     weight = confidence * mass
-    laplacian = diags(mass) - diags(scale) @ blur @ diags(scale)
+    laplacian = diags(blurred) - diags(scale) @ blur @ diags(scale)
     system = (SMOOTHNESS * laplacian + diags(weight)).tocsr()
     inverse = 1 / np.maximum(system.diagonal(), 1e-5)
     jacobi = LinearOperator(system.shape, matvec=lambda x: inverse * np.ravel(x), dtype=np.float64)

@@ -84,7 +84,9 @@ def token_cut(
         and of that side the 4-connected part around the entry.
     """
     unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12).astype(np.float32)
-    weights = np.where(unit @ unit.T > threshold, np.float32(1), np.float32(weak))
+    # Double precision: groups joined by `weak` alone have eigenvalues that differ by 1e-5 or less, and single
+    # precision would mix their vectors.
+    weights = np.where(unit @ unit.T > threshold, 1.0, weak)
     np.fill_diagonal(weights, 1)
     second = smallest_eigenvectors(weights, 2)[1][:, 1]
     side = second > second.mean()

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.linalg import eigh
+from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from mis_lightning.errors import InputError
@@ -43,6 +45,38 @@ def test_eigenvectors_are_mostly_negative():
     vectors = spectral_embedding(*planted()[:1], (12, 16), None, 6)
     positive = (vectors > 0).mean(axis=0)
     assert ((positive <= 0.5) | (positive == 1)).all()
+
+
+@pytest.mark.parametrize("colour_weight", [0.0, 10.0])
+def test_the_embedding_agrees_with_the_spec_word_for_word(colour_weight):
+    rng = np.random.default_rng(3)
+    grid, image = (15, 18), rng.integers(0, 256, (150, 180, 3), np.uint8)
+    features = rng.standard_normal((270, 5)) + np.repeat(rng.standard_normal((15, 5)), 18, axis=0)
+    features = features.astype(np.float32)
+    unit = features.astype(float) / np.linalg.norm(features.astype(float), axis=1, keepdims=True)
+    affinity = unit @ unit.T
+    affinity[affinity < 0] = 0
+    affinity = affinity / affinity.max() + colour_weight * colour_graph(image, grid)
+    degree = np.diag(affinity.sum(1))
+    expected = eigh(degree - affinity, degree)[1][:, 1:6]
+    for k in range(5):
+        if 0.5 < (expected[:, k] > 0).mean() < 1:
+            expected[:, k] *= -1
+    found = spectral_embedding(features, grid, image, 6, colour_weight)
+    np.testing.assert_allclose(found, expected, atol=2e-4 * np.abs(expected).max())
+
+
+def test_of_several_starts_the_tightest_clusters_count():
+    vectors = np.random.default_rng(0).standard_normal((270, 3))
+
+    def apart(seed, restarts):
+        labels = segment(vectors, (15, 18), 12, np.random.default_rng(seed), restarts).ravel()
+        return sum(((vectors[labels == k] - vectors[labels == k].mean(0)) ** 2).sum() for k in range(12))
+
+    single, several = ([apart(seed, restarts) for seed in range(4)] for restarts in (1, 10))
+    assert all(many <= one for one, many in zip(single, several, strict=True))  # the first start is the same
+    assert np.mean(several) < 0.99 * np.mean(single)
+    assert max(several) < 1.02 * KMeans(12, n_init=10, random_state=0).fit(vectors).inertia_
 
 
 def test_the_background_is_swapped_with_label_zero_and_ties_go_to_the_lower(monkeypatch):
@@ -87,6 +121,28 @@ def test_what_was_cropped_away_is_stretched():
         for column in range(13):
             if row >= 8 or column >= 12:
                 assert whole[row, column] == labels[row * 2 // 10, column * 3 // 13]
+
+
+class Cropping:
+    patch, scaling = 8, "crop"
+
+    def __call__(self, image):
+        grid = (image.shape[0] // 8, image.shape[1] // 8)
+        return np.ones((grid[0] * grid[1], 3), np.float32), grid
+
+    def settings(self):
+        return {"extractor": "cropping"}
+
+
+def test_the_colour_graph_sees_what_the_extractor_sees():
+    image = np.random.default_rng(0).integers(0, 60, (39, 47, 3), np.uint8)
+    image[8:24, 8:24] += 150
+    source = DeepSpectral(Cropping(), segments=3, colour_weight=10.0)
+    masks = source.find(image, "a", source.extractor(image))
+    inner = image[:32, :40]
+    cropped = source.find(inner, "a", source.extractor(inner))
+    assert len(masks) == len(cropped) == 2
+    np.testing.assert_array_equal(masks.unpack()[:, :32, :40], cropped.unpack())
 
 
 @pytest.mark.parametrize("crf", [False, True])
@@ -142,6 +198,8 @@ def test_the_crf_agrees_with_an_exact_one():
 
 
 def test_bad_numbers():
+    with pytest.raises(InputError, match="restarts"):
+        DeepSpectral(restarts=0)
     for bad in ({"segments": 1}, {"eigenvectors": 1}, {"colour_weight": -1.0}, {"seed": -1}):
         with pytest.raises(InputError, match="segments"):
             DeepSpectral(**bad)
