@@ -14,14 +14,14 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mis_lightning.clicks.iterative import simulate_clicks
+from mis_lightning.clicks.iterative import answer_every_click, simulate_clicks
 from mis_lightning.data.click_requests import ClickRequest
 from mis_lightning.errors import InputError
 from mis_lightning.inference.predictor import ClickPredictor
 from mis_lightning.losses.interactive import ClickLoss
-from mis_lightning.models.click_vit import ClickViT
+from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.initialise import load_initial_weights
-from mis_lightning.models.pretrained import CHECKPOINT_KEY
+from mis_lightning.models.pretrained import CHECKPOINT_KEY, describe
 from mis_lightning.optim import layerwise_decay_groups
 
 
@@ -40,7 +40,10 @@ class InteractiveSegmentation(L.LightningModule):
             and not during click simulation (spec A5.2); the loss sees the unchanged image.
         initial_weights: Weights to start from: a model folder or ``.ckpt`` of this project, or an MAE
             ``.pth``.
-        max_simulated_clicks: Most clicks simulated per batch; their number is uniform from 0 to this.
+        max_simulated_clicks: Most clicks simulated per batch.
+        learn_from: ``"last"`` (the paper): their number is uniform from 0 to the most, and the loss is that
+            of the last answer. ``"every"``: their number is the most, and the loss is the mean over all
+            answers.
         click_threshold: Threshold of the click simulation.
         layer_decay: Layer-wise decay of the learning rate; ``None`` switches it off.
         channels_last: Memory layout of the convolutions; faster on most machines.
@@ -52,7 +55,7 @@ class InteractiveSegmentation(L.LightningModule):
 
     def __init__(
         self,
-        model: ClickViT,
+        model: ClickNetwork,
         loss: ClickLoss,
         optimizer: OptimizerCallable = lambda parameters: torch.optim.Adam(parameters, lr=5e-5),
         lr_scheduler: LRSchedulerCallable | None = None,
@@ -60,6 +63,7 @@ class InteractiveSegmentation(L.LightningModule):
         colour_jitter: nn.Module | None = None,
         initial_weights: str | None = None,
         max_simulated_clicks: int = 3,
+        learn_from: Literal["last", "every"] = "last",
         click_threshold: float = 0.49,
         layer_decay: float | None = None,
         channels_last: bool = True,
@@ -79,6 +83,7 @@ class InteractiveSegmentation(L.LightningModule):
         self.schedule_interval = schedule_interval
         self.colour_jitter = colour_jitter
         self.max_simulated_clicks = max_simulated_clicks
+        self.learn_from = learn_from
         self.click_threshold = click_threshold
         self.layer_decay = layer_decay
         self.seed = seed
@@ -95,31 +100,54 @@ class InteractiveSegmentation(L.LightningModule):
     @property
     def model_config(self) -> dict[str, Any]:
         """Everything that fixes the network's shape."""
-        return dict(self.model.config)
+        return describe(self.model)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Simulate up to ``max_simulated_clicks`` clicks, then answer once with gradient."""
         image = batch["image"].float() / 255
         mask, points = batch["mask"], batch["points"]
         with self._seeded(batch_idx) as generator:
-            rounds = int(torch.randint(self.max_simulated_clicks + 1, (), generator=generator))
-            self.model.eval()
-            previous, points = simulate_clicks(
-                lambda previous, points: self.model(image, previous, points),
-                points,
-                mask,
-                rounds,
-                generator,
-                self.click_threshold,
-            )
-            self.model.train()
-            seen = image if self.colour_jitter is None else self.colour_jitter(image)
-            logits = self.model(seen, previous, points)
-        loss, terms = self.loss(logits, mask, image)
+            if self.learn_from == "every":
+                seen = image if self.colour_jitter is None else self.colour_jitter(image)
+                answers = list(self._every_answer(seen, mask, points, generator))
+            else:
+                answers = [self._last_answer(image, mask, points, generator)]
+        losses = [self.loss(logits, mask, image) for logits in answers]
+        loss = torch.stack([total for total, _ in losses]).mean()
         self.log("train/loss", loss, prog_bar=True)
-        self.log_dict({f"train/{name}": value for name, value in terms.items()})
-        self.log("train/iou", _mean_iou(logits.detach() > 0, mask), prog_bar=True)
-        return cast(Tensor, loss)
+        for name in losses[0][1]:
+            self.log(f"train/{name}", torch.stack([terms[name] for _, terms in losses]).mean())
+        self.log("train/iou", _mean_iou(answers[-1].detach() > 0, mask), prog_bar=True)
+        return loss
+
+    def _last_answer(self, image: Tensor, mask: Tensor, points: Tensor, generator: torch.Generator) -> Tensor:
+        """Simulate a few clicks without gradient and answer once with it (spec A6.2)."""
+        rounds = int(torch.randint(self.max_simulated_clicks + 1, (), generator=generator))
+        self.model.eval()
+        previous, points = simulate_clicks(
+            lambda previous, points: self.model(image, previous, points),
+            points,
+            mask,
+            rounds,
+            generator,
+            self.click_threshold,
+        )
+        self.model.train()
+        seen = image if self.colour_jitter is None else self.colour_jitter(image)
+        return cast(Tensor, self.model(seen, previous, points))
+
+    def _every_answer(
+        self, image: Tensor, mask: Tensor, points: Tensor, generator: torch.Generator
+    ) -> Iterator[Tensor]:
+        """Answer the initial points and every simulated click."""
+        return answer_every_click(
+            lambda previous, points: self.model(image, previous, points),
+            points,
+            mask,
+            self.max_simulated_clicks,
+            generator,
+            self.click_threshold,
+        )
 
     @contextmanager
     def _seeded(self, batch_idx: int) -> Iterator[torch.Generator]:
@@ -160,7 +188,7 @@ class InteractiveSegmentation(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the network's config beside its weights, so that a checkpoint is enough to predict."""
-        checkpoint[CHECKPOINT_KEY] = dict(self.model.config)
+        checkpoint[CHECKPOINT_KEY] = describe(self.model)
 
 
 def _mean_iou(prediction: Tensor, mask: Tensor) -> Tensor:

@@ -194,7 +194,7 @@ def test_starts_from_the_weights_it_is_given(tiny_training, tiny_click_vit, tmp_
     module, _ = tiny_training(initial_weights=str(folder))
     same(dict(module.model.state_dict()), dict(source.state_dict()), "weights")
     assert module.input_size == (32, 48)
-    assert module.model_config == source.config
+    assert module.model_config == {"architecture": "ClickViT", **source.config}
 
 
 def test_iou_of_a_batch() -> None:

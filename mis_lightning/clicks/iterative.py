@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -38,3 +38,36 @@ def simulate_clicks(
             previous = torch.sigmoid(answer(previous, points).float())
         points = add_corrective_clicks(points, previous, mask, order, generator, threshold)
     return previous, points
+
+
+def answer_every_click(
+    answer: Callable[[Tensor, Tensor], Tensor],
+    points: Tensor,
+    mask: Tensor,
+    rounds: int,
+    generator: torch.Generator,
+    threshold: float = 0.49,
+) -> Iterator[Tensor]:
+    """Let the model answer the initial points and then each of ``rounds`` corrective clicks, with gradient.
+
+    Not of the paper, which learns from the last answer alone. Every forward pass is learned from, and first
+    clicks are seen as often as late ones. No gradient flows from an answer to the one before it.
+
+    Args:
+        answer: ``answer(previous_mask, points) -> logits``, the click model on this batch.
+        points: Initial points, float32 ``(B, 2K, 3)``.
+        mask: The regions, bool ``(B, 1, H, W)``.
+        rounds: Clicks to add per sample.
+        generator: Chooses each click among the candidates.
+        threshold: A pixel counts as predicted where its probability is above this.
+
+    Yields:
+        Logits ``(B, 1, H, W)``, ``rounds + 1`` times.
+    """
+    previous = torch.zeros(mask.shape, device=mask.device)
+    for order in range(1, rounds + 2):
+        logits = answer(previous, points)
+        yield logits
+        if order <= rounds:
+            previous = torch.sigmoid(logits.detach().float())
+            points = add_corrective_clicks(points, previous, mask, order, generator, threshold)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from math import lcm
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mis_lightning.clicks.encoding import encode_points
-from mis_lightning.errors import InputError
+from mis_lightning.models.click_network import ClickNetwork, check_transformer
 from mis_lightning.models.head import MLPHead
 from mis_lightning.models.neck import SimplePyramid
 from mis_lightning.models.vit import PlainViT
 
 
-class ClickViT(nn.Module):
+class ClickViT(ClickNetwork):
     """Plain ViT + click embedding + simple feature pyramid + MLP head.
 
     The previous mask and the two disk maps of the clicks pass through a patch embedding of their own, which
-    is added to the image's. The defaults are the paper's ViT-B/448.
+    is added to the image's. The defaults are the paper's ViT-B/448. Sides of an image must be whole windows,
+    and an even number of patches for the coarsest map of the pyramid.
 
     Args:
         input_size: ``(height, width)`` the network is trained at; clicks and benchmarks use it as zoom-in
@@ -37,11 +38,6 @@ class ClickViT(nn.Module):
         drop_path: Stochastic depth of the last block.
         click_radius: Radius of a click's disk, in pixels of the network input.
         checkpointing: Recompute activations in the backward pass, to save memory.
-
-    Attributes:
-        config: The arguments that fix the network's shape, as JSON knows them.
-        multiple_of: Sides of an image must be multiples of this many pixels: whole windows, and an even
-            number of patches for the coarsest map of the pyramid.
 
     Raises:
         InputError: The arguments do not fit each other.
@@ -63,10 +59,8 @@ class ClickViT(nn.Module):
         click_radius: float = 5.0,
         checkpointing: bool = False,
     ) -> None:
-        super().__init__()
-        input_size = (input_size[0], input_size[1])
         neck_dims = (neck_dims[0], neck_dims[1], neck_dims[2], neck_dims[3])
-        self.config: dict[str, Any] = {
+        config: dict[str, Any] = {
             "input_size": list(input_size),
             "patch_size": patch_size,
             "dim": dim,
@@ -80,19 +74,16 @@ class ClickViT(nn.Module):
             "drop_path": drop_path,
             "click_radius": click_radius,
         }
-        _check(self.config)
-        step = patch_size * lcm(window or 1, 2)
-        if input_size[0] % step or input_size[1] % step:
-            windows = "" if window is None else f" in windows of {window}"
-            raise InputError(
-                f"Expected `input_size` in multiples of {step} pixels (an even number of patches of "
-                f"{patch_size} pixels{windows}), but got {input_size}."
-            )
-        self.input_size = input_size
-        self.multiple_of = step
+        check_transformer(config, "patch_size", "depth", "window", "global_every")
+        windows = "" if window is None else f" in windows of {window}"
+        super().__init__(
+            config,
+            patch_size * lcm(window or 1, 2),
+            f"an even number of patches of {patch_size} pixels{windows}",
+        )
         self.click_radius = click_radius
         self.backbone = PlainViT(
-            input_size,
+            self.input_size,
             patch_size,
             dim,
             depth,
@@ -105,10 +96,6 @@ class ClickViT(nn.Module):
         self.click_embed = nn.Conv2d(3, dim, patch_size, patch_size)
         self.neck = SimplePyramid(dim, neck_dims)
         self.head = MLPHead(neck_dims, head_dim, dropout)
-        self.register_buffer(
-            "mean", torch.tensor([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1), persistent=False
-        )
-        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1), persistent=False)
 
     def forward(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
         """Answer the clicks.
@@ -124,23 +111,9 @@ class ClickViT(nn.Module):
         Raises:
             InputError: The image size is not a multiple of ``multiple_of``.
         """
+        normalised = self.normalise(image)
         size = (image.shape[-2], image.shape[-1])
-        if size[0] % self.multiple_of or size[1] % self.multiple_of:
-            raise InputError(
-                f"Expected an image size in multiples of {self.multiple_of} pixels, but got {size}."
-            )
         disks = encode_points(points, size, self.click_radius).to(image.dtype)
         clicks = self.click_embed(torch.cat([previous_mask, disks], dim=1))
-        normalised = (image - cast(Tensor, self.mean)) / cast(Tensor, self.std)
         logits = self.head(self.neck(self.backbone(normalised, clicks)))
         return F.interpolate(logits.float(), size=size, mode="bilinear", align_corners=True)
-
-
-def _check(config: dict[str, Any]) -> None:
-    for name in ("patch_size", "depth", "heads", "window", "global_every"):
-        if config[name] is not None and config[name] < 1:
-            raise InputError(f"Expected `{name}` of at least 1, but got {config[name]}.")
-    if config["dim"] < 1 or config["dim"] % config["heads"]:
-        raise InputError(
-            f"Expected `dim` to be a multiple of `heads`, but got {config['dim']} and {config['heads']}."
-        )

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from mis_lightning.errors import InputError
+from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.click_vit import ClickViT
 from mis_lightning.models.pretrained import CONFIG, fit_weights, load_pretrained
 from mis_lightning.models.vit import resize_position_table
@@ -19,7 +20,7 @@ from mis_lightning.models.vit import resize_position_table
 UNUSED = ("cls_token", "norm.", "fc_norm.", "head.", "decoder", "mask_token")
 
 
-def load_initial_weights(model: ClickViT, source: str) -> None:
+def load_initial_weights(model: ClickNetwork, source: str) -> None:
     """Load starting weights into ``model``, in place.
 
     Args:
@@ -35,8 +36,13 @@ def load_initial_weights(model: ClickViT, source: str) -> None:
     path = Path(source)
     if path.is_dir() or path.suffix == ".ckpt" or (path.suffix == ".safetensors" and _has_config(path)):
         fit_weights(model, load_pretrained(path).state_dict(), source)
-    else:
+    elif isinstance(model, ClickViT):
         load_mae(model, _read_encoder(path), source)
+    else:
+        raise InputError(
+            f"Expected a model folder or a .ckpt of `mis fit` for a {type(model).__name__}, "
+            f"but got {source}; an MAE encoder fits a ClickViT only."
+        )
 
 
 def _has_config(path: Path) -> bool:

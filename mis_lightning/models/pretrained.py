@@ -13,15 +13,17 @@ from torch import nn
 
 from mis_lightning.errors import InputError
 from mis_lightning.files import written_whole
+from mis_lightning.models.click_hybrid import HybridClickViT
+from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.click_vit import ClickViT
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
-ARCHITECTURE = "ClickViT"
+ARCHITECTURES: dict[str, type[ClickNetwork]] = {"ClickViT": ClickViT, "HybridClickViT": HybridClickViT}
 CHECKPOINT_KEY = "click_vit"  # where a Lightning checkpoint keeps the model's config
 
 
-def save_pretrained(model: ClickViT, target: str | Path) -> Path:
+def save_pretrained(model: ClickNetwork, target: str | Path) -> Path:
     """Write ``model.safetensors`` and ``config.json`` into a folder.
 
     Args:
@@ -37,11 +39,16 @@ def save_pretrained(model: ClickViT, target: str | Path) -> Path:
     with written_whole(folder / weights) as temporary:
         save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
     with written_whole(folder / CONFIG) as temporary:
-        temporary.write_text(json.dumps({"architecture": ARCHITECTURE, **model.config}, indent=2) + "\n")
+        temporary.write_text(json.dumps(describe(model), indent=2) + "\n")
     return target
 
 
-def load_pretrained(source: str | Path) -> ClickViT:
+def describe(model: ClickNetwork) -> dict[str, Any]:
+    """Return everything that fixes a network's shape: its architecture and its arguments, as JSON values."""
+    return {"architecture": type(model).__name__, **model.config}
+
+
+def load_pretrained(source: str | Path) -> ClickNetwork:
     """Read a click model, in evaluation mode on the CPU. Nothing in the file is executed.
 
     Args:
@@ -59,10 +66,16 @@ def load_pretrained(source: str | Path) -> ClickViT:
         config, state = read_checkpoint(source)
     else:
         raise InputError(f"Expected a model folder or a .ckpt file, but there is nothing at {source}.")
+    architecture = config.pop("architecture", "ClickViT")  # checkpoints had no other before there was another
+    if architecture not in ARCHITECTURES:
+        raise InputError(
+            f"Expected the architecture in {source} to be one of {', '.join(ARCHITECTURES)}, "
+            f"but got {architecture}."
+        )
     try:
-        model = ClickViT(**config)
+        model = ARCHITECTURES[architecture](**config)
     except Exception as error:
-        raise InputError(f"The config in {source} does not describe a ClickViT: {error}") from error
+        raise InputError(f"The config in {source} does not describe a {architecture}: {error}") from error
     fit_weights(model, state, str(source))
     return model.eval()
 
@@ -102,11 +115,6 @@ def _read_folder(folder: Path, weights: str) -> tuple[dict[str, Any], dict[str, 
         state = load_file(folder / weights)
     except Exception as error:
         raise InputError(f"The model in {folder} cannot be read: {error}") from error
-    architecture = config.pop("architecture", None)
-    if architecture != ARCHITECTURE:
-        raise InputError(
-            f"Expected the architecture {ARCHITECTURE} in {folder / CONFIG}, but got {architecture}."
-        )
     return config, state
 
 

@@ -166,7 +166,9 @@ def test_damaged_folders(tiny_click_vit, tmp_path: Path) -> None:
             load_pretrained(folder)
 
     config.write_text(text.replace('"ClickViT"', '"HRNet"'))
-    with pytest.raises(InputError, match=r"architecture ClickViT in .*but got HRNet"):
+    with pytest.raises(
+        InputError, match=r"architecture in .* one of ClickViT, HybridClickViT, but got HRNet"
+    ):
         load_pretrained(folder)
 
     weights.unlink()

@@ -1,0 +1,152 @@
+"""A small click model that learns from few images: convolutions for edges, a transformer for the whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from mis_lightning.clicks.encoding import encode_points
+from mis_lightning.models.click_evidence import ClickEvidence
+from mis_lightning.models.click_network import ClickNetwork, check_transformer
+from mis_lightning.models.vit import resize_position_table
+
+STRIDE = 16  # of the transformer's tokens
+
+
+class HybridClickViT(ClickNetwork):
+    """Convolutional stem, a few transformer blocks at stride 16, and the way back up with skip connections.
+
+    Not of the paper, whose plain ViT needs a pre-trained start. Differences that buy clicks per minute of
+    training: convolutions and skip connections find edges from few images, and :class:`ClickEvidence` tells
+    each pixel how much it looks like what was clicked and masked so far.
+
+    Args:
+        input_size: ``(height, width)`` the network is trained at, in multiples of 16 pixels.
+        dims: Channels at strides 2, 4, 8.
+        dim: Channels of a token.
+        depth: Number of transformer blocks.
+        heads: Attention heads.
+        histograms: Of the evidence.
+        codes: Of each histogram.
+        click_radius: Radius of a click's disk, in pixels of the network input.
+
+    Raises:
+        InputError: The arguments do not fit each other.
+    """
+
+    def __init__(
+        self,
+        input_size: tuple[int, int] = (128, 128),
+        dims: tuple[int, int, int] = (32, 48, 96),
+        dim: int = 192,
+        depth: int = 4,
+        heads: int = 6,
+        histograms: int = 4,
+        codes: int = 32,
+        click_radius: float = 3.0,
+    ) -> None:
+        config: dict[str, Any] = {
+            "input_size": list(input_size),
+            "dims": list(dims),
+            "dim": dim,
+            "depth": depth,
+            "heads": heads,
+            "histograms": histograms,
+            "codes": codes,
+            "click_radius": click_radius,
+        }
+        check_transformer(config, "depth", "histograms", "codes")
+        super().__init__(config, STRIDE, "tokens")
+        half, quarter, eighth = dims
+        self.click_radius = click_radius
+        self.stored_grid = (self.input_size[0] // STRIDE, self.input_size[1] // STRIDE)
+        self.image2 = nn.Sequential(nn.Conv2d(3, half, 3, 2, 1), nn.GELU(), nn.Conv2d(half, half, 3, 1, 1))
+        self.image4 = nn.Sequential(
+            _norm(half), nn.GELU(), nn.Conv2d(half, quarter, 3, 2, 1), Residual(quarter)
+        )
+        self.evidence = ClickEvidence(quarter, histograms, codes)
+        self.clicks2 = nn.Conv2d(half + 3, half, 3, 1, 1)
+        self.clicks4 = nn.Conv2d(quarter + 3 + self.evidence.out_channels, quarter, 3, 1, 1)
+        self.down4 = nn.Sequential(nn.GELU(), nn.Conv2d(half, quarter, 3, 2, 1))
+        self.block4 = Residual(quarter)
+        self.down8 = nn.Sequential(nn.GELU(), nn.Conv2d(quarter, eighth, 3, 2, 1), Residual(eighth))
+        self.down16 = nn.Sequential(nn.GELU(), nn.Conv2d(eighth, dim, 3, 2, 1))
+        self.pos_embed = nn.Parameter(torch.zeros(1, self.stored_grid[0] * self.stored_grid[1], dim))
+        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        self.blocks = nn.Sequential(*(Block(dim, heads, 4.0, qkv_bias=True) for _ in range(depth)))
+        self.norm = nn.LayerNorm(dim)
+        self.up8, self.fuse8 = nn.Conv2d(dim, eighth, 1), Residual(eighth)
+        self.up4, self.fuse4 = nn.Conv2d(eighth, quarter, 1), Residual(quarter)
+        self.up2, self.fuse2 = nn.Conv2d(quarter, half, 1), Residual(half)
+        self.classify = nn.Sequential(_norm(half), nn.GELU(), nn.Conv2d(half, 1, 1))
+
+    def forward(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
+        """Answer the clicks.
+
+        Args:
+            image: ``(B, 3, H, W)``, float in [0, 1]; H and W multiples of 16.
+            previous_mask: ``(B, 1, H, W)``, probabilities; zeros before the first click.
+            points: ``(B, 2K, 3)``, see :mod:`mis_lightning.structures`.
+
+        Returns:
+            Logits, ``(B, 1, H, W)``.
+
+        Raises:
+            InputError: The image size is not a multiple of 16.
+        """
+        normalised = self.normalise(image)
+        size = (image.shape[-2], image.shape[-1])
+        disks = encode_points(points, size, self.click_radius).to(image.dtype)
+        given2 = F.avg_pool2d(torch.cat([previous_mask, disks], dim=1), 2)
+        given4 = F.avg_pool2d(given2, 2)
+
+        seen2 = self.image2(normalised)
+        seen4 = self.image4(seen2)
+        evidence = self.evidence(seen4, given4[:, :1], given4[:, 1:])
+        x2 = self.clicks2(torch.cat([F.gelu(seen2), given2.to(seen2.dtype)], dim=1))
+        x4 = self.clicks4(torch.cat([seen4, given4.to(seen4.dtype), evidence.to(seen4.dtype)], dim=1))
+        x4 = self.block4(x4 + self.down4(x2))
+        x8 = self.down8(x4)
+        tokens = self.down16(x8)
+
+        b, d, h, w = tokens.shape
+        positions = resize_position_table(self.pos_embed, self.stored_grid, (h, w))
+        tokens = self.norm(self.blocks(tokens.flatten(2).transpose(1, 2) + positions))
+        tokens = tokens.transpose(1, 2).reshape(b, d, h, w)
+
+        y = self.fuse8(x8 + _double(self.up8(tokens)))
+        y = self.fuse4(x4 + _double(self.up4(y)))
+        y = self.fuse2(x2 + _double(self.up2(y)))
+        return F.interpolate(self.classify(y).float(), size=size, mode="bilinear", align_corners=True)
+
+
+class Residual(nn.Module):
+    """Two 3×3 convolutions beside the identity, which is what the block starts as.
+
+    Args:
+        channels: ``C`` of ``(B, C, h, w)``, in and out.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = _norm(channels)
+        self.first = nn.Conv2d(channels, channels, 3, 1, 1)
+        self.second = nn.Conv2d(channels, channels, 3, 1, 1)
+        nn.init.normal_(self.second.weight, std=1e-3)
+        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, C, h, w)`` to the same."""
+        return x + self.second(F.gelu(self.first(self.norm(x))))
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(1, channels)
+
+
+def _double(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
