@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
 from lightning.fabric import Fabric
+from omegaconf.errors import OmegaConfBaseException
 
+from mis_lightning.commands.interpolation import fill_references
 from mis_lightning.data.datamodule import MISDataModule
 from mis_lightning.errors import InputError
 
@@ -24,7 +28,7 @@ def main(args: Sequence[str]) -> int:
     parser = ArgumentParser(
         prog="mis precompute", description=__doc__, parser_mode="omegaconf", exit_on_error=False
     )
-    parser.add_argument("--config", action="config", help="a config of `mis fit`; only its `data` is used")
+    parser.add_argument("--config", action="config", help="configs of `mis fit`; only their `data` is used")
     parser.add_argument("--accelerator", default="auto", help="as of the Trainer: auto, cpu, gpu")
     parser.add_argument(
         "--devices", type=int, default=1, help="processes on this machine, a GPU each where there are GPUs"
@@ -34,9 +38,13 @@ def main(args: Sequence[str]) -> int:
         parser.add_argument(f"--{name}", type=Any, help="==SUPPRESS==")
     parser.add_class_arguments(MISDataModule, "data")
     try:
-        settings = parser.parse_args(list(args))
+        with TemporaryDirectory() as folder:
+            # A file may refer to what another one or the command line says: configs/sources/true_masks.yaml.
+            settings = parser.parse_args(fill_references(args, Path(folder)))
     except ArgumentError as error:
         raise InputError(str(error)) from error
+    except OmegaConfBaseException as error:
+        raise InputError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     if settings.devices < 1 or settings.num_nodes < 1:
         raise InputError("Expected `--devices` and `--num_nodes` of at least 1.")
     # Fabric takes the place of each process from torchrun, SLURM …, or starts the processes itself.

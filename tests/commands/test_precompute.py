@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -49,6 +51,46 @@ def test_an_unreadable_image_is_named_and_the_others_are_kept(images, tmp_path, 
 def test_an_unknown_option_is_named(images, tmp_path, capsys):
     assert run(images, tmp_path / "trees", "--data.stripe", "8") == 2
     assert "stripe" in capsys.readouterr().err
+
+
+WEIGHTLESS = ("merge_tree", "tokencut", "deep_spectral", "free_mask", "true_masks")
+
+
+def test_every_source_is_named_here():
+    files = {path.stem for path in Path("configs/sources").glob("*.yaml")}
+    with_weights = {name for name in files if name.endswith(("vits8", "vits16", "densecl"))}
+    assert files - with_weights == set(WEIGHTLESS)
+
+
+@pytest.mark.parametrize("source", WEIGHTLESS)
+def test_every_source_goes_through_the_one_command(images, tmp_path, source):
+    maps = tmp_path / "images-masks"  # where true_masks.yaml looks for those of images/
+    maps.mkdir()
+    for path in images.glob("*.png"):
+        labels = np.zeros((24, 32), np.uint8)
+        labels[4:12, 4:20] = 1
+        Image.fromarray(labels).save(maps / path.name)
+    overlay = tmp_path / "overlay.yaml"  # names a part of the trainer, to which configs/cpu.yaml refers
+    overlay.write_text("trainer: {max_steps: 3}\n")
+    more = ["--config", f"configs/sources/{source}.yaml", "--config", str(overlay)]
+    assert run(images, tmp_path / "store", *more) == 0
+    store = RegionStore(tmp_path / "store")
+    assert store.settings["source"] == source
+    assert store.keys() == ["a.png", "b.png"]
+    before = store.path("a.png").stat().st_mtime_ns
+    store.path("b.png").unlink()  # as if it had been killed
+    assert run(images, tmp_path / "store", *more) == 0
+    assert store.keys() == ["a.png", "b.png"]
+    assert store.path("a.png").stat().st_mtime_ns == before
+
+
+def test_a_reference_that_leads_nowhere_is_named(images, tmp_path, capsys):
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("data: {seed: '${data.sead}'}\n")
+    assert run(images, tmp_path / "trees", "--config", str(overlay)) == 2
+    message = capsys.readouterr().err
+    assert "data.sead" in message
+    assert "Traceback" not in message
 
 
 def test_an_empty_folder(tmp_path, capsys):
