@@ -55,8 +55,8 @@ def encode_points(points: Tensor, size: tuple[int, int], radius: float = RADIUS)
     may be fractional or outside the image. A click is invalid iff ``max(row, col) < 0``. The order column is
     not used.
 
-    Only the pixels around each click are visited, so memory and time do not grow with clicks x pixels. While
-    the call is traced, compiled or exported, an equivalent formulation of plain tensor operations is used.
+    Only the pixels around each click are visited, so memory and time do not grow with clicks x pixels; also
+    in an exported graph, where B and K stay free.
 
     Args:
         points: ``(B, 2K, 3)``, see :mod:`mis_lightning.structures`.
@@ -71,20 +71,14 @@ def encode_points(points: Tensor, size: tuple[int, int], radius: float = RADIUS)
         81
     """
     points = points.detach().to(torch.float32)
-    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined]
-    if tracing or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export():
-        return dense_disks(points, size, radius)
-    return stamped_disks(points, size, radius)
-
-
-def stamped_disks(points: Tensor, size: tuple[int, int], radius: float) -> Tensor:
-    """Disk maps by writing the few pixels around each click (no synchronisation on CUDA)."""
     height, width = size
     batch, rows = points.shape[:2]
+    tracing = torch.jit.is_tracing() or torch.compiler.is_compiling()  # type: ignore[attr-defined]
     position = points[..., :2].reshape(-1, 2)
-    channel = torch.arange(batch * 2, device=points.device).repeat_interleave(rows // 2)
+    channel = torch.arange(batch * rows, device=points.device) // (rows // 2)
     invalid = position.amax(1) < 0
-    if points.device.type == "cpu":  # most rows are unused, but a GPU would have to wait for their number
+    if points.device.type == "cpu" and not tracing:
+        # Most rows are unused; but a GPU would have to wait for their number, and a graph needs fixed shapes.
         position, channel, invalid = position[~invalid], channel[~invalid], invalid[~invalid]
     reach = ceil(radius)
     offset = torch.arange(-reach, reach + 1, device=points.device, dtype=torch.float32)
@@ -99,8 +93,12 @@ def stamped_disks(points: Tensor, size: tuple[int, int], radius: float) -> Tenso
     spare = batch * 2 * height * width
     first = channel[:, None] * (height * width) + row.long() * width
     index = first[:, :, None] + col.long()[:, None, :]
-    maps = _zeros(spare + 1, points.device)
-    maps.index_fill_(0, index.where(inside, spare).flatten(), 1.0)
+    index = index.where(inside, spare).flatten()
+    if tracing:  # a maximum, since ONNX leaves open what happens where indices repeat
+        ones = torch.ones_like(index, dtype=torch.float32)
+        maps = torch.zeros(spare + 1, device=points.device).scatter_reduce(0, index, ones, "amax")
+    else:
+        maps = _zeros(spare + 1, points.device).index_fill_(0, index, 1.0)
     return maps[:spare].view(batch, 2, height, width)
 
 
@@ -109,17 +107,3 @@ def _zeros(count: int, device: torch.device) -> Tensor:
         return torch.zeros(count, device=device)
     # numpy asks the system for zeroed huge pages; filling fresh memory took ten times as long as the stamps.
     return torch.from_numpy(np.zeros(count, dtype=np.float32))
-
-
-def dense_disks(points: Tensor, size: tuple[int, int], radius: float) -> Tensor:
-    """Disk maps by comparing every pixel with every click, one click after the other (for tracing)."""
-    height, width = size
-    batch, rows = points.shape[:2]
-    channels = points[..., :2].reshape(batch, 2, rows // 2, 2)
-    row = torch.arange(height, device=points.device, dtype=torch.float32)[:, None]
-    col = torch.arange(width, device=points.device, dtype=torch.float32)
-    maps = torch.zeros(batch, 2, height, width, dtype=torch.bool, device=points.device)
-    for position in channels[..., None, None].unbind(2):
-        square = (row - position[:, :, 0]).square() + (col - position[:, :, 1]).square()
-        maps = maps | ((square <= radius * radius) & (position.amax(2) >= 0))
-    return maps.to(torch.float32)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mis_lightning.bench.simulate import plain_disks
-from mis_lightning.clicks.encoding import dense_disks, encode_points, pack_points, stamped_disks
+from mis_lightning.clicks.encoding import encode_points, pack_points
 from mis_lightning.errors import InputError
 from mis_lightning.structures import Click
 
@@ -63,23 +63,30 @@ def test_fractional_positions_match_brute_force(radius):
     )  # exact in float32, and lets distances equal the radius
     points[0, 1] = points[2, 4] = -1
     expected = brute_force(points, (31, 29), radius)
-    for draw in (stamped_disks, dense_disks):
-        np.testing.assert_array_equal(draw(torch.from_numpy(points), (31, 29), radius).numpy(), expected)
+    drawn = encode_points(torch.from_numpy(points), (31, 29), radius)
+    np.testing.assert_array_equal(drawn.numpy(), expected)
 
 
-def test_all_formulations_agree_on_many_random_points():
+def test_plain_comparison_agrees_on_many_random_points():
     points = torch.rand(4, 48, 3, generator=torch.Generator().manual_seed(1)) * 120 - 20
-    stamped = stamped_disks(points, (90, 70), 5.0)
-    assert torch.equal(stamped, dense_disks(points, (90, 70), 5.0))
-    assert torch.equal(stamped, plain_disks(points, (90, 70)))
+    assert torch.equal(encode_points(points, (90, 70)), plain_disks(points, (90, 70)))
 
 
-def test_tracing_uses_plain_tensor_operations():
-    example = pack_points([[Click(4, 5, True)]], half=3)
-    traced = torch.jit.trace(lambda points: encode_points(points, (20, 24)), example)
-    other = pack_points([[Click(9, 2, False), Click(3, 11, True)]], half=3)
-    assert torch.equal(traced(other), encode_points(other, (20, 24)))
-    assert not any("index_fill" in node.kind() for node in traced.graph.nodes())
+def test_graphs_leave_batch_and_clicks_free():
+    class Draw(torch.nn.Module):
+        def forward(self, points: torch.Tensor) -> torch.Tensor:
+            return encode_points(points, (20, 24))
+
+    example = pack_points([[Click(4, 5, True)], []], half=3)
+    batch, half = torch.export.Dim("batch"), torch.export.Dim("half")
+    shapes = ({0: batch, 1: 2 * half},)
+    with pytest.warns(FutureWarning, match="deprecated"):
+        traced = torch.jit.trace(Draw(), example)
+    for graph in (traced, torch.export.export(Draw(), (example,), dynamic_shapes=shapes).module()):
+        for count, half_rows in ((1, 1), (3, 7)):
+            clicks = [Click(9, 2, False), Click(3, 11, True), Click(-1, 23.5, False)][: half_rows + 1]
+            points = pack_points([clicks] * count, half=half_rows)
+            assert torch.equal(graph(points), encode_points(points, (20, 24)))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
