@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from mis_lightning.errors import InputError
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.click_vit import ClickViT
+from mis_lightning.models.hub import local_copy
 from mis_lightning.models.pretrained import CONFIG, fit_weights, load_pretrained
 from mis_lightning.models.vit import resize_position_table
 
@@ -25,15 +26,15 @@ def load_initial_weights(model: ClickNetwork, source: str) -> None:
 
     Args:
         model: The model.
-        source: A model folder, a ``.safetensors`` with ``config.json`` beside it or a ``.ckpt`` of this
-            project (every weight must fit), or an MAE encoder as
+        source: A model folder, a ``.safetensors`` with ``config.json`` beside it, a ``.ckpt`` of this
+            project or ``owner/name`` on the hub (every weight must fit), or an MAE encoder as
             ``.pth`` (its ``model`` entry) or ``.safetensors``, whose weights go to the backbone; the position
             table is resized bicubically to the model's grid.
 
     Raises:
         InputError: No such file, or its weights do not fit.
     """
-    path = Path(source)
+    path = local_copy(source)
     if path.is_dir() or path.suffix == ".ckpt" or (path.suffix == ".safetensors" and _has_config(path)):
         fit_weights(model, load_pretrained(path).state_dict(), source)
     elif isinstance(model, ClickViT):

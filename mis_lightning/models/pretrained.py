@@ -16,9 +16,9 @@ from mis_lightning.files import written_whole
 from mis_lightning.models.click_hybrid import HybridClickViT
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.click_vit import ClickViT
+from mis_lightning.models.hub import FILES, local_copy
 
-WEIGHTS = "model.safetensors"
-CONFIG = "config.json"
+CONFIG, WEIGHTS = FILES
 ARCHITECTURES: dict[str, type[ClickNetwork]] = {"ClickViT": ClickViT, "HybridClickViT": HybridClickViT}
 CHECKPOINT_KEY = "click_vit"  # where a Lightning checkpoint keeps the model's config
 
@@ -54,12 +54,13 @@ def load_pretrained(source: str | Path) -> ClickNetwork:
     Args:
         source: A folder with ``model.safetensors`` and ``config.json``, a ``.safetensors`` file with
             ``config.json`` beside it, or a Lightning ``.ckpt`` of this
-            project (where weights were averaged, the averaged ones).
+            project (where weights were averaged, the averaged ones); or ``owner/name`` on the hub
+            (:func:`~mis_lightning.models.hub.local_copy`).
 
     Raises:
         InputError: There is no such file, or it does not hold a click model.
     """
-    source = Path(source)
+    source = local_copy(source)
     if source.is_dir() or source.suffix == ".safetensors":
         config, state = _read_folder(*_parts(source))
     elif source.is_file():

@@ -1,0 +1,80 @@
+"""Click models on the hub: a name becomes a folder in the cache, of safetensors and JSON and nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mis_lightning.errors import InputError
+
+PREFIX = "hf-hub:"
+FILES = ("config.json", "model.safetensors")
+"""All that is ever fetched; weights in another format are not looked at."""
+
+TIMEOUT = 10.0
+"""Seconds that the hub has for its first answer."""
+
+_NAME = re.compile(r"(?P<repository>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
+_FILE = re.compile(r".*\.(ckpt|pth?|safetensors|onnx|bin)")
+
+
+def local_copy(source: str | Path) -> Path:
+    """Where a model lies on this machine; one from the hub is fetched into the cache first.
+
+    Args:
+        source: A path, which is returned as it is; ``hf-hub:owner/name`` or ``hf-hub:owner/name@revision``;
+            or ``owner/name`` where nothing lies at this path and it is no name of a weights file.
+
+    Returns:
+        The path, or the folder in the cache of ``huggingface_hub`` (``HF_HOME`` moves it). With
+        ``HF_HUB_OFFLINE=1`` only the cache is asked.
+
+    Raises:
+        InputError: The hub has no such model, or cannot be reached and the cache does not hold it.
+    """
+    text = str(source)
+    name = text.removeprefix(PREFIX)
+    named = _NAME.fullmatch(name)
+    if text.startswith(PREFIX):
+        if named is None:
+            raise InputError(f"Expected {PREFIX}owner/name or {PREFIX}owner/name@revision, but got {text}.")
+    elif named is None or _FILE.fullmatch(name) or Path(source).exists():
+        return Path(source)
+    return _fetch(named["repository"], named["revision"])
+
+
+def _fetch(repository: str, revision: str | None) -> Path:
+    from huggingface_hub import HfApi, constants, hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+
+    address = f"{constants.ENDPOINT}/{repository}"
+    unreachable: Exception | None = None
+    try:  # asked once and without retries; whoever has no network should not wait to be told so
+        HfApi().model_info(repository, revision=revision, timeout=TIMEOUT)
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise InputError(
+            f"There is nothing at the path {repository}, and the hub shows no such model "
+            f"({type(error).__name__} at {address}). Check name and revision; a private or gated model needs "
+            "`hf auth login`."
+        ) from error
+    except Exception as error:  # no network, the hub is down, or HF_HUB_OFFLINE is set: the cache may have it
+        unreachable = error
+    try:
+        offline = unreachable is not None
+        folder = ""
+        for file in FILES:  # all of one commit, whose hash is the name of the folder
+            path = hf_hub_download(repository, file, revision=folder or revision, local_files_only=offline)
+            folder = Path(path).parent.name
+    except Exception as error:
+        if isinstance(error, EntryNotFoundError) and not offline:
+            raise InputError(
+                f"{address} does not hold {' and '.join(FILES)}: it is no model of this project. Nothing "
+                "else is read, a pickle least of all."
+            ) from error
+        raise InputError(
+            f"There is nothing at the path {repository}, and the model of this name could not be fetched "
+            f"from the hub ({type(unreachable or error).__name__}). On a machine with network fetch "
+            f"{' and '.join(FILES)} from {address}, put both into one folder on this machine and name that "
+            "folder instead."
+        ) from error
+    return Path(path).parent
