@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from mis_lightning.errors import DatasetNotFoundError, ImageError, InputError
 from mis_lightning.image_decoding import decode
@@ -34,14 +35,37 @@ IMAGE_SUFFIXES = (
 """Suffixes taken for images, in lower case."""
 
 
-def read_image(path: str | Path) -> NDArray[np.uint8]:
+def as_rgb(image: NDArray[Any] | Image.Image | str | Path, **options: Any) -> NDArray[np.uint8]:
+    """Read whatever a user may hold as RGB.
+
+    Args:
+        image: A path; a PIL image (its EXIF orientation is not applied); or an array of any kind
+            :func:`to_rgb` takes, RGB uint8 ``(H, W, 3)`` passes untouched.
+        **options: ``window``, ``percentile`` and ``channels`` of :func:`to_rgb`.
+
+    Returns:
+        uint8 ``(H, W, 3)``; it may share its memory with an array handed in.
+
+    Raises:
+        InputError: It cannot be read or has an unexpected shape.
+    """
+    if isinstance(image, (str, Path)):
+        return read_image(image, **options)
+    if isinstance(image, Image.Image):
+        deep = image.mode in ("F", "I") or image.mode.startswith("I;16")
+        return to_rgb(np.asarray(image if deep else image.convert("RGB")), **options)
+    return to_rgb(image, **options)
+
+
+def read_image(path: str | Path, **options: Any) -> NDArray[np.uint8]:
     """Read an image file as RGB.
 
     Args:
         path: A file of any format Pillow reads, or a 16/32/64-bit colour TIFF or PNG.
+        **options: ``window``, ``percentile`` and ``channels`` of :func:`to_rgb`.
 
     Returns:
-        uint8 ``(H, W, 3)``; deeper pixels are scaled by :func:`to_rgb` with its default percentiles.
+        uint8 ``(H, W, 3)``; deeper pixels are scaled by :func:`to_rgb`.
 
     Raises:
         ImageError: The file is missing, empty, damaged, not an image, or larger than
@@ -49,7 +73,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     """
     array = read_array(path)
     try:
-        return to_rgb(array)
+        return to_rgb(array, **options)
     except InputError as error:
         raise ImageError(f"{path}: {error}") from None
 

@@ -61,11 +61,13 @@ class ClickState:
     Attributes:
         image: RGB, uint8, ``(3, H, W)``, on the model's device.
         clicks: All clicks so far, in pixels of the image.
-        probability: Result of the last step (the previous mask of the next one), float32, ``(H, W)``;
-            ``None`` before the first.
+        probability: Result of the last step (the previous mask of the next one), float32, ``(H, W)``, or a
+            mask to start from, bool; ``None`` before the first.
         roi: Where the last step looked; ``None`` before the first.
         view: What it saw there: the ROI at the network's input size, float32, ``(3, h, w)``; the next step
             sees the same as long as the ROI stays.
+        answer: What it said there, before it was brought to the size of the image: probability, float32,
+            ``(h, w)``; ``None`` where ``probability`` was given, not answered.
     """
 
     image: Tensor
@@ -73,6 +75,7 @@ class ClickState:
     probability: Tensor | None = None
     roi: ROI | None = None
     view: Tensor | None = None
+    answer: Tensor | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -160,9 +163,22 @@ def advance(
             straight, mirrored = logits.chunk(2)
             logits = 0.5 * (straight + mirrored.flip(-1))
         return [
-            replace(state, probability=paste(probability, roi, state.shape), roi=roi, view=view)
-            for state, roi, view, probability in zip(states, rois, views, logits.sigmoid(), strict=True)
+            replace(state, probability=paste(answer, roi, state.shape), roi=roi, view=view, answer=answer)
+            for state, roi, view, answer in zip(states, rois, views, logits.sigmoid(), strict=True)
         ]
+
+
+def packed(state: ClickState) -> ClickState:
+    """The same state without the maps that :func:`unpacked` can make again: a hundredth of the memory."""
+    return state if state.answer is None else replace(state, probability=None, view=None)
+
+
+def unpacked(state: ClickState) -> ClickState:
+    """A packed state with its probability, to the bit; any other one as it is."""
+    if state.probability is not None or state.answer is None or state.roi is None:
+        return state
+    with torch.inference_mode():
+        return replace(state, probability=paste(state.answer, state.roi, state.shape))
 
 
 def _view(state: ClickState, roi: ROI, size: tuple[int, int]) -> Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mis_lightning.errors import InputError
-from mis_lightning.inference.predictor import check_click
+from mis_lightning.inference.answers import check_click
 from mis_lightning.structures import Click
 
 

@@ -11,33 +11,24 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
 from torch import nn
 
 from mis_lightning.errors import InputError
-from mis_lightning.images import read_image, to_rgb
-from mis_lightning.inference.advance import (
-    ClickModel,
-    ClickState,
-    PredictionSettings,
-    advance,
-    input_size,
-    start,
-)
+from mis_lightning.inference.advance import ClickModel, ClickState, PredictionSettings, input_size
+from mis_lightning.inference.answers import Box, ModelAnswers, check_box, check_click
+from mis_lightning.inference.stepping import SteppingPredictor
 from mis_lightning.inference.zoom_in import DEFAULT_ZOOM_IN, ZoomIn
 from mis_lightning.models.pretrained import load_pretrained
 from mis_lightning.structures import Click
 
 
-class ClickPredictor:
+class ClickPredictor(SteppingPredictor[ClickState]):
     """One image, one user: clicks in, probabilities out, with undo and redo.
 
     Args:
@@ -68,8 +59,12 @@ class ClickPredictor:
         self.model = model.to(device) if isinstance(model, nn.Module) and device is not None else model
         self.settings = PredictionSettings(input_size(model, size), zoom_in, flip, threshold)
         self.device = torch.device(device) if device is not None else device_of(model)
-        self._history: list[ClickState] = []
-        self._position = 0
+        super().__init__(threshold)
+
+    @property
+    def answers(self) -> ModelAnswers:
+        """The steps behind the clicks."""
+        return ModelAnswers(self.model, self.settings, self.device)
 
     @classmethod
     def from_pretrained(cls, source: str | Path, **options: Any) -> ClickPredictor:
@@ -85,57 +80,23 @@ class ClickPredictor:
         """
         return cls(load_pretrained(source), **options)
 
-    def set_image(self, image: NDArray[np.generic] | Image.Image | str | Path) -> None:
-        """Start on a new image; all clicks are forgotten.
-
-        Args:
-            image: A path; a PIL image (its EXIF orientation is not applied); or an array of any kind
-                :func:`mis_lightning.images.to_rgb` takes, RGB uint8 ``(H, W, 3)`` passes untouched.
-
-        Raises:
-            InputError: It cannot be read or has an unexpected shape; the previous image stays.
-        """
-        if isinstance(image, (str, Path)):
-            array = read_image(image)
-        elif isinstance(image, Image.Image):
-            deep = image.mode in ("F", "I") or image.mode.startswith("I;16")
-            array = to_rgb(np.asarray(image if deep else image.convert("RGB")))
-        else:
-            array = to_rgb(image)
-        self._history = [start(array, self.device)]
-        self._position = 0
-
-    def click(self, row: float, col: float, positive: bool = True) -> NDArray[np.float32]:
-        """Add a click and answer it. Clicks that were undone before can no longer be redone.
-
-        Args:
-            row: In pixels of the image, ``0 <= row < H``.
-            col: In pixels of the image, ``0 <= col < W``.
-            positive: "This belongs" or "this does not".
-
-        Returns:
-            Probability, float32, ``(H, W)``, in ``[0, 1]``.
-
-        Raises:
-            InputError: No image is set, or the click is not on it; nothing changes.
-        """
-        state = self._state
-        click = check_click(row, col, positive, state.shape)
-        answered = advance(self.model, [_with_clicks(state, (*state.clicks, click))], self.settings)
-        self._history[self._position + 1 :] = answered
-        self._position += 1
-        return self.probability
-
     def predict(
-        self, point_coords: ArrayLike, point_labels: ArrayLike, mask_input: ArrayLike | None = None
+        self,
+        point_coords: ArrayLike | None = None,
+        point_labels: ArrayLike | None = None,
+        box: ArrayLike | None = None,
+        mask_input: ArrayLike | None = None,
     ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
         """Answer several clicks in one step, as Segment Anything does; the click history is untouched.
 
         Args:
-            point_coords: Points as **(x, y)** = (col, row) in pixels, ``(N, 2)``, ``N >= 1``.
+            point_coords: Points as **(x, y)** = (col, row) in pixels, ``(N, 2)``; may be left out with a box.
             point_labels: 1 belongs, 0 does not, ``(N,)``.
-            mask_input: A previous probability map or mask of the object, ``(H, W)``, in ``[0, 1]``; the crop
-                is chosen from it. ``None`` looks at the whole image.
+            box: ``(x0, y0, x1, y1)`` around the object. No model here was trained with boxes; it is an
+                approximation: the box is the previous mask, and without a positive point its middle is one.
+            mask_input: A previous probability map or mask of the object, ``(H, W)``, in ``[0, 1]``; what lies
+                outside a box is left out. The crop is chosen from it and the box, as after a first answer;
+                without both the whole image is looked at.
 
         Returns:
             Mask, bool, ``(H, W)``, and probability, float32, ``(H, W)``.
@@ -144,101 +105,56 @@ class ClickPredictor:
             InputError: No image is set, or an argument has another shape or range.
         """
         state = self._state
-        coords, labels = np.asarray(point_coords, dtype=np.float64), np.asarray(point_labels)
-        if coords.ndim != 2 or coords.shape[1] != 2 or len(coords) == 0 or labels.shape != (len(coords),):
-            raise InputError(
-                "Expected `point_coords` of shape (N, 2) as (x, y) and `point_labels` of shape (N,), N >= 1, "
-                f"but got {coords.shape} and {labels.shape}."
-            )
-        if not np.isin(labels, (0, 1)).all():
-            raise InputError(f"Expected `point_labels` of 1 (belongs) and 0, but got {labels.tolist()}.")
-        points = zip(coords, labels, strict=True)
-        clicks = [check_click(y, x, bool(label), state.shape) for (x, y), label in points]
-        previous = None
+        clicks = _clicks(point_coords, point_labels, box is None, state.shape)
+        previous: NDArray[Any] | None = None
         if mask_input is not None:
-            mask = np.array(mask_input, dtype=np.float32)
-            if mask.shape != state.shape or not ((mask >= 0) & (mask <= 1)).all():
-                raise InputError(
-                    f"Expected `mask_input` of shape {state.shape} with probabilities in [0, 1], "
-                    f"but got {mask.shape} with values from {mask.min(initial=1)} to {mask.max(initial=0)}."
-                )
-            previous = torch.from_numpy(mask).to(self.device)
-        asked = ClickState(state.image, tuple(clicks), previous)
-        probability = _to_numpy(advance(self.model, [asked], self.settings)[0])
+            previous = _probabilities(mask_input, state.shape)
+        if box is not None:
+            around = _box(box, state.shape)
+            inside = around.mask(state.shape)
+            previous = inside if previous is None else np.where(inside, previous, np.float32(0))
+            if not any(click.positive for click in clicks):
+                clicks.insert(0, around.centre)
+        answers = self.answers
+        asked = ClickState(state.image) if previous is None else answers.place(state, previous)
+        probability = answers.probability(answers.click(asked, clicks))
         return probability > self.settings.threshold, probability
 
-    def undo(self) -> None:
-        """Go back to before the last click, exactly: its probability, crop and clicks return.
 
-        Raises:
-            InputError: There is no click to undo.
-        """
-        if self._state is self._history[0]:
-            raise InputError("Expected a click to undo, but there is none on this image.")
-        self._position -= 1
+def _clicks(coords: Any, labels: Any, needed: bool, shape: tuple[int, int]) -> list[Click]:
+    """The clicks of SAM's two arrays."""
+    coords = np.zeros((0, 2)) if coords is None else np.asarray(coords, dtype=np.float64)
+    labels = np.zeros(0) if labels is None else np.asarray(labels)
+    if coords.ndim != 2 or coords.shape[1] != 2 or len(coords) < needed or labels.shape != (len(coords),):
+        raise InputError(
+            "Expected `point_coords` of shape (N, 2) as (x, y) and `point_labels` of shape (N,), N >= 1 "
+            f"without a box, but got {coords.shape} and {labels.shape}."
+        )
+    if not np.isin(labels, (0, 1)).all():
+        raise InputError(f"Expected `point_labels` of 1 (belongs) and 0, but got {labels.tolist()}.")
+    points = zip(coords, labels, strict=True)
+    return [check_click(y, x, bool(label), shape) for (x, y), label in points]
 
-    def redo(self) -> None:
-        """Take the last undo back.
 
-        Raises:
-            InputError: Nothing was undone since the last click.
-        """
-        if self._state is self._history[-1]:
-            raise InputError("Expected an undone click to redo, but there is none.")
-        self._position += 1
+def _probabilities(given: ArrayLike, shape: tuple[int, int]) -> NDArray[np.float32]:
+    mask = np.array(given, dtype=np.float32)
+    if mask.shape != shape or not ((mask >= 0) & (mask <= 1)).all():
+        raise InputError(
+            f"Expected `mask_input` of shape {shape} with probabilities in [0, 1], "
+            f"but got {mask.shape} with values from {mask.min(initial=1)} to {mask.max(initial=0)}."
+        )
+    return mask
 
-    def reset(self) -> None:
-        """Forget all clicks, keep the image."""
-        self._history = [ClickState(self._state.image)]
-        self._position = 0
 
-    @property
-    def clicks(self) -> tuple[Click, ...]:
-        """The clicks in effect."""
-        return self._state.clicks
-
-    @property
-    def probability(self) -> NDArray[np.float32]:
-        """The last answer, float32, ``(H, W)``; zeros before the first click."""
-        return _to_numpy(self._state)
-
-    @property
-    def mask(self) -> NDArray[np.bool_]:
-        """Where the last answer is above the threshold, bool, ``(H, W)``."""
-        return self.probability > self.settings.threshold
-
-    @property
-    def _state(self) -> ClickState:
-        if not self._history:
-            raise InputError("Expected an image before the first click: call set_image(image) first.")
-        return self._history[self._position]
+def _box(given: ArrayLike, shape: tuple[int, int]) -> Box:
+    corners = np.asarray(given, dtype=np.float64)
+    if corners.size != 4:
+        raise InputError(f"Expected one `box` as (x0, y0, x1, y1), but got shape {corners.shape}.")
+    x0, y0, x1, y1 = corners.ravel().tolist()
+    return check_box(y0, x0, y1, x1, shape)
 
 
 def device_of(model: ClickModel) -> torch.device:
     """Where the first parameter of a module lies; the CPU for everything else."""
     parameter = next(model.parameters(), None) if isinstance(model, nn.Module) else None
     return parameter.device if parameter is not None else torch.device("cpu")
-
-
-def check_click(row: float, col: float, positive: bool, shape: tuple[int, int]) -> Click:
-    """A click on an image of size ``(H, W)``.
-
-    Raises:
-        InputError: It is not a number or lies outside the image.
-    """
-    if not (math.isfinite(row) and math.isfinite(col) and 0 <= row < shape[0] and 0 <= col < shape[1]):
-        raise InputError(
-            f"Expected a click on the image, row in [0, {shape[0]}) and col in [0, {shape[1]}), "
-            f"but got ({row}, {col})."
-        )
-    return Click(float(row), float(col), bool(positive))
-
-
-def _with_clicks(state: ClickState, clicks: tuple[Click, ...]) -> ClickState:
-    return replace(state, clicks=clicks)
-
-
-def _to_numpy(state: ClickState) -> NDArray[np.float32]:
-    if state.probability is None:
-        return np.zeros(state.shape, dtype=np.float32)
-    return state.probability.cpu().numpy().copy()

@@ -168,9 +168,9 @@ def test_predict_with_the_previous_mask_continues(predictor) -> None:
         ((np.zeros((0, 2)), []), "N >= 1"),
         (([[120, 100]], [2]), "point_labels"),
         (([[100, 280]], [1]), "on the image"),  # y beyond the 260 rows
-        (([[120, 100]], [1], np.zeros((300, 260))), "mask_input"),
-        (([[120, 100]], [1], np.full((260, 300), 255)), "mask_input"),
-        (([[120, 100]], [1], np.full((260, 300), np.nan)), "mask_input"),
+        (([[120, 100]], [1], None, np.zeros((300, 260))), "mask_input"),
+        (([[120, 100]], [1], None, np.full((260, 300), 255)), "mask_input"),
+        (([[120, 100]], [1], None, np.full((260, 300), np.nan)), "mask_input"),
     ],
 )
 def test_predict_refuses(predictor, arguments, named) -> None:

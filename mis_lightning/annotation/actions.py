@@ -1,0 +1,184 @@
+"""What a user can do to an object. Each action is a value, and a JSON object in the click log."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mis_lightning.errors import InputError
+from mis_lightning.formats.rle import decode_rle, encode_rle
+from mis_lightning.inference.answers import Box, check_box, check_click
+from mis_lightning.structures import Click
+
+MAX_SCRIBBLE_CLICKS = 24
+"""Most clicks a scribble becomes: the most the published training shows to the network at once."""
+
+
+@dataclass(frozen=True)
+class ClickAction:
+    """One click, in pixels of the image."""
+
+    row: float
+    col: float
+    positive: bool = True
+    kind: ClassVar[str] = "click"
+
+    def clicks(self, shape: tuple[int, int]) -> list[Click]:
+        """The click, checked against an image of size ``(H, W)``."""
+        return [check_click(_number(self.row), _number(self.col), self.positive, shape)]
+
+
+@dataclass(frozen=True)
+class ScribbleAction:
+    """Clicks along a line, answered together."""
+
+    points: tuple[tuple[float, float], ...]
+    positive: bool = True
+    kind: ClassVar[str] = "scribble"
+
+    def clicks(self, shape: tuple[int, int]) -> list[Click]:
+        """The clicks, checked against an image of size ``(H, W)``."""
+        if not 1 <= len(self.points) <= MAX_SCRIBBLE_CLICKS:
+            raise InputError(
+                f"Expected 1 to {MAX_SCRIBBLE_CLICKS} points of a scribble, but got {len(self.points)}."
+            )
+        return [check_click(_number(row), _number(col), self.positive, shape) for row, col in self.points]
+
+
+@dataclass(frozen=True)
+class BoxAction:
+    """A box around the object."""
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+    kind: ClassVar[str] = "box"
+
+    def box(self, shape: tuple[int, int]) -> Box:
+        """The box, checked against an image of size ``(H, W)``."""
+        top, left, bottom, right = map(_number, (self.top, self.left, self.bottom, self.right))
+        return check_box(top, left, bottom, right, shape)
+
+
+@dataclass(frozen=True)
+class LevelAction:
+    """The region of the merge tree around a pixel, ``level`` merges above its patch."""
+
+    row: float
+    col: float
+    level: int
+    kind: ClassVar[str] = "level"
+
+    def click(self, shape: tuple[int, int]) -> Click:
+        """The pixel as a positive click, checked against an image of size ``(H, W)``."""
+        return check_click(_number(self.row), _number(self.col), True, shape)
+
+
+@dataclass(frozen=True)
+class MaskAction:
+    """A mask to start from, run-length encoded (:mod:`mis_lightning.formats.rle`)."""
+
+    counts: str
+    kind: ClassVar[str] = "mask"
+
+    @classmethod
+    def of(cls, mask: NDArray[np.bool_]) -> MaskAction:
+        """Start from a mask, bool, ``(H, W)``."""
+        return cls(encode_rle(mask))
+
+    def mask(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """The mask, bool, of size ``(H, W)``."""
+        return decode_rle(self.counts, shape)
+
+
+Action = ClickAction | ScribbleAction | BoxAction | LevelAction | MaskAction
+
+_KINDS: Mapping[str, type[Action]] = {
+    kind.kind: kind for kind in (ClickAction, ScribbleAction, BoxAction, LevelAction, MaskAction)
+}
+
+
+def action_to_json(action: Action) -> dict[str, Any]:
+    """The action as JSON values."""
+    return {"kind": action.kind, **asdict(action)}
+
+
+def action_from_json(entry: Any) -> Action:
+    """Read an action of a log; whether it fits the image is checked when it is done.
+
+    Raises:
+        InputError: It is no action.
+    """
+    kind = _KINDS.get(entry.get("kind") if isinstance(entry, dict) else None)  # type: ignore[arg-type]
+    if kind is None:
+        raise InputError(f"Expected an action with a `kind` of {', '.join(_KINDS)}, but got {_short(entry)}.")
+    names = {field.name for field in fields(kind)}
+    given = {name: value for name, value in entry.items() if name != "kind"}
+    try:
+        if given.keys() - names:
+            raise TypeError(f"unknown: {', '.join(sorted(given.keys() - names))}")
+        if "points" in given:
+            given["points"] = tuple((row, col) for row, col in given["points"])
+        action = kind(**given)
+        for field in fields(kind):
+            _check_type(field.name, getattr(action, field.name))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Expected a {kind.kind} action, but got {_short(entry)} ({error}).") from error
+    return action
+
+
+def sample_scribble(points: ArrayLike, shape: tuple[int, int]) -> tuple[tuple[float, float], ...]:
+    """Choose clicks along a line, at equal distances, its ends among them.
+
+    Args:
+        points: The corners of the line as (row, col) in pixels, ``(N, 2)``, ``N >= 1``.
+        shape: ``(H, W)`` of the image; the clicks are at least a fortieth of its longer side apart.
+
+    Returns:
+        1 to 24 points.
+
+    Raises:
+        InputError: The points are not numbers on the image.
+    """
+    try:
+        line = np.asarray(points, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Expected the points of a scribble as numbers (row, col): {error}.") from error
+    inside = line.ndim == 2 and line.shape[1] == 2 and len(line) > 0
+    if not inside or not ((line >= 0) & (line < np.array(shape))).all():
+        raise InputError(
+            f"Expected the points of a scribble as (row, col) on the image of {shape[0]}x{shape[1]} pixels, "
+            f"(N, 2), N >= 1, but got shape {line.shape}{' with points outside' if inside else ''}."
+        )
+    lengths = np.hypot(*np.diff(line, axis=0).T)
+    along = np.concatenate([[0.0], np.cumsum(lengths)])
+    count = min(MAX_SCRIBBLE_CLICKS, 1 + math.floor(along[-1] / (max(shape) / 40)))
+    places = np.linspace(0, along[-1], count) if count > 1 else np.array([along[-1] / 2])
+    rows, cols = (np.interp(places, along, line[:, axis]) for axis in (0, 1))
+    return tuple(zip(rows.tolist(), cols.tolist(), strict=True))
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise InputError(f"Expected a position in pixels, but got {_short(value)}.")
+    return float(value)
+
+
+def _check_type(name: str, value: Any) -> None:
+    if name == "positive" and not isinstance(value, bool):
+        raise TypeError(f"`positive` is {value!r}")
+    if name == "counts" and not isinstance(value, str):
+        raise TypeError("`counts` is no text")
+    if name == "level" and (isinstance(value, bool) or not isinstance(value, int)):
+        raise TypeError(f"`level` is {value!r}")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"

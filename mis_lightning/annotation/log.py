@@ -1,0 +1,157 @@
+"""The click log: what was done to each object of an image, as JSON values, enough to do it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mis_lightning.annotation.actions import Action, action_from_json, action_to_json
+from mis_lightning.annotation.overlap import Overlap, check_overlap
+from mis_lightning.errors import InputError
+from mis_lightning.inference.zoom_in import ZoomIn
+
+FORMAT, VERSION = "mis-click-log", 1
+MAX_OBJECTS = 65535
+"""Most objects ever made on one image: the labels of a label map are uint16."""
+MAX_NAME = 100
+"""Longest name of an object, in characters."""
+
+
+@dataclass(frozen=True)
+class ObjectLog:
+    """One object: its id, its name and its actions in order."""
+
+    id: int
+    name: str
+    actions: tuple[Action, ...]
+
+
+@dataclass(frozen=True)
+class ClickLog:
+    """Everything that makes the masks of one image.
+
+    Attributes:
+        name: Of the image.
+        shape: ``(H, W)`` of the image.
+        checksum: CRC-32 of its RGB bytes.
+        model: What answered (:func:`~mis_lightning.annotation.identity.model_identity`).
+        settings: How it was asked, as JSON values.
+        overlap: Who gets a pixel that several objects want.
+        objects: In the order they were made.
+        active: Id of the object at work.
+        next_id: Of the next object.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    checksum: int
+    model: str
+    settings: Mapping[str, Any]
+    overlap: Overlap
+    objects: tuple[ObjectLog, ...]
+    active: int | None
+    next_id: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The log as JSON values; :meth:`from_json` reads them."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "image": {
+                "name": self.name,
+                "height": self.shape[0],
+                "width": self.shape[1],
+                "crc32": self.checksum,
+            },
+            "model": self.model,
+            "settings": dict(self.settings),
+            "overlap": self.overlap,
+            "active": self.active,
+            "next_id": self.next_id,
+            "objects": [
+                {
+                    "id": one.id,
+                    "name": one.name,
+                    "actions": [action_to_json(action) for action in one.actions],
+                }
+                for one in self.objects
+            ],
+        }
+
+    def options(self) -> dict[str, Any]:
+        """The arguments of a session that asks as it was asked.
+
+        Raises:
+            InputError: The settings are not of a session.
+        """
+        names = ("size", "zoom_in", "flip", "threshold")
+        options = {name: self.settings[name] for name in names if name in self.settings}
+        try:
+            if options.get("zoom_in") is not None:
+                options["zoom_in"] = ZoomIn(**options["zoom_in"])
+        except TypeError as error:
+            raise InputError(f"Expected the zoom-in of a click log, but: {error}.") from error
+        return options
+
+    @classmethod
+    def from_json(cls, content: Any) -> ClickLog:
+        """Read what :meth:`to_json` gave. Keys it does not know are left alone.
+
+        Raises:
+            InputError: It is no click log; the message says where.
+        """
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise InputError(f'Expected a click log, a JSON object with "format": "{FORMAT}".')
+        if content.get("version") != VERSION:
+            raise InputError(
+                f"Expected a click log of version {VERSION}, but got {content.get('version')!r}; "
+                "read it with the version of mis_lightning that wrote it."
+            )
+        image, settings = _get(content, "image", dict), _get(content, "settings", dict)
+        objects = tuple(_object(entry) for entry in _get(content, "objects", list))
+        ids = [one.id for one in objects]
+        active, next_id = content.get("active"), _get(content, "next_id", int)
+        if len(set(ids)) != len(ids) or not all(1 <= number < next_id for number in ids):
+            raise InputError("Expected the objects of a click log to have ids of their own, below `next_id`.")
+        if (active is not None and active not in ids) or next_id > MAX_OBJECTS + 1:
+            raise InputError("Expected `active` and `next_id` of a click log to fit its objects.")
+        return cls(
+            _get(image, "name", str),
+            (_get(image, "height", int), _get(image, "width", int)),
+            _get(image, "crc32", int),
+            _get(content, "model", str),
+            settings,
+            check_overlap(content.get("overlap")),
+            objects,
+            active,
+            next_id,
+        )
+
+
+def check_name(name: object) -> str:
+    """The name of an object, without blanks around it.
+
+    Raises:
+        InputError: It is no text, empty, too long, or holds control characters.
+    """
+    text = name.strip() if isinstance(name, str) else ""
+    if not 1 <= len(text) <= MAX_NAME or not text.isprintable():
+        raise InputError(
+            f"Expected a name of 1 to {MAX_NAME} printable characters, but got {str(name)[:MAX_NAME]!r}."
+        )
+    return text
+
+
+def _object(entry: Any) -> ObjectLog:
+    if not isinstance(entry, dict):
+        raise InputError("Expected each object of a click log as a JSON object.")
+    actions = tuple(action_from_json(action) for action in _get(entry, "actions", list))
+    return ObjectLog(_get(entry, "id", int), check_name(entry.get("name")), actions)
+
+
+def _get(content: Mapping[str, Any], key: str, kind: type) -> Any:
+    value = content.get(key)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise InputError(f"Expected `{key}` in a click log as {kind.__name__}, but got {str(value)[:80]!r}.")
+    return value

@@ -1,0 +1,233 @@
+"""The objects of one image: made, selected, renamed, deleted, stepped back and forth, and read out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mis_lightning.annotation.actions import Action
+from mis_lightning.annotation.log import MAX_OBJECTS, check_name
+from mis_lightning.annotation.overlap import Overlap, check_overlap, paint
+from mis_lightning.annotation.steps import ImageSteps
+from mis_lightning.annotation.tracked_object import TrackedObject
+from mis_lightning.errors import InputError
+from mis_lightning.structures import Click
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """What there is to know of an object.
+
+    Attributes:
+        id: Its label in the label map, from 1; never used again.
+        name: As the user calls it.
+        clicks: The clicks in effect, in order.
+        n_actions: Actions in effect.
+        area: Pixels of its mask.
+        undoable: Steps that can be undone.
+        redoable: Steps that can be redone.
+    """
+
+    id: int
+    name: str
+    clicks: tuple[Click, ...]
+    n_actions: int
+    area: int
+    undoable: int
+    redoable: int
+
+
+class ObjectList:
+    """The objects of one image.
+
+    Args:
+        steps: Do the actions on them.
+        threshold: A pixel belongs to a mask where its probability is above this.
+        overlap: Who gets a pixel that several objects want.
+
+    Attributes:
+        version: Goes up with every change.
+    """
+
+    def __init__(self, steps: ImageSteps, threshold: float, overlap: Overlap) -> None:
+        self._steps, self._threshold = steps, threshold
+        self._overlap = check_overlap(overlap)
+        self._objects: dict[int, TrackedObject] = {}
+        self._active: int | None = None
+        self._next_id = 1
+        self.version = 0
+        self._painted: tuple[int, NDArray[np.uint16]] | None = None  # a version and its label map
+
+    @property
+    def overlap(self) -> Overlap:
+        """Who gets a pixel that several objects want; it may be changed at any time."""
+        return self._overlap
+
+    @overlap.setter
+    def overlap(self, policy: Overlap) -> None:
+        self._overlap = check_overlap(policy)
+        self.version += 1
+
+    @property
+    def objects(self) -> tuple[ObjectInfo, ...]:
+        """The objects, in the order they were made."""
+        areas = self._areas()
+        return tuple(
+            ObjectInfo(
+                one.id, one.name, one.clicks, len(one.actions), areas[one.id], one.undoable, one.redoable
+            )
+            for one in self._objects.values()
+        )
+
+    @property
+    def active(self) -> int | None:
+        """Id of the object that actions go to; ``None`` where there is no object."""
+        return self._active
+
+    def add_object(self, name: str | None = None) -> int:
+        """Make an object and select it.
+
+        Args:
+            name: 1 to 100 printable characters; several objects may share one. ``None``: "object" and its id.
+
+        Returns:
+            Its id.
+
+        Raises:
+            InputError: The name does not fit, or there were 65535 objects.
+        """
+        if self._next_id > MAX_OBJECTS:
+            raise InputError(f"Expected at most {MAX_OBJECTS} objects on one image.")
+        number = self._next_id
+        name = check_name(name if name is not None else f"object {number}")
+        self._rest()
+        self._objects[number] = TrackedObject(number, name, self._steps, self._threshold)
+        self._active, self._next_id = number, number + 1
+        self.version += 1
+        return number
+
+    def select(self, id: int) -> None:
+        """Make an object the active one.
+
+        Raises:
+            InputError: There is no such object.
+        """
+        self._object(id)
+        self._rest()
+        self._active = id
+        self.version += 1
+
+    def rename(self, id: int, name: str) -> None:
+        """Call an object something else.
+
+        Raises:
+            InputError: There is no such object, or the name does not fit.
+        """
+        self._object(id).name = check_name(name)
+        self.version += 1
+
+    def delete(self, id: int) -> None:
+        """Remove an object, for good; the last of those left becomes active if it was the active one.
+
+        Raises:
+            InputError: There is no such object.
+        """
+        self._object(id)
+        del self._objects[id]
+        if self._active == id:
+            self._active = next(reversed(self._objects), None)
+        self.version += 1
+
+    def undo(self) -> None:
+        """Take the last step of the active object back, exactly.
+
+        Raises:
+            InputError: There is no object, or no step.
+        """
+        self._current.undo()
+        self.version += 1
+
+    def redo(self) -> None:
+        """Take the last undo of the active object back.
+
+        Raises:
+            InputError: There is no object, or nothing was undone since the last step.
+        """
+        self._current.redo()
+        self.version += 1
+
+    def reset(self) -> None:
+        """Empty the active object, as a step that can be undone.
+
+        Raises:
+            InputError: There is no object.
+        """
+        self._current.empty()
+        self.version += 1
+
+    def mask(self, id: int | None = None) -> NDArray[np.bool_]:
+        """The mask of an object, the active one if none is named, after the overlap policy, bool, ``(H, W)``.
+
+        Raises:
+            InputError: There is no such object.
+        """
+        one = self._object(id) if id is not None else self._current
+        return one.mask.copy() if self._overlap == "allow" else self._labels() == one.id
+
+    def own_mask(self, id: int | None = None) -> NDArray[np.bool_]:
+        """The mask of an object before the overlap policy, bool, ``(H, W)``.
+
+        Raises:
+            InputError: There is no such object.
+        """
+        return (self._object(id) if id is not None else self._current).mask.copy()
+
+    def probability(self, id: int | None = None) -> NDArray[np.float32]:
+        """What was answered last for an object, the active one if none is named, float32, ``(H, W)``.
+
+        Raises:
+            InputError: There is no such object.
+        """
+        return (self._object(id) if id is not None else self._current).probability
+
+    def label_map(self) -> NDArray[np.uint16]:
+        """The ids of the objects, uint16, ``(H, W)``; 0 where there is none.
+
+        It holds one object at each pixel: where objects may overlap, the one made last is seen.
+        """
+        return self._labels().copy()
+
+    def _do(self, action: Action) -> None:
+        self._current.do(action)
+        self.version += 1
+
+    def _labels(self) -> NDArray[np.uint16]:
+        """The label map; not to be written to."""
+        if self._painted is None or self._painted[0] != self.version:
+            masks = {one.id: one.mask for one in self._objects.values()}
+            self._painted = self.version, paint(masks, self._steps.shape, self._overlap)
+        return self._painted[1]
+
+    def _areas(self) -> dict[int, int]:
+        """Pixels of each mask, by id."""
+        if self._overlap == "allow":
+            return {one.id: int(np.count_nonzero(one.mask)) for one in self._objects.values()}
+        counts = np.bincount(self._labels().ravel(), minlength=self._next_id)
+        return {number: int(counts[number]) for number in self._objects}
+
+    def _rest(self) -> None:
+        if self._active is not None:
+            self._objects[self._active].rest()
+
+    @property
+    def _current(self) -> TrackedObject:
+        if self._active is None:
+            raise InputError("Expected an object to work on: call add_object() first.")
+        return self._objects[self._active]
+
+    def _object(self, id: int) -> TrackedObject:
+        if id not in self._objects:
+            raise InputError(f"Expected the id of an object ({list(self._objects)}), but got {id!r}.")
+        return self._objects[id]

@@ -1,0 +1,259 @@
+"""One image, several objects, one user: every kind of action, with undo and redo for each object.
+
+>>> import torch
+>>> def model(image, previous_mask, points):  # any click model; this one answers "everything"
+...     return torch.ones_like(previous_mask)
+>>> session = AnnotationSession(np.zeros((40, 60, 3), dtype=np.uint8), model, size=(32, 32))
+>>> session.add_object("sky")
+1
+>>> session.click(20, 30)
+>>> session.mask().all(), session.objects[0].name
+(np.True_, 'sky')
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+from torch import nn
+
+from mis_lightning.annotation.actions import (
+    BoxAction,
+    ClickAction,
+    LevelAction,
+    MaskAction,
+    ScribbleAction,
+    sample_scribble,
+)
+from mis_lightning.annotation.identity import model_identity
+from mis_lightning.annotation.log import ClickLog, ObjectLog
+from mis_lightning.annotation.object_list import ObjectList
+from mis_lightning.annotation.overlap import Overlap
+from mis_lightning.annotation.steps import ImageSteps
+from mis_lightning.annotation.tracked_object import TrackedObject
+from mis_lightning.errors import InputError
+from mis_lightning.images import as_rgb
+from mis_lightning.inference.advance import ClickModel, PredictionSettings
+from mis_lightning.inference.answers import ModelAnswers, check_box, check_click
+from mis_lightning.inference.predictor import device_of
+from mis_lightning.inference.tree_answers import TreeAnswers, default_source
+from mis_lightning.inference.zoom_in import DEFAULT_ZOOM_IN, ZoomIn
+
+
+class AnnotationSession(ObjectList):
+    """Objects on one image, from clicks, scribbles, boxes, masks and levels of the merge tree.
+
+    Every action on an object is one step of its own undo and redo. Clicks are answered as by
+    :class:`~mis_lightning.inference.predictor.ClickPredictor` and ``mis test``: by
+    :func:`~mis_lightning.inference.advance.advance`. An action that fails leaves everything as it was.
+
+    Args:
+        image: A path, a PIL image or an array (:func:`~mis_lightning.images.as_rgb`).
+        model: Answers the clicks; ``None``: the merge tree of the image does, no training needed.
+        overlap: Who gets a pixel that several objects want: the one made first (``"keep"``), the one made
+            last (``"overwrite"``), or all (``"allow"``).
+        size: As of :class:`~mis_lightning.inference.predictor.ClickPredictor`, like the next three.
+        zoom_in: When to crop around the object; ``None`` never crops.
+        flip: Average with the mirrored input.
+        threshold: A pixel belongs to the mask where its probability is above this.
+        device: Where to compute. A module is moved there; ``None`` leaves it where it is.
+        tree: Makes and asks the merge tree.
+        name: Of the image, for the log; a path brings its own.
+
+    Attributes:
+        image: What the model sees, RGB, uint8, ``(H, W, 3)``; not to be written to.
+        name: Of the image.
+        model: What answers.
+
+    Raises:
+        InputError: The image cannot be read, or a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        image: NDArray[Any] | Image.Image | str | Path,
+        model: ClickModel | None = None,
+        *,
+        overlap: Overlap = "keep",
+        size: tuple[int, int] | None = None,
+        zoom_in: ZoomIn | None = DEFAULT_ZOOM_IN,
+        flip: bool = True,
+        threshold: float = 0.5,
+        device: torch.device | str | None = None,
+        tree: TreeAnswers | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.image = as_rgb(image)
+        self.name = name if name is not None else Path(image).name if isinstance(image, (str, Path)) else ""
+        self.shape = (self.image.shape[0], self.image.shape[1])
+        if isinstance(model, nn.Module) and device is not None:
+            model = model.to(device)
+        self.model = model
+        tree = tree if tree is not None else TreeAnswers(default_source())
+        how = PredictionSettings(size, zoom_in, flip, threshold)
+        answers = None
+        self._settings: dict[str, Any] = {"threshold": threshold, "tree": tree.settings()}
+        if model is not None:
+            place = torch.device(device) if device is not None else device_of(model)
+            answers = ModelAnswers(model, how, place)
+            self._settings |= answers.settings()
+        self._settings = json.loads(json.dumps(self._settings))  # as it comes back from a log
+        super().__init__(ImageSteps(self.image, answers, tree), threshold, overlap)
+
+    def click(self, row: float, col: float, positive: bool = True) -> None:
+        """Add a click and answer it.
+
+        Args:
+            row: In pixels of the image, ``0 <= row < H``.
+            col: In pixels of the image, ``0 <= col < W``.
+            positive: "This belongs" or "this does not".
+
+        Raises:
+            InputError: There is no object, or the click is not on the image.
+        """
+        self._do(ClickAction(*check_click(row, col, positive, self.shape)))
+
+    def scribble(self, points: ArrayLike, positive: bool = True) -> None:
+        """Add clicks along a line and answer them in one step.
+
+        An approximation, for models that know clicks only: at most 24 of them, at equal distances.
+
+        Args:
+            points: The corners of the line as (row, col) in pixels, ``(N, 2)``, ``N >= 1``.
+            positive: "This belongs" or "this does not".
+
+        Raises:
+            InputError: There is no object, or a point is not on the image.
+        """
+        self._do(ScribbleAction(sample_scribble(points, self.shape), bool(positive)))
+
+    def box(self, top: float, left: float, bottom: float, right: float) -> None:
+        """Start the active object anew from a box, in pixels, the edges included.
+
+        An approximation, for models that know clicks only: the box is the previous mask, its middle a
+        positive click, and the crop is the box, expanded like that of any mask. The merge tree takes the node
+        that overlaps the box most, as far as it is inside.
+
+        Raises:
+            InputError: There is no object, or the box is not on the image.
+        """
+        self._do(BoxAction(*check_box(top, left, bottom, right, self.shape)))
+
+    def load_mask(self, mask: NDArray[np.bool_]) -> None:
+        """Start the active object anew from a mask, bool, ``(H, W)``: later clicks change it.
+
+        Raises:
+            InputError: There is no object, or the mask does not fit the image.
+        """
+        mask = np.asarray(mask)
+        if mask.dtype != np.bool_ or mask.shape != self.shape:
+            raise InputError(f"Expected a mask, bool {self.shape}, but got {mask.dtype} {mask.shape}.")
+        self._do(MaskAction.of(mask))
+
+    def levels(self, row: float, col: float) -> int:
+        """Regions of the merge tree that hold a pixel: level 0 is its patch, the last the whole image.
+
+        Raises:
+            InputError: The pixel is not on the image.
+        """
+        return self._steps.levels(check_click(row, col, True, self.shape))
+
+    def region(self, row: float, col: float, level: int) -> NDArray[np.bool_]:
+        """The region that :meth:`choose_level` would take, bool, ``(H, W)``; nothing changes.
+
+        Raises:
+            InputError: The pixel is not on the image, or there is no such level.
+        """
+        return self._steps.region(LevelAction(row, col, level))
+
+    def choose_level(self, row: float, col: float, level: int) -> None:
+        """Start the active object anew from a region of the merge tree around a pixel.
+
+        The pixel counts as a positive click; later clicks change the region, with a model, too.
+
+        Args:
+            row: In pixels of the image.
+            col: In pixels of the image.
+            level: From 0, the patch, to ``levels(row, col) - 1``, the whole image.
+
+        Raises:
+            InputError: There is no object, the pixel is not on the image, or there is no such level.
+        """
+        self._do(LevelAction(float(row), float(col), int(level)))
+
+    def log(self) -> dict[str, Any]:
+        """The click log as JSON values: what is in effect, without what was undone."""
+        return ClickLog(
+            self.name,
+            self.shape,
+            self._checksum,
+            model_identity(self.model),
+            self._settings,
+            self._overlap,
+            tuple(ObjectLog(one.id, one.name, one.actions) for one in self._objects.values()),
+            self._active,
+            self._next_id,
+        ).to_json()
+
+    @classmethod
+    def replay(
+        cls,
+        log: Mapping[str, Any],
+        image: NDArray[Any] | Image.Image | str | Path,
+        model: ClickModel | None = None,
+        *,
+        masks: Mapping[int, NDArray[np.bool_]] | None = None,
+        **options: Any,
+    ) -> AnnotationSession:
+        """Do what a log says: the same masks, bit for bit, on the same machine.
+
+        Args:
+            log: Of :meth:`log`.
+            image: The image.
+            model: What answered then.
+            masks: Own masks by id, if they are known: the actions of these objects are then done when they
+                are first worked on.
+            **options: ``device``, ``tree`` and ``name`` of the constructor; the log says the rest.
+
+        Raises:
+            InputError: The log is none, or image, model or merge tree are not those of the log.
+        """
+        read = ClickLog.from_json(log)
+        session = cls(image, model, overlap=read.overlap, **{**read.options(), **options})
+        session._check_origin(read)
+        for one in read.objects:
+            tracked = TrackedObject(one.id, one.name, session._steps, session._threshold)
+            tracked.expect(one.actions, None if masks is None else masks.get(one.id))
+            if masks is None or one.id not in masks:
+                tracked.catch_up()
+            session._objects[one.id] = tracked
+        session._active, session._next_id = read.active, read.next_id
+        return session
+
+    @cached_property
+    def _checksum(self) -> int:
+        return zlib.crc32(np.ascontiguousarray(self.image).data)
+
+    def _check_origin(self, log: ClickLog) -> None:
+        """See whether a log was made here."""
+        if log.shape != self.shape or log.checksum != self._checksum:
+            raise InputError(
+                f"Expected the image that the click log of {log.name!r} was made on, "
+                f"{log.shape[0]}x{log.shape[1]} pixels, but got another of {self.shape[0]}x{self.shape[1]}."
+            )
+        identity = model_identity(self.model)
+        if log.model != identity:
+            raise InputError(f"Expected the model of the click log, {log.model}, but got {identity}.")
+        if log.settings != self._settings:
+            raise InputError(
+                f"Expected the settings of the click log, {dict(log.settings)}, but got {self._settings}."
+            )

@@ -1,0 +1,125 @@
+"""What each action does to the state of an object on one image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mis_lightning.annotation.actions import (
+    Action,
+    BoxAction,
+    ClickAction,
+    LevelAction,
+    ScribbleAction,
+)
+from mis_lightning.errors import InputError
+from mis_lightning.inference.answers import Answers
+from mis_lightning.inference.tree_answers import TreeAnswers, TreeState
+from mis_lightning.merge_tree.sampling import node_mask
+from mis_lightning.structures import Click
+
+
+@dataclass(frozen=True)
+class ObjectState:
+    """An object after some actions. Never changed in place.
+
+    Attributes:
+        actions: What was done, since the object was empty.
+        state: What the answering side keeps (:mod:`mis_lightning.inference.answers`).
+    """
+
+    actions: tuple[Action, ...]
+    state: Any
+
+
+class ImageSteps:
+    """Actions on the objects of one image.
+
+    Args:
+        image: RGB, uint8, ``(H, W, 3)``.
+        answers: Answers the clicks; ``None``: the merge tree does.
+        tree_answers: Makes the merge tree, when it is first needed.
+    """
+
+    def __init__(
+        self, image: NDArray[np.uint8], answers: Answers[Any] | None, tree_answers: TreeAnswers
+    ) -> None:
+        self._image = image
+        self._tree_answers = tree_answers
+        self.answers: Answers[Any] = tree_answers if answers is None else answers
+        self.shape = (image.shape[0], image.shape[1])
+
+    @cached_property
+    def tree(self) -> TreeState:
+        """The merge tree of the image, built on first use."""
+        return self._tree_answers.begin(self._image)
+
+    @cached_property
+    def first(self) -> ObjectState:
+        """An object before the first action."""
+        of_tree = self.answers is self._tree_answers
+        return ObjectState((), self.tree if of_tree else self.answers.begin(self._image))
+
+    def levels(self, click: Click) -> int:
+        """Regions of the merge tree that hold a pixel, the patch and the whole image included."""
+        return len(self._tree_answers.nodes_at(self.tree, click))
+
+    def region(self, action: LevelAction) -> NDArray[np.bool_]:
+        """The region of an action, bool, ``(H, W)``.
+
+        Raises:
+            InputError: There is no such level.
+        """
+        nodes = self._tree_answers.nodes_at(self.tree, action.click(self.shape))
+        if not 0 <= action.level < len(nodes):
+            raise InputError(f"Expected a level in 0..{len(nodes) - 1} there, but got {action.level}.")
+        return node_mask(self.tree.tree, int(nodes[action.level]), self.shape)
+
+    def after(self, before: ObjectState, action: Action) -> ObjectState:
+        """Do an action.
+
+        Raises:
+            InputError: It does not fit the image.
+        """
+        answers, state = self.answers, before.state
+        if isinstance(action, (ClickAction, ScribbleAction)):
+            state = answers.click(state, action.clicks(self.shape))
+        elif isinstance(action, BoxAction):
+            state = answers.box(state, action.box(self.shape))
+        elif isinstance(action, LevelAction):
+            state = answers.place(state, self.region(action), [action.click(self.shape)])
+        else:
+            state = answers.place(state, action.mask(self.shape))
+        return ObjectState((*before.actions, action), state)
+
+    def mask(self, state: ObjectState, threshold: float) -> NDArray[np.bool_]:
+        """The pixels of an object whatever the others are, bool, ``(H, W)``."""
+        return self.answers.probability(state.state) > threshold
+
+    def pack(self, state: ObjectState) -> ObjectState:
+        """The state in little memory, until it is asked for."""
+        return replace(state, state=self.answers.pack(state.state))
+
+    def unpack(self, state: ObjectState) -> ObjectState:
+        """What was packed, exactly."""
+        return replace(state, state=self.answers.unpack(state.state))
+
+
+def clicks_of(actions: Iterable[Action], shape: tuple[int, int]) -> tuple[Click, ...]:
+    """The clicks that are in effect after some actions; a box, a level or a mask starts anew."""
+    clicks: list[Click] = []
+    for action in actions:
+        if isinstance(action, (ClickAction, ScribbleAction)):
+            clicks += action.clicks(shape)
+        elif isinstance(action, BoxAction):
+            clicks = [action.box(shape).centre]
+        elif isinstance(action, LevelAction):
+            clicks = [action.click(shape)]
+        else:
+            clicks = []
+    return tuple(clicks)

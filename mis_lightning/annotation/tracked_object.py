@@ -1,0 +1,110 @@
+"""One object of a session: its history, and its own mask."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mis_lightning.annotation.actions import Action
+from mis_lightning.annotation.steps import ImageSteps, ObjectState, clicks_of
+from mis_lightning.inference.history import History
+from mis_lightning.structures import Click
+
+
+class TrackedObject:
+    """One object of a session, whatever the other objects are.
+
+    The mask is kept while it is the same; the history of an object that was read from a log is replayed when
+    it is first needed, so that a session of many objects opens at once.
+
+    Args:
+        number: Its id.
+        name: As the user calls it.
+        steps: Do its actions.
+        threshold: A pixel belongs to the mask where its probability is above this.
+    """
+
+    def __init__(self, number: int, name: str, steps: ImageSteps, threshold: float) -> None:
+        self.id, self.name = number, name
+        self._steps, self._threshold = steps, threshold
+        self._waiting: tuple[Action, ...] = ()
+        self._history: History[ObjectState] | None = None
+        self._mask: NDArray[np.bool_] | None = None
+
+    def expect(self, actions: tuple[Action, ...], mask: NDArray[np.bool_] | None) -> None:
+        """Begin with actions that lead to a mask; they are done when the object is worked on."""
+        clicks_of(actions, self._steps.shape)  # they are on the image
+        self._waiting, self._mask = actions, mask
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """The actions in effect."""
+        return self._waiting if self._history is None else self._history.glimpse.actions
+
+    @property
+    def clicks(self) -> tuple[Click, ...]:
+        """The clicks in effect."""
+        return clicks_of(self.actions, self._steps.shape)
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Its pixels, bool, ``(H, W)``; not to be written to."""
+        if self._mask is None:
+            self._mask = self._steps.mask(self.history.state, self._threshold)
+        return self._mask
+
+    @property
+    def probability(self) -> NDArray[np.float32]:
+        """What was answered last, float32, ``(H, W)``; zeros before the first answer."""
+        return self._steps.answers.probability(self.history.state.state)
+
+    @property
+    def history(self) -> History[ObjectState]:
+        """All its states."""
+        if self._history is None:
+            history = History(self._steps.first, self._steps.pack, self._steps.unpack)
+            for action in self._waiting:
+                history.push(self._steps.after(history.state, action))
+            self._history = history
+        return self._history
+
+    @property
+    def undoable(self) -> int:
+        """Steps that can be undone."""
+        return len(self._waiting) if self._history is None else self._history.undoable
+
+    @property
+    def redoable(self) -> int:
+        """Steps that can be redone."""
+        return 0 if self._history is None else self._history.redoable
+
+    def do(self, action: Action) -> None:
+        """Do an action; where it fails nothing changes."""
+        self._move_to(self._steps.after(self.history.state, action))
+
+    def empty(self) -> None:
+        """Forget all actions, as a step that can be undone."""
+        self._move_to(self._steps.first)
+
+    def undo(self) -> None:
+        """Step back."""
+        self.history.undo()
+        self._mask = None
+
+    def redo(self) -> None:
+        """Step forward again."""
+        self.history.redo()
+        self._mask = None
+
+    def catch_up(self) -> None:
+        """Do what was expected."""
+        self.history.rest()
+
+    def rest(self) -> None:
+        """Let go of what can be made again."""
+        if self._history is not None:
+            self._history.rest()
+
+    def _move_to(self, state: ObjectState) -> None:
+        self.history.push(state)
+        self._mask = None

@@ -1,0 +1,1 @@
+"""Masks on disk. Input: bool (H, W) masks or label maps. Output: files other programs read, and back."""

@@ -1,0 +1,141 @@
+"""A merge tree answers clicks: no network, no training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mis_lightning.features.colour_texture import ColourTexture
+from mis_lightning.inference.answers import Box
+from mis_lightning.merge_tree.sampling import leaf_counts, node_mask
+from mis_lightning.merge_tree.tree import MergeTree
+from mis_lightning.regions.merge_tree import MergeTreeRegions
+from mis_lightning.structures import Click
+
+
+@dataclass(frozen=True)
+class TreeState:
+    """Everything the mask depends on. Never changed in place.
+
+    Attributes:
+        tree: The tree of the image, shared by all states.
+        shape: ``(H, W)`` of the image.
+        clicks: All clicks so far, in pixels of the image.
+        base: The mask that the first ``settled`` clicks stand for, bool, ``(H, W)``; ``None``: none.
+        settled: Number of those clicks.
+    """
+
+    tree: MergeTree
+    shape: tuple[int, int]
+    clicks: tuple[Click, ...] = ()
+    base: NDArray[np.bool_] | None = None
+    settled: int = 0
+
+
+def default_source() -> MergeTreeRegions:
+    """Trees over patches of 2 pixels, at 400 pixels a side."""
+    return MergeTreeRegions(ColourTexture(stride=2, max_side=400))
+
+
+@dataclass(frozen=True)
+class TreeAnswers:
+    """Answers clicks with nodes of a merge tree.
+
+    Each positive click adds its node: the one above its patch that holds no negative click, covers a share of
+    the image between ``min_share`` and ``max_share``, and stands out most, since its parent cost the most in
+    proportion to itself. Where no node covers such a share, it is the largest below ``max_share``. A negative
+    click does no more than that, unless the object began with a mask (:meth:`place`): then it takes its
+    own node, chosen likewise, out of that mask.
+
+    Attributes:
+        source: Makes the tree.
+        min_share: Least share of the image that one click marks.
+        max_share: Largest share of the image that one click marks.
+    """
+
+    source: MergeTreeRegions
+    min_share: float = 0.02
+    max_share: float = 0.3
+
+    def begin(self, image: NDArray[np.uint8]) -> TreeState:
+        """Build the tree of an RGB image, uint8, ``(H, W, 3)``."""
+        return TreeState(self.source.find(image, "", self.source.extractor(image)), image.shape[:2])
+
+    def click(self, state: TreeState, clicks: Sequence[Click]) -> TreeState:
+        """Add clicks."""
+        return replace(state, clicks=(*state.clicks, *clicks))
+
+    def place(self, state: TreeState, mask: NDArray[np.bool_], clicks: Sequence[Click] = ()) -> TreeState:
+        """Start anew from a mask, bool, ``(H, W)``, that the clicks stand for."""
+        return replace(state, clicks=tuple(clicks), base=mask, settled=len(clicks))
+
+    def box(self, state: TreeState, box: Box) -> TreeState:
+        """Start anew from the node that overlaps a box most, as far as it is inside."""
+        inside = box.mask(state.shape)
+        grid = state.tree.grid
+        node, _ = state.tree.best_node(leaf_counts(inside, grid), leaf_counts(np.ones_like(inside), grid))
+        return self.place(state, inside & node_mask(state.tree, node, state.shape), [box.centre])
+
+    def probability(self, state: TreeState) -> NDArray[np.float32]:
+        """0 or 1 at each pixel, float32, ``(H, W)``."""
+        return self.mask(state).astype(np.float32)
+
+    def mask(self, state: TreeState) -> NDArray[np.bool_]:
+        """The pixels that belong, bool, ``(H, W)``."""
+        tree = state.tree
+        patches = [(_patch(state, click), click.positive) for click in state.clicks]
+        wanted = [patch for patch, positive in patches if positive]
+        unwanted = [patch for patch, positive in patches if not positive]
+        mask = np.zeros(state.shape, np.bool_) if state.base is None else state.base.copy()
+        later = patches[state.settled :]
+        if state.base is not None:
+            for node in {self._node(tree, patch, wanted) for patch, positive in later if not positive}:
+                mask &= ~node_mask(tree, node, state.shape)
+        for node in {self._node(tree, patch, unwanted) for patch, positive in later if positive}:
+            mask |= node_mask(tree, node, state.shape)
+        return mask
+
+    def nodes_at(self, state: TreeState, click: Click) -> NDArray[np.int32]:
+        """The nodes that hold a pixel, from its patch to the whole image."""
+        return state.tree.ancestors(_patch(state, click))
+
+    def pack(self, state: TreeState) -> TreeState:
+        """The state, which is small."""
+        return state
+
+    def unpack(self, state: TreeState) -> TreeState:
+        """The state."""
+        return state
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that fixes the answers, as JSON values."""
+        return {**self.source.settings(), "min_share": self.min_share, "max_share": self.max_share}
+
+    def _node(self, tree: MergeTree, patch: int, against: list[int]) -> int:
+        """The node that a click stands for, given the patches of the clicks against it."""
+        path = tree.ancestors(patch)
+        places = tree.places[against]
+        clear = len(path)  # how many nodes of the path hold no click against it
+        for number, node in enumerate(path):
+            first, last = tree.span(int(node))
+            if ((places >= first) & (places < last)).any():
+                clear = max(number, 1)  # the patch itself stays: two clicks may share it
+                break
+        shares = tree.sizes[path] / tree.n_leaves
+        fit = [i for i in range(clear) if self.min_share <= shares[i] <= self.max_share]
+        if not fit:
+            small = [i for i in range(clear) if shares[i] <= self.max_share]
+            return int(path[small[-1] if small else 0])
+        costs = np.concatenate([np.zeros(tree.n_leaves), tree.cost])[path]
+        parents = np.append(costs[1:], costs[-1])
+        return int(path[max(fit, key=lambda i: (parents[i] / max(costs[i], 1e-12), i))])
+
+
+def _patch(state: TreeState, click: Click) -> int:
+    """The patch of a click, by the floor convention of spec A3."""
+    (height, width), (h, w) = state.shape, state.tree.grid
+    return (int(click.row) * h // height) * w + int(click.col) * w // width
