@@ -38,6 +38,7 @@ from mis_lightning.annotation.identity import model_identity
 from mis_lightning.annotation.log import ClickLog, ObjectLog
 from mis_lightning.annotation.object_list import ObjectList
 from mis_lightning.annotation.overlap import Overlap
+from mis_lightning.annotation.record import AnnotationRecord
 from mis_lightning.annotation.steps import ImageSteps
 from mis_lightning.annotation.tracked_object import TrackedObject
 from mis_lightning.errors import InputError
@@ -190,9 +191,18 @@ class AnnotationSession(ObjectList):
         """
         self._do(LevelAction(float(row), float(col), int(level)))
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything beside the model that fixes the answers, as JSON values."""
+        return dict(self._settings)
+
     def log(self) -> dict[str, Any]:
         """The click log as JSON values: what is in effect, without what was undone."""
-        return ClickLog(
+        return self.record(with_masks=False).log.to_json()
+
+    def record(self, with_masks: bool = True) -> AnnotationRecord:
+        """The click log and the own masks, before the overlap policy."""
+        log = ClickLog(
             self.name,
             self.shape,
             self._checksum,
@@ -202,7 +212,9 @@ class AnnotationSession(ObjectList):
             tuple(ObjectLog(one.id, one.name, one.actions) for one in self._objects.values()),
             self._active,
             self._next_id,
-        ).to_json()
+        )
+        objects = self._objects.values() if with_masks else ()
+        return AnnotationRecord(log, {one.id: one.counts for one in objects})
 
     @classmethod
     def replay(
@@ -210,8 +222,6 @@ class AnnotationSession(ObjectList):
         log: Mapping[str, Any],
         image: NDArray[Any] | Image.Image | str | Path,
         model: ClickModel | None = None,
-        *,
-        masks: Mapping[int, NDArray[np.bool_]] | None = None,
         **options: Any,
     ) -> AnnotationSession:
         """Do what a log says: the same masks, bit for bit, on the same machine.
@@ -220,8 +230,6 @@ class AnnotationSession(ObjectList):
             log: Of :meth:`log`.
             image: The image.
             model: What answered then.
-            masks: Own masks by id, if they are known: the actions of these objects are then done when they
-                are first worked on.
             **options: ``device``, ``tree`` and ``name`` of the constructor; the log says the rest.
 
         Raises:
@@ -229,31 +237,42 @@ class AnnotationSession(ObjectList):
         """
         read = ClickLog.from_json(log)
         session = cls(image, model, overlap=read.overlap, **{**read.options(), **options})
-        session._check_origin(read)
-        for one in read.objects:
-            tracked = TrackedObject(one.id, one.name, session._steps, session._threshold)
-            tracked.expect(one.actions, None if masks is None else masks.get(one.id))
-            if masks is None or one.id not in masks:
-                tracked.catch_up()
-            session._objects[one.id] = tracked
-        session._active, session._next_id = read.active, read.next_id
+        if read.model != model_identity(model):
+            raise InputError(
+                f"Expected the model of the click log, {read.model}, but got {model_identity(model)}."
+            )
+        if read.settings != session.settings:
+            raise InputError(
+                f"Expected the settings of the click log, {dict(read.settings)}, but got {session.settings}."
+            )
+        session.take_over(read)
         return session
 
-    @cached_property
-    def _checksum(self) -> int:
-        return zlib.crc32(np.ascontiguousarray(self.image).data)
+    def take_over(self, log: ClickLog, masks: Mapping[int, NDArray[np.bool_]] | None = None) -> None:
+        """Replace the objects by those of a log of this image.
 
-    def _check_origin(self, log: ClickLog) -> None:
-        """See whether a log was made here."""
+        Args:
+            log: Whose actions are done.
+            masks: What they lead to, bool, ``(H, W)``, by id of the object, if that is known: the actions of
+                these objects are then done when they are first worked on.
+
+        Raises:
+            InputError: The log is of another image, or an action does not fit; nothing changes.
+        """
         if log.shape != self.shape or log.checksum != self._checksum:
             raise InputError(
                 f"Expected the image that the click log of {log.name!r} was made on, "
                 f"{log.shape[0]}x{log.shape[1]} pixels, but got another of {self.shape[0]}x{self.shape[1]}."
             )
-        identity = model_identity(self.model)
-        if log.model != identity:
-            raise InputError(f"Expected the model of the click log, {log.model}, but got {identity}.")
-        if log.settings != self._settings:
-            raise InputError(
-                f"Expected the settings of the click log, {dict(log.settings)}, but got {self._settings}."
-            )
+        objects = {}
+        for one in log.objects:
+            objects[one.id] = TrackedObject(one.id, one.name, self._steps, self._threshold)
+            objects[one.id].expect(one.actions, (masks or {}).get(one.id))
+            if one.id not in (masks or {}):
+                objects[one.id].catch_up()
+        self._objects, self._active, self._next_id = objects, log.active, log.next_id
+        self.version += 1
+
+    @cached_property
+    def _checksum(self) -> int:
+        return zlib.crc32(np.ascontiguousarray(self.image).data)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from mis_lightning.annotation.actions import Action
 from mis_lightning.annotation.steps import ImageSteps, ObjectState, clicks_of
+from mis_lightning.formats.rle import encode_rle
 from mis_lightning.inference.history import History
 from mis_lightning.structures import Click
 
@@ -30,6 +31,7 @@ class TrackedObject:
         self._waiting: tuple[Action, ...] = ()
         self._history: History[ObjectState] | None = None
         self._mask: NDArray[np.bool_] | None = None
+        self._counts: str | None = None
 
     def expect(self, actions: tuple[Action, ...], mask: NDArray[np.bool_] | None) -> None:
         """Begin with actions that lead to a mask; they are done when the object is worked on."""
@@ -52,6 +54,13 @@ class TrackedObject:
         if self._mask is None:
             self._mask = self._steps.mask(self.history.state, self._threshold)
         return self._mask
+
+    @property
+    def counts(self) -> str:
+        """The mask, run-length encoded (:mod:`mis_lightning.formats.rle`)."""
+        if self._counts is None:
+            self._counts = encode_rle(self.mask)
+        return self._counts
 
     @property
     def probability(self) -> NDArray[np.float32]:
@@ -89,12 +98,12 @@ class TrackedObject:
     def undo(self) -> None:
         """Step back."""
         self.history.undo()
-        self._mask = None
+        self._forget_mask()
 
     def redo(self) -> None:
         """Step forward again."""
         self.history.redo()
-        self._mask = None
+        self._forget_mask()
 
     def catch_up(self) -> None:
         """Do what was expected."""
@@ -107,4 +116,7 @@ class TrackedObject:
 
     def _move_to(self, state: ObjectState) -> None:
         self.history.push(state)
-        self._mask = None
+        self._forget_mask()
+
+    def _forget_mask(self) -> None:
+        self._mask = self._counts = None

@@ -19,7 +19,7 @@ def encode_rle(mask: NDArray[np.bool_]) -> str:
     """Encode a mask, bool, ``(H, W)``.
 
     >>> encode_rle(np.eye(3, dtype=bool))
-    '01300'
+    '013000'
     """
     pixels = mask.T.ravel()  # column-major
     edges = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1

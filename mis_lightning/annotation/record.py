@@ -1,0 +1,73 @@
+"""What is kept of one annotated image: the click log and the masks it led to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mis_lightning.annotation.log import ClickLog
+from mis_lightning.annotation.overlap import paint
+from mis_lightning.errors import InputError
+from mis_lightning.formats.rle import decode_rle
+
+
+@dataclass(frozen=True)
+class AnnotationRecord:
+    """An annotated image that is read without its image and without a model.
+
+    Attributes:
+        log: What was done.
+        counts: The own mask of each object, before the overlap policy, run-length encoded, by id.
+    """
+
+    log: ClickLog
+    counts: Mapping[int, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The click log, with a ``mask`` in each object: COCO's size and counts."""
+        content = self.log.to_json()
+        for entry in content["objects"]:
+            entry["mask"] = {"size": list(self.log.shape), "counts": self.counts[entry["id"]]}
+        return content
+
+    @classmethod
+    def from_json(cls, content: Any) -> AnnotationRecord:
+        """Read what :meth:`to_json` gave.
+
+        Raises:
+            InputError: It is no such record; the message says where.
+        """
+        log = ClickLog.from_json(content)
+        counts = {}
+        for entry in content["objects"]:
+            mask = entry.get("mask")
+            if not isinstance(mask, dict) or not isinstance(mask.get("counts"), str):
+                raise InputError(f"Expected a `mask` with `counts` in object {entry['id']} of a click log.")
+            counts[entry["id"]] = mask["counts"]
+        return cls(log, counts)
+
+    @cached_property
+    def own_masks(self) -> dict[int, NDArray[np.bool_]]:
+        """The masks before the overlap policy, bool, ``(H, W)``, by id.
+
+        Raises:
+            InputError: One is damaged.
+        """
+        return {number: decode_rle(text, self.log.shape) for number, text in self.counts.items()}
+
+    @cached_property
+    def labels(self) -> NDArray[np.uint16]:
+        """The ids of the objects, uint16, ``(H, W)``, 0 where there is none; not to be written to."""
+        return paint(self.own_masks, self.log.shape, self.log.overlap)
+
+    @property
+    def masks(self) -> dict[int, NDArray[np.bool_]]:
+        """The masks after the overlap policy, bool, ``(H, W)``, by id."""
+        if self.log.overlap == "allow":
+            return self.own_masks
+        return {number: self.labels == number for number in self.counts}

@@ -1,0 +1,162 @@
+"""A folder of annotations: beside each other ``<image>.json``, the click log with the masks, and ``<image>.png``.
+
+The JSON file is the truth; the PNG, an indexed label map, is there for other programs and is made again from
+it. Objects that overlap are whole in the JSON; a label map cannot hold them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mis_lightning.annotation.actions import MaskAction
+from mis_lightning.annotation.identity import model_identity
+from mis_lightning.annotation.log import ObjectLog
+from mis_lightning.annotation.record import AnnotationRecord
+from mis_lightning.annotation.session import AnnotationSession
+from mis_lightning.errors import InputError
+from mis_lightning.files import sweep, written_whole
+from mis_lightning.formats.label_png import label_png
+from mis_lightning.inference.advance import ClickModel
+
+_WRITING = threading.Lock()  # temporary files are named after the process
+
+
+class AnnotationStore:
+    """Annotations of many images. A key is the path of an image inside its folder, with ``/``.
+
+    Each file is written whole or not at all, the PNG before the JSON: whenever the process is killed, the JSON is
+    that of the last save that ended or of the one before. Half-written files of killed processes are removed when
+    the folder is opened.
+
+    Args:
+        folder: Where they are; made by the first save.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(f"Expected a folder for the annotations, but {self.folder} is a file.")
+        if self.folder.is_dir():
+            sweep(self.folder)
+
+    def save(self, key: str, session: AnnotationSession) -> None:
+        """Keep what a session holds; what was undone is not kept.
+
+        Raises:
+            InputError: The key does not fit, or the folder cannot be written to.
+        """
+        self.write(key, session.record(), session.label_map())
+
+    def write(self, key: str, record: AnnotationRecord, labels: NDArray[np.uint16] | None = None) -> None:
+        """Keep a record; ``labels`` is its label map, if it is known.
+
+        Raises:
+            InputError: The key does not fit, or the folder cannot be written to.
+        """
+        picture = label_png(labels if labels is not None else record.labels)
+        text = json.dumps(record.to_json(), ensure_ascii=False, separators=(",", ":"))
+        try:
+            with _WRITING:
+                for path, data in (
+                    (self._path(key, ".png"), picture),
+                    (self._path(key, ".json"), text.encode()),
+                ):
+                    with written_whole(path) as temporary:
+                        temporary.write_bytes(data)
+        except OSError as error:
+            raise InputError(
+                f"The annotation of {key} cannot be written to {self.folder}: {error}."
+            ) from error
+
+    def read(self, key: str) -> AnnotationRecord:
+        """Read a record; neither image nor model is needed.
+
+        Raises:
+            InputError: There is none, or it is damaged.
+        """
+        path = self._path(key, ".json")
+        try:
+            content = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            raise InputError(f"There is no annotation of {key} in {self.folder}.") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(f"Expected the annotation of {key} in {path}, but: {error}.") from error
+        try:
+            return AnnotationRecord.from_json(content)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+
+    def load(
+        self,
+        key: str,
+        image: NDArray[Any] | Image.Image | str | Path,
+        model: ClickModel | None = None,
+        **options: Any,
+    ) -> AnnotationSession:
+        """Go on where a session was saved.
+
+        The masks are there at once; the actions of an object are done again when it is first worked on. Where
+        another model, or other settings, answered then, the masks stay as they were saved, and each object begins
+        with its mask instead of its actions.
+
+        Args:
+            key: Of the image.
+            image: The image.
+            model: Answers the clicks; ``None``: the merge tree.
+            **options: Of :class:`~mis_lightning.annotation.session.AnnotationSession`; what is not given is
+                taken from the record.
+
+        Raises:
+            InputError: There is no such record, it is damaged, or is of another image.
+        """
+        record = self.read(key)
+        log = record.log
+        session = AnnotationSession(image, model, **{"overlap": log.overlap, **log.options(), **options})
+        if (log.model, log.settings) != (model_identity(model), session.settings):
+            objects = [
+                ObjectLog(one.id, one.name, (MaskAction(record.counts[one.id]),)) for one in log.objects
+            ]
+            log = replace(log, objects=tuple(objects))
+        session.take_over(log, record.own_masks)
+        self._mend(key, session)
+        return session
+
+    def keys(self) -> list[str]:
+        """The keys of all records, sorted."""
+        found = self.folder.rglob("*.json") if self.folder.is_dir() else []
+        keys = (path.relative_to(self.folder).as_posix().removesuffix(".json") for path in found)
+        return sorted(key for key in keys if _is_key(key) and self._path(key, ".png").is_file())
+
+    def __contains__(self, key: str) -> bool:
+        return self._path(key, ".json").is_file()
+
+    def _mend(self, key: str, session: AnnotationSession) -> None:
+        """Make the PNG again where a kill left that of the save after."""
+        picture, path = label_png(session.label_map()), self._path(key, ".png")
+        with _WRITING:
+            if not path.is_file() or path.read_bytes() != picture:
+                with written_whole(path) as temporary:
+                    temporary.write_bytes(picture)
+
+    def _path(self, key: str, suffix: str) -> Path:
+        """Where a file of an image is; never outside the folder."""
+        if not _is_key(key):
+            raise InputError(
+                f"Expected the path of an image inside its folder, like 'a/b.jpg', but got {key!r}."
+            )
+        return self.folder / f"{key}{suffix}"
+
+
+def _is_key(key: str) -> bool:
+    parts = key.split("/")
+    plain = is_plain(key) and "\\" not in key and not (os.name == "nt" and ":" in key)
+    return plain and all(part and part[0] != "." for part in parts)
