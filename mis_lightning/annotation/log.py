@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -136,11 +137,16 @@ def check_name(name: object) -> str:
         InputError: It is no text, empty, too long, or holds control characters.
     """
     text = name.strip() if isinstance(name, str) else ""
-    if not 1 <= len(text) <= MAX_NAME or not text.isprintable():
+    if not 1 <= len(text) <= MAX_NAME or not is_plain(text):
         raise InputError(
             f"Expected a name of 1 to {MAX_NAME} printable characters, but got {str(name)[:MAX_NAME]!r}."
         )
     return text
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text holds neither control characters nor halves of surrogate pairs."""
+    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
 def _object(entry: Any) -> ObjectLog:

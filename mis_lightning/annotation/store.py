@@ -1,7 +1,7 @@
-"""A folder of annotations: beside each other ``<image>.json``, the click log with the masks, and ``<image>.png``.
+"""A folder of annotations: for each image ``<image>.json`` and ``<image>.png``.
 
-The JSON file is the truth; the PNG, an indexed label map, is there for other programs and is made again from
-it. Objects that overlap are whole in the JSON; a label map cannot hold them.
+The JSON file, the click log with the masks, is the truth. The PNG, an indexed label map, is there for other
+programs and is made again from it. Objects that overlap are whole in the JSON; a label map cannot hold them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from PIL import Image
 
 from mis_lightning.annotation.actions import MaskAction
 from mis_lightning.annotation.identity import model_identity
-from mis_lightning.annotation.log import ObjectLog
+from mis_lightning.annotation.log import is_plain
 from mis_lightning.annotation.record import AnnotationRecord
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.errors import InputError
@@ -33,9 +33,8 @@ _WRITING = threading.Lock()  # temporary files are named after the process
 class AnnotationStore:
     """Annotations of many images. A key is the path of an image inside its folder, with ``/``.
 
-    Each file is written whole or not at all, the PNG before the JSON: whenever the process is killed, the JSON is
-    that of the last save that ended or of the one before. Half-written files of killed processes are removed when
-    the folder is opened.
+    Each file is written whole or not at all, the PNG before the JSON, so a save that is killed leaves the
+    JSON as it was. What killed processes left half written is removed when the folder is opened.
 
     Args:
         folder: Where they are; made by the first save.
@@ -63,19 +62,14 @@ class AnnotationStore:
             InputError: The key does not fit, or the folder cannot be written to.
         """
         picture = label_png(labels if labels is not None else record.labels)
-        text = json.dumps(record.to_json(), ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(record.to_json(), separators=(",", ":"))
         try:
             with _WRITING:
-                for path, data in (
-                    (self._path(key, ".png"), picture),
-                    (self._path(key, ".json"), text.encode()),
-                ):
-                    with written_whole(path) as temporary:
+                for suffix, data in ((".png", picture), (".json", text.encode())):
+                    with written_whole(self._path(key, suffix)) as temporary:
                         temporary.write_bytes(data)
         except OSError as error:
-            raise InputError(
-                f"The annotation of {key} cannot be written to {self.folder}: {error}."
-            ) from error
+            raise InputError(f"The annotation of {key} cannot be kept in {self.folder}: {error}.") from error
 
     def read(self, key: str) -> AnnotationRecord:
         """Read a record; neither image nor model is needed.
@@ -104,9 +98,9 @@ class AnnotationStore:
     ) -> AnnotationSession:
         """Go on where a session was saved.
 
-        The masks are there at once; the actions of an object are done again when it is first worked on. Where
-        another model, or other settings, answered then, the masks stay as they were saved, and each object begins
-        with its mask instead of its actions.
+        The masks are there at once; the actions of an object are done again when it is first worked on.
+        Where another model, or other settings, answered then, the masks stay as they were saved, and each
+        object begins with its mask instead of its actions.
 
         Args:
             key: Of the image.
@@ -122,10 +116,8 @@ class AnnotationStore:
         log = record.log
         session = AnnotationSession(image, model, **{"overlap": log.overlap, **log.options(), **options})
         if (log.model, log.settings) != (model_identity(model), session.settings):
-            objects = [
-                ObjectLog(one.id, one.name, (MaskAction(record.counts[one.id]),)) for one in log.objects
-            ]
-            log = replace(log, objects=tuple(objects))
+            masks = {number: (MaskAction(counts),) for number, counts in record.counts.items()}
+            log = replace(log, objects=tuple(replace(one, actions=masks[one.id]) for one in log.objects))
         session.take_over(log, record.own_masks)
         self._mend(key, session)
         return session
