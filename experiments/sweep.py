@@ -115,8 +115,9 @@ def commands(
         extra: Further options of every run.
     """
     logger = "--trainer.logger.init_args."
-    place = [f"--trainer.default_root_dir={folder}", f"{logger}save_dir={folder}", f"{logger}version="]
+    place = [f"--trainer.default_root_dir={folder}", f"{logger}save_dir={folder}"]
     last = folder / "checkpoints" / "last.ckpt"
+    # A run that goes on gets a log of its own; an evaluation that was cut off is written anew.
     fit = [*MIS, "fit", *point.args, *place, f"{logger}name=log", *extra]
     if last.is_file():
         fit.append(f"--ckpt_path={last}")
@@ -125,7 +126,7 @@ def commands(
         name = f"evaluation/{overlay.stem}" if overlay else "evaluation"
         if not (folder / name / "results.json").is_file():
             config = [f"--config={overlay}"] if overlay else []
-            options = [*point.args, *config, *place, f"{logger}name={name}", *extra]
+            options = [*point.args, *config, *place, f"{logger}name={name}", f"{logger}version=", *extra]
             todo.append([*MIS, "test", *options, f"--ckpt_path={last}"])
     return [fit, *todo] if todo else []
 

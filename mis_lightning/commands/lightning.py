@@ -56,8 +56,23 @@ class MISCLI(LightningCLI):
         if given not in CHECKPOINT_WORDS and not given.startswith("registry") and "://" not in given:
             _check_checkpoint(Path(given))
 
+    def instantiate_classes(self) -> None:
+        """Make everything but what only training needs.
+
+        Evaluating a checkpoint must not fetch the weights of an extractor, or those that training began with.
+        """
+        self.whole_config = self.config
+        verb = self.config.get("subcommand")
+        if verb in ("validate", "test", "predict"):
+            self.config = self.config.clone()
+            self.config[verb]["data"]["regions"] = None
+            if self.config[verb].get("ckpt_path"):
+                self.config[verb]["model"]["initial_weights"] = None
+        super().instantiate_classes()
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer; what its constructor complains of comes from the config."""
+        self.config = self.whole_config  # which the trainer is to save
         try:
             return super().instantiate_trainer(**kwargs)
         except (ValueError, MisconfigurationException) as error:

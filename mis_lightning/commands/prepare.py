@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mis_lightning.data.benchmarks import BENCHMARKS
 from mis_lightning.data.prepare.brats_slices import convert_brats
-from mis_lightning.data.prepare.download import fetch, unpack
+from mis_lightning.data.prepare.download import fetch_any, unpack
 from mis_lightning.data.prepare.oaizib_slices import convert_oaizib
 from mis_lightning.data.prepare.sources import ARCHIVES, STEPS
 from mis_lightning.data.sbd import training_names
@@ -133,9 +133,9 @@ def _download(name: str, root: Path) -> None:
             f"There is an incomplete {name} in {root}, and nothing is overwritten: move it away to download "
             "it afresh."
         )
-    file = root / "downloads" / archive.url.rsplit("/", 1)[-1]
-    print(f"Downloading {archive.url} ({archive.size}) to {file}.")
-    fetch(archive.url, file, archive.digest)
+    file = root / "downloads" / archive.urls[0].rsplit("/", 1)[-1]
+    print(f"Downloading {archive.urls[0]} ({archive.size}) to {file}.")
+    fetch_any(archive.urls, file, archive.digest)
     print(f"Unpacking to {target}.")
     unpack(file, target, archive.folders)
     print(f"{file} is no longer needed.")

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mis_lightning.errors import InputError
+from mis_lightning.features.published_weights import how_to_get
 
 MEAN = (123.675, 116.28, 103.53)  # of RGB in 0..255
 STD = (58.395, 57.12, 57.375)
@@ -136,7 +137,9 @@ def torchvision_name(name: str) -> str:
 def _load(model: torch.nn.Module, checkpoint: str) -> None:
     path = Path(checkpoint).expanduser()
     if not path.is_file():
-        raise InputError(f"Expected the weights of a ResNet in {path}, but there is no such file.")
+        raise InputError(
+            f"Expected the weights of a ResNet in {path}, but no such file is there. {how_to_get(path)}".rstrip()
+        )
     try:
         state: Any = (
             load_file(path)

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mis_lightning.errors import InputError
 from mis_lightning.features.position_table import interpolate_reference
+from mis_lightning.features.published_weights import how_to_get
 from mis_lightning.features.scaling import MAX_TOKENS, Scaling, scale_image
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # spec A1.2
@@ -216,7 +217,7 @@ def _how_to_fetch(name: str, error: Exception) -> str:
 
 def _read_weights(path: str) -> dict[str, Tensor]:
     if not Path(path).is_file():
-        raise InputError(f"No weights file at {path}.")
+        raise InputError(f"No weights file at {path}. {how_to_get(path)}".rstrip())
     try:
         content = (
             load_file(path)

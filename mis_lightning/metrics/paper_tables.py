@@ -27,6 +27,7 @@ class PaperRow:
         name: Its short name within the table.
         label: What a reader sees.
         where: Values at dotted keys of a run's config that make its results belong here.
+        fit: Options of ``mis fit`` that make such a run.
         values: Published values by benchmark and measure; only those with a source.
         source: Where they were read; empty without values.
     """
@@ -34,6 +35,7 @@ class PaperRow:
     name: str
     label: str
     where: Mapping[str, Any]
+    fit: Sequence[str]
     values: Mapping[str, Mapping[str, float]]
     source: str
 
@@ -85,6 +87,7 @@ def paper_tables() -> list[PaperTable]:
                     name=row["name"],
                     label=row["label"],
                     where={**content["recipe"], **table.get("where", {}), **row["where"]},
+                    fit=row["fit"],
                     values=row.get("values", {}),
                     source=content["sources"][row["source"]] if "source" in row else "",
                 )
@@ -110,7 +113,7 @@ def read_results(path: Path) -> list[Result]:
 def _read(path: Path) -> Result:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        values = {name: dict(entry["values"]) for name, entry in content["benchmarks"].items()}
+        values = {name: _numbers(entry["values"]) for name, entry in content["benchmarks"].items()}
         comparable = dict(content["settings"].get("comparable", {}))
         beside = path.with_name("config.yaml")
         config = yaml.safe_load(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
@@ -122,6 +125,13 @@ def _read(path: Path) -> Result:
             f"Expected a results.json of `mis test` or `mis baseline`, but {path} is none "
             f"({type(error).__name__}: {error})."
         ) from error
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float | None]:
+    for name, value in values.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            raise ValueError(f"{name} is {value!r}, not a number")
+    return dict(values)
 
 
 def belongs(config: Mapping[str, Any], where: Mapping[str, Any]) -> bool:

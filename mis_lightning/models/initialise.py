@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from mis_lightning.errors import InputError
+from mis_lightning.features.published_weights import how_to_get
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.click_vit import ClickViT
 from mis_lightning.models.hub import local_copy
@@ -89,7 +90,7 @@ def _read_encoder(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise InputError(
             "Expected a model folder, a .ckpt of `mis fit` or an MAE encoder, "
-            f"but there is nothing at {path}."
+            f"but there is nothing at {path}. {how_to_get(path)}".rstrip()
         )
     try:
         content: Any = (

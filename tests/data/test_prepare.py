@@ -39,7 +39,7 @@ def small_sets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
     for name, archive in ARCHIVES.items():
-        monkeypatch.setitem(prepare.ARCHIVES, name, archive._replace(url=f"file:///nowhere/{name}.zip"))
+        monkeypatch.setitem(prepare.ARCHIVES, name, archive._replace(urls=(f"file:///nowhere/{name}.zip",)))
 
 
 def grabcut_members() -> dict[str, bytes]:
@@ -59,7 +59,9 @@ def test_prepare_downloads_unpacks_and_verifies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     archive = make_zip(tmp_path / "GrabCut.zip", grabcut_members())
-    monkeypatch.setitem(prepare.ARCHIVES, "GrabCut", Archive(archive.as_uri(), None, "1 kB"))
+    monkeypatch.setitem(
+        prepare.ARCHIVES, "GrabCut", Archive(("file:///nowhere/GrabCut.zip", archive.as_uri()), None, "1 kB")
+    )
     root = tmp_path / "data"
     assert main(["GrabCut", "--root", str(root)]) == 0
     out = capsys.readouterr().out

@@ -1,4 +1,7 @@
-"""Downloading an archive with resume and digest, and unpacking it in one go."""
+"""Downloading an archive from one of its mirrors, with resume and digest, and unpacking it in one go.
+
+No library that is installed anyway continues what was cut off: pooch and torchvision begin anew.
+"""
 
 from __future__ import annotations
 
@@ -50,6 +53,28 @@ def fetch(url: str, target: Path, digest: str | None) -> Path:
         part.replace(target)
     _verify(target, digest, url)
     return target
+
+
+def fetch_any(urls: Sequence[str], target: Path, digest: str | None) -> Path:
+    """Download a file from the first of its mirrors that has it whole; see :func:`fetch`.
+
+    Args:
+        urls: Addresses of the same file, at least one.
+        target: Where the file shall lie.
+        digest: As of :func:`fetch`. A mirror whose file does not match it is passed over.
+
+    Raises:
+        DatasetNotFoundError: No mirror gave it; the message has what each of them answered.
+    """
+    given, problems = target.exists(), []
+    for url in urls:
+        try:
+            return fetch(url, target, digest)
+        except DatasetNotFoundError as error:
+            problems.append(str(error))
+            if not given:  # what this mirror gave is not the file
+                target.unlink(missing_ok=True)
+    raise DatasetNotFoundError("\n".join(problems))
 
 
 def unpack(archive: Path, target: Path, folders: Sequence[str] = ()) -> Path:

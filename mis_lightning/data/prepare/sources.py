@@ -9,28 +9,40 @@ class Archive(NamedTuple):
     """A file to download.
 
     Attributes:
-        url: Its address.
+        urls: Its addresses, tried in this order.
         digest: ``"md5:..."`` or ``"sha256:..."`` as publicly known; ``None`` where none is published. Then
             the digest of the first download is recorded, and later downloads must match it.
         size: For the eye, before a long download.
         folders: Only members below these folders of the archive are unpacked; empty: all.
     """
 
-    url: str
+    urls: tuple[str, ...]
     digest: str | None
     size: str
     folders: tuple[str, ...] = ()
 
 
-# The archives that the README of RITM and of its successors link. Their digests are not published.
-_FBRS = "https://github.com/saic-vul/fbrs_interactive_segmentation/releases/download/v1.0"
-# Address and MD5 as in torchvision.datasets.SBDataset.
-_SBD = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz"
+# The archives that the README of RITM and of its successors link, under the old and the new name of their
+# owner. Their digests are not published.
+_FBRS = tuple(
+    f"https://github.com/{owner}/fbrs_interactive_segmentation/releases/download/v1.0"
+    for owner in ("saic-vul", "SamsungLabs")
+)
+# Address and MD5 as in torchvision.datasets.SBDataset; the second address is that of older code.
+_SBD = tuple(
+    f"{host}/Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz"
+    for host in ("https://www2.eecs.berkeley.edu", "http://www.eecs.berkeley.edu")
+)
+
+
+def _fbrs(name: str) -> tuple[str, ...]:
+    return tuple(f"{place}/{name}.zip" for place in _FBRS)
+
 
 ARCHIVES: dict[str, Archive] = {
-    "GrabCut": Archive(f"{_FBRS}/GrabCut.zip", None, "11 MB"),
-    "Berkeley": Archive(f"{_FBRS}/Berkeley.zip", None, "7 MB"),
-    "DAVIS": Archive(f"{_FBRS}/DAVIS.zip", None, "43 MB"),
+    "GrabCut": Archive(_fbrs("GrabCut"), None, "11 MB"),
+    "Berkeley": Archive(_fbrs("Berkeley"), None, "7 MB"),
+    "DAVIS": Archive(_fbrs("DAVIS"), None, "43 MB"),
     "SBD": Archive(_SBD, "md5:82b4d87ceb2ed10f6038a1cba92111cb", "1.4 GB", ("benchmark_RELEASE/dataset",)),
 }
 """Archives by benchmark. BraTS and OAI-ZIB are given out only to registered persons."""
@@ -41,7 +53,8 @@ _SIMPLECLICK = "https://drive.google.com/drive/folders/1B6y1nNBnWU09EhxvjaTdp1XG
 def _ritm(name: str, images: str, masks: str, count: int, note: str = "") -> str:
     return f"""\
 The owner of the RITM code has deleted it, and the archives that it links may be gone as well.
-1. Get {name}.zip from a mirror, or from someone who evaluated RITM, SimpleClick or MIS before.{note}
+1. Get {name}.zip from the links of a successor (README of github.com/uncbiag/SegNext), or from someone who
+   evaluated RITM, SimpleClick or MIS before.{note}
 2. Unpack it so that {{root}}/{name} holds {images}/ ({count} images) and {masks}/ ({count} masks).
 3. Run this command again: it verifies the counts."""
 
@@ -57,7 +70,9 @@ STEPS: dict[str, str] = {
         "\n   (The full videos of davischallenge.org are not this selection of frames.)",
     ),
     "SBD": f"""\
-1. Download {_SBD} (1.4 GB) by any means.
+1. Download {_SBD[0]} (1.4 GB) by any means,
+   or the copy at https://drive.google.com/file/d/1EQSKo5n2obj7tW8RytYTJ-eEYbXqtUXE
+   (MD5 82b4d87ceb2ed10f6038a1cba92111cb).
 2. Unpack its folder dataset/ so that {{root}}/SBD holds img/, inst/, train.txt and val.txt.
 3. Run this command again: it verifies the counts.""",
     "BraTS": f"""\

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mis_lightning.data.prepare.download import fetch, unpack
+from mis_lightning.data.prepare.download import fetch, fetch_any, unpack
 from mis_lightning.errors import DatasetNotFoundError
 
 CONTENT = np.random.default_rng(5).integers(0, 256, 300_000, dtype=np.uint8).tobytes()
@@ -107,6 +107,23 @@ def test_fetch_says_that_an_address_is_gone(tmp_path: Path, server: SimpleNamesp
     with pytest.raises(DatasetNotFoundError, match=r"gone.*404.*put it at"):
         fetch(server.url.replace("file.zip", "gone"), tmp_path / "a.zip", None)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_next_mirror_takes_over(tmp_path: Path, server: SimpleNamespace) -> None:
+    gone, target = server.url.replace("file.zip", "gone"), tmp_path / "a.zip"
+    assert fetch_any([gone, server.url], target, f"sha256:{SHA256}").read_bytes() == CONTENT
+    target.unlink()
+    other = tmp_path / "other.zip"  # there, but another file: its digest tells
+    other.write_bytes(b"something else")
+    assert fetch_any([other.as_uri(), server.url], target, f"sha256:{SHA256}").read_bytes() == CONTENT
+    assert fetch_any([gone], target, f"sha256:{SHA256}") == target  # there already: only verified
+    target.write_bytes(b"mine")
+    with pytest.raises(DatasetNotFoundError, match="damaged"):
+        fetch_any([gone, server.url], target, f"sha256:{SHA256}")
+    assert target.read_bytes() == b"mine"  # what a user put there is not deleted
+    target.unlink()
+    with pytest.raises(DatasetNotFoundError, match=r"(?s)gone.*404.*was expected.*other\.zip"):
+        fetch_any([gone, other.as_uri()], target, f"sha256:{SHA256}")
 
 
 def make_zip(path: Path, members: dict[str, bytes]) -> Path:

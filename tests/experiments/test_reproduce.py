@@ -1,0 +1,92 @@
+"""The page of commands is what the script prints, and every command parses to the row it stands for."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from mis_lightning.bench.proposals import WAYS
+from mis_lightning.metrics.paper_tables import belongs, paper_tables
+
+ROOT = Path(__file__).parents[2]
+TABLES = paper_tables()
+ROWS = [(table, row) for table in TABLES for row in table.rows]
+
+
+@pytest.fixture
+def reproduce(scripts):
+    return importlib.import_module("reproduce")
+
+
+def test_the_page_is_up_to_date(reproduce, capsys) -> None:
+    assert reproduce.main([]) == 0
+    page = capsys.readouterr().out
+    assert (ROOT / "experiments" / "reproduce.md").read_text() == page
+    for table, row in ROWS:
+        assert f"**`{table.name}/{row.name}`** {row.label}" in page
+    for numeral in ("I", "II", "III", "IV", "V"):
+        assert re.search(rf"^## Table {numeral}\b", page, re.MULTILINE)
+
+
+def words_of(line: str) -> list[str]:
+    return [word.replace("$SBD", "configs").replace("$MAE", "mae.pth") for word in shlex.split(line)]
+
+
+@pytest.mark.parametrize(("table", "row"), ROWS, ids=[f"{table.name}-{row.name}" for table, row in ROWS])
+def test_commands_parse_to_their_row(reproduce, parse, capsys, table, row) -> None:
+    assert reproduce.main([f"{table.name}/{row.name}"]) == 0
+    fit, *evaluations = capsys.readouterr().out.splitlines()
+    mis, verb, *options = words_of(fit)
+    assert (mis, verb) == ("mis", "fit")
+    config = parse(options)
+    assert belongs(config, row.where)
+    assert config["model"]["initial_weights"] == "mae.pth"
+    folder = f"runs/paper/{table.name}/{row.name}"
+    checkpoints = [c for c in config["trainer"]["callbacks"] if c["class_path"].endswith("ModelCheckpoint")]
+    assert checkpoints[0]["init_args"]["dirpath"] == f"{folder}/checkpoints"
+    assert checkpoints[0]["init_args"]["save_last"] is True
+    lines = [words_of(line) for line in evaluations]
+    assert all(line[:2] == ["mis", "test"] for line in lines)
+    assert all(line[-1] == f"--ckpt_path={folder}/checkpoints/last.ckpt" for line in lines)
+    overlays = [
+        word.removeprefix("--config=configs/evaluation/").removesuffix(".yaml")
+        for line in lines
+        for word in line
+        if word.startswith("--config=configs/evaluation/")
+    ]
+    assert overlays == ["natural", "davis", *(["medical"] if "BraTS" in table.columns else [])]
+    if (table.name, row.name) in (("main", "mis"), ("main", "supervised")):
+        check_evaluations([parse(line[2:-1]) for line in lines], folder, row.where, table.columns)
+
+
+def check_evaluations(configs, folder, where, columns) -> None:
+    """The three evaluations cover the table's benchmarks, and `mis report` will find their results."""
+    found = []
+    for config, name in zip(configs, ("natural", "davis", "medical"), strict=True):
+        assert belongs(config, where)
+        logger = config["trainer"]["logger"]["init_args"]
+        assert (logger["save_dir"], logger["name"]) == (folder, f"evaluation/{name}")
+        found += [entry["class_path"].rpartition(".")[2] for entry in config["data"]["test_benchmarks"]]
+        (noc,) = [c for c in config["trainer"]["callbacks"] if c["class_path"].endswith("NoCEvaluation")]
+        settings = noc["init_args"]["settings"]
+        assert settings["threshold"] == 0.5
+        assert settings["target_iou"] is None
+        assert settings.get("size") == ([672, 672] if name == "davis" else None)  # None: the network's own
+    assert found == list(columns)
+
+
+def test_speed_tables(reproduce, capsys) -> None:
+    for table in ("I", "IV"):
+        assert reproduce.main([table]) == 0
+        assert capsys.readouterr().out.startswith("mis bench proposals --images ")
+    assert {"merging, connected", "merging, any two", "TokenCut"} < set(WAYS)
+
+
+def test_an_unknown_row_lists_those_there_are(reproduce, capsys) -> None:
+    with pytest.raises(SystemExit):
+        reproduce.main(["II/dino_g14"])
+    assert "main/mis" in capsys.readouterr().err
