@@ -176,6 +176,16 @@ class AnnotationSession(ObjectList):
         """
         return self._steps.region(LevelAction(row, col, level))
 
+    def level_map(self, row: float, col: float) -> NDArray[np.uint16]:
+        """All regions of :meth:`levels` at once: for each patch the lowest level that holds it, ``(h, w)``.
+
+        The pixels of a region are those of its patches by the floor rule of spec A3, as in :meth:`region`.
+
+        Raises:
+            InputError: The pixel is not on the image.
+        """
+        return self._steps.level_map(check_click(row, col, True, self.shape))
+
     def choose_level(self, row: float, col: float, level: int) -> None:
         """Start the active object anew from a region of the merge tree around a pixel.
 

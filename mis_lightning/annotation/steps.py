@@ -69,6 +69,16 @@ class ImageSteps:
         """Regions of the merge tree that hold a pixel, the patch and the whole image included."""
         return len(self._tree_answers.nodes_at(self.tree, click))
 
+    def level_map(self, click: Click) -> NDArray[np.uint16]:
+        """For each patch of the merge tree the lowest level that holds it and the pixel, ``(h, w)``."""
+        tree = self.tree.tree
+        nodes = self._tree_answers.nodes_at(self.tree, click)
+        by_place = np.empty(tree.n_leaves, np.uint16)
+        for level in range(len(nodes) - 1, -1, -1):  # from the whole image inwards
+            first, last = tree.span(int(nodes[level]))
+            by_place[first:last] = level
+        return by_place[tree.places].reshape(tree.grid)
+
     def region(self, action: LevelAction) -> NDArray[np.bool_]:
         """The region of an action, bool, ``(H, W)``.
 
