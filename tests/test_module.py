@@ -188,6 +188,22 @@ def test_schedule_and_its_interval(tiny_training) -> None:
     assert len(settings["optimizer"].param_groups) == 1
 
 
+def test_learning_from_every_answer(tiny_training, tiny_click_vit) -> None:
+    settings = {"learn_from": "every", "max_simulated_clicks": 2, "colour_jitter": Invert()}
+    module, loader = tiny_training(tiny_click_vit(Recording), **settings)
+    batch = next(iter(loader))
+    loss = module.train().training_step(batch, 0)
+    calls = list(module.model.calls)
+    assert len(calls) == 3
+    assert all(call["modes"] == {True} and call["grad"] for call in calls)
+    assert all(torch.equal(call["image"], 1 - batch["image"].float() / 255) for call in calls)
+    assert [bool(call["previous"].any()) for call in calls] == [False, True, True]
+    image, mask = batch["image"].float() / 255, batch["mask"]
+    again = [module.model(c["image"], c["previous"], c["points"]) for c in calls]
+    expected = sum(module.loss(logits, mask, image)[0] for logits in again) / 3
+    torch.testing.assert_close(loss, expected)
+
+
 def test_starts_from_the_weights_it_is_given(tiny_training, tiny_click_vit, tmp_path: Path) -> None:
     source = tiny_click_vit(seed=5)
     folder = save_pretrained(source, tmp_path)

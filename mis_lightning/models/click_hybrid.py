@@ -64,25 +64,29 @@ class HybridClickViT(ClickNetwork):
         half, quarter, eighth = dims
         self.click_radius = click_radius
         self.stored_grid = (self.input_size[0] // STRIDE, self.input_size[1] // STRIDE)
-        self.image2 = nn.Sequential(nn.Conv2d(3, half, 3, 2, 1), nn.GELU(), nn.Conv2d(half, half, 3, 1, 1))
+        self.image2 = nn.Sequential(nn.Conv2d(3, half, 3, 2, 1), nn.ReLU(), nn.Conv2d(half, half, 3, 1, 1))
         self.image4 = nn.Sequential(
-            _norm(half), nn.GELU(), nn.Conv2d(half, quarter, 3, 2, 1), Residual(quarter)
+            _norm(half), nn.ReLU(), nn.Conv2d(half, quarter, 3, 2, 1), Residual(quarter)
         )
         self.evidence = ClickEvidence(quarter, histograms, codes)
         self.clicks2 = nn.Conv2d(half + 3, half, 3, 1, 1)
         self.clicks4 = nn.Conv2d(quarter + 3 + self.evidence.out_channels, quarter, 3, 1, 1)
-        self.down4 = nn.Sequential(nn.GELU(), nn.Conv2d(half, quarter, 3, 2, 1))
+        self.down4 = nn.Sequential(nn.ReLU(), nn.Conv2d(half, quarter, 3, 2, 1))
         self.block4 = Residual(quarter)
-        self.down8 = nn.Sequential(nn.GELU(), nn.Conv2d(quarter, eighth, 3, 2, 1), Residual(eighth))
-        self.down16 = nn.Sequential(nn.GELU(), nn.Conv2d(eighth, dim, 3, 2, 1))
+        self.down8 = nn.Sequential(nn.ReLU(), nn.Conv2d(quarter, eighth, 3, 2, 1), Residual(eighth))
+        self.down16 = nn.Sequential(nn.ReLU(), nn.Conv2d(eighth, dim, 3, 2, 1))
         self.pos_embed = nn.Parameter(torch.zeros(1, self.stored_grid[0] * self.stored_grid[1], dim))
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
-        self.blocks = nn.Sequential(*(Block(dim, heads, 4.0, qkv_bias=True) for _ in range(depth)))
+        blocks = [Block(dim, heads, 4.0, qkv_bias=True) for _ in range(depth)]
+        self.blocks = nn.Sequential(*blocks)
+        for block in blocks:
+            # So few tokens: on a CPU the fused kernel's backward pass is slower.
+            block.attn.fused_attn = False  # type: ignore[assignment]
         self.norm = nn.LayerNorm(dim)
         self.up8, self.fuse8 = nn.Conv2d(dim, eighth, 1), Residual(eighth)
         self.up4, self.fuse4 = nn.Conv2d(eighth, quarter, 1), Residual(quarter)
         self.up2, self.fuse2 = nn.Conv2d(quarter, half, 1), Residual(half)
-        self.classify = nn.Sequential(_norm(half), nn.GELU(), nn.Conv2d(half, 1, 1))
+        self.classify = nn.Sequential(_norm(half), nn.ReLU(), nn.Conv2d(half, 1, 1))
 
     def forward(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
         """Answer the clicks.
@@ -107,7 +111,7 @@ class HybridClickViT(ClickNetwork):
         seen2 = self.image2(normalised)
         seen4 = self.image4(seen2)
         evidence = self.evidence(seen4, given4[:, :1], given4[:, 1:])
-        x2 = self.clicks2(torch.cat([F.gelu(seen2), given2.to(seen2.dtype)], dim=1))
+        x2 = self.clicks2(torch.cat([F.relu(seen2), given2.to(seen2.dtype)], dim=1))
         x4 = self.clicks4(torch.cat([seen4, given4.to(seen4.dtype), evidence.to(seen4.dtype)], dim=1))
         x4 = self.block4(x4 + self.down4(x2))
         x8 = self.down8(x4)
@@ -141,7 +145,7 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, h, w)`` to the same."""
-        return x + self.second(F.gelu(self.first(self.norm(x))))
+        return x + self.second(F.relu(self.first(self.norm(x))))
 
 
 def _norm(channels: int) -> nn.GroupNorm:

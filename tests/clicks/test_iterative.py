@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mis_lightning.clicks.corrective import add_corrective_clicks
-from mis_lightning.clicks.iterative import simulate_clicks
+from mis_lightning.clicks.iterative import answer_every_click, simulate_clicks
 
 K = 4
 
@@ -101,3 +101,22 @@ def test_threshold_is_handed_on() -> None:
     for threshold, half in ((0.49, slice(K, None)), (0.51, slice(0, K))):
         _, after = simulate_clicks(Recorder(first=0.0), points, mask, 1, seeded(), threshold)
         assert ((after[:, half, 2] == 1).sum(1) == 1).all()
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 3])
+def test_every_click_is_answered_with_gradient_as_the_simulation_asks(rounds: int) -> None:
+    answer, plain = Recorder(), Recorder()
+    points, mask = batch()
+    logits = list(answer_every_click(answer, points, mask, rounds, seeded()))
+    previous, after = simulate_clicks(plain, points, mask, rounds, seeded())
+
+    assert len(logits) == rounds + 1
+    assert all(answer.grad_modes)
+    for (ours, our_points), (theirs, their_points) in zip(answer.calls, plain.calls, strict=False):
+        assert torch.equal(ours, theirs)
+        assert torch.equal(our_points, their_points)
+    assert torch.equal(answer.calls[-1][0], previous)
+    assert torch.equal(answer.calls[-1][1], after)
+    assert not any(previous.requires_grad for previous, _ in answer.calls)
+    torch.stack(logits).mean().backward()
+    assert answer.logit.grad == 1
