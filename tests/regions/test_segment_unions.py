@@ -12,7 +12,8 @@ from mis_lightning.regions.merge_tree import MergeTreeRegions
 from mis_lightning.regions.segment_unions import SegmentUnions, fill_holes
 
 GRID = (12, 16)
-TREE = build_merge_tree(np.random.default_rng(0).normal(size=(GRID[0] * GRID[1], 3)).astype(np.float32), GRID)
+PLACES = np.indices(GRID).reshape(2, -1).T  # by these features, segments are compact
+TREE = build_merge_tree((PLACES + np.random.default_rng(0).random(PLACES.shape)).astype(np.float32), GRID)
 
 
 def draw(source: SegmentUnions, seed: int, size: tuple[int, int] = GRID) -> np.ndarray:
