@@ -49,7 +49,9 @@ class AnnotationRecord:
             if not isinstance(mask, dict) or not isinstance(mask.get("counts"), str):
                 raise InputError(f"Expected a `mask` with `counts` in object {entry['id']} of a click log.")
             counts[entry["id"]] = mask["counts"]
-        return cls(log, counts)
+        record = cls(log, counts)
+        _ = record.own_masks  # raises where one is damaged
+        return record
 
     @cached_property
     def own_masks(self) -> dict[int, NDArray[np.bool_]]:

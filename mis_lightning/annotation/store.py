@@ -107,20 +107,28 @@ class AnnotationStore:
             image: The image.
             model: Answers the clicks; ``None``: the merge tree.
             **options: Of :class:`~mis_lightning.annotation.session.AnnotationSession`; what is not given is
-                taken from the record.
+                taken from the record, where the model is the same.
 
         Raises:
             InputError: There is no such record, it is damaged, or is of another image.
         """
         record = self.read(key)
         log = record.log
-        session = AnnotationSession(image, model, **{"overlap": log.overlap, **log.options(), **options})
-        if (log.model, log.settings) != (model_identity(model), session.settings):
+        same = log.model == model_identity(model)
+        kept = {"overlap": log.overlap, **(log.options() if same else {})}
+        session = AnnotationSession(image, model, **{**kept, **options})
+        if not same or log.settings != session.settings:
             masks = {number: (MaskAction(counts),) for number, counts in record.counts.items()}
             log = replace(log, objects=tuple(replace(one, actions=masks[one.id]) for one in log.objects))
         session.take_over(log, record.own_masks)
         self._mend(key, session)
         return session
+
+    def remove(self, key: str) -> None:
+        """Remove the annotation of an image, if there is one."""
+        with _WRITING:
+            for suffix in (".json", ".png"):  # a JSON file never loses its PNG to a kill
+                self._path(key, suffix).unlink(missing_ok=True)
 
     def keys(self) -> list[str]:
         """The keys of all records, sorted."""

@@ -1,0 +1,463 @@
+"""Sessions against independent truths: the evaluation's loop, a predictor, snapshots taken by hand."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mis_lightning.annotation.session import AnnotationSession
+from mis_lightning.errors import InputError
+from mis_lightning.inference.advance import PredictionSettings, advance, start
+from mis_lightning.inference.predictor import ClickPredictor
+from mis_lightning.inference.session import EvaluationSettings, simulate_session
+from mis_lightning.inference.tree_predictor import TreePredictor
+from mis_lightning.inference.zoom_in import ZoomIn
+from mis_lightning.metrics.functional import iou
+from mis_lightning.structures import Sample
+
+SHAPE = (90, 120)
+
+
+@pytest.fixture(params=["network", "merge tree"])
+def model(request, net):
+    return net if request.param == "network" else None
+
+
+@pytest.fixture
+def session(image, model) -> AnnotationSession:
+    return AnnotationSession(image, model, name="picture.png")
+
+
+def seen(session: AnnotationSession) -> dict:
+    """Everything a user can see of a session."""
+    return {
+        "objects": session.objects,
+        "active": session.active,
+        "log": session.log(),
+        "labels": session.label_map().tobytes(),
+        "masks": {one.id: session.own_mask(one.id).tobytes() for one in session.objects},
+        "probabilities": {one.id: session.probability(one.id).tobytes() for one in session.objects},
+    }
+
+
+def random_action(session: AnnotationSession, random: np.random.Generator) -> None:
+    """One of everything that is a step of undo."""
+    row, col = (float(random.uniform(0, side)) for side in SHAPE)
+    kind = random.integers(7)
+    if kind <= 1:
+        session.click(row, col, bool(random.random() < 0.6))
+    elif kind == 2:
+        points = random.uniform((0, 0), SHAPE, (int(random.integers(1, 6)), 2))
+        session.scribble(points, bool(random.random() < 0.6))
+    elif kind == 3:
+        (top, bottom), (left, right) = (np.sort(random.uniform(0, side, 2)) for side in SHAPE)
+        session.box(top, left, bottom, right)
+    elif kind == 4:
+        session.choose_level(row, col, int(random.integers(session.levels(row, col))))
+    elif kind == 5:
+        session.load_mask(random.random(SHAPE) < random.random())
+    else:
+        session.reset()
+
+
+def test_doing_and_undoing_is_identity_over_random_sequences(session) -> None:
+    random = np.random.default_rng(0)
+    for _ in range(3):
+        session.add_object()
+    steps = {number: [] for number in (1, 2, 3)}  # what was seen before each step of each object
+    undone = {number: [] for number in (1, 2, 3)}
+    for _ in range(150):
+        number = int(random.integers(1, 4))
+        session.select(number)
+        before, version = seen(session), session.version
+        move = random.random()
+        if move < 0.5:
+            random_action(session, random)
+            steps[number].append(own(before, number))
+            undone[number].clear()
+            after = seen(session)
+            session.undo()
+            again = seen(session)
+            assert own(again, number) == own(before, number)
+            assert all(own(again, other) == own(before, other) for other in (1, 2, 3))
+            session.redo()
+            assert seen(session) == after
+        elif move < 0.8 and steps[number]:
+            undone[number].append(own(before, number))
+            session.undo()
+            assert own(seen(session), number) == steps[number].pop()
+        elif undone[number]:
+            steps[number].append(own(before, number))
+            session.redo()
+            assert own(seen(session), number) == undone[number].pop()
+        else:
+            continue
+        assert session.version > version
+        one = session.objects[number - 1]
+        assert (one.undoable, one.redoable) == (len(steps[number]), len(undone[number]))
+
+
+def own(state: dict, number: int) -> tuple:
+    """What is to be seen of one object, whatever the others are."""
+    return (
+        state["log"]["objects"][number - 1],
+        state["objects"][number - 1].clicks,
+        state["masks"][number],
+        state["probabilities"][number],
+    )
+
+
+def test_undoing_asks_the_network_nothing(image, net) -> None:
+    session = AnnotationSession(image, net)
+    session.add_object()
+    for row in (10, 40, 70):
+        session.click(row, 50)
+    calls = net.calls
+    for _ in range(3):
+        session.undo()
+    for _ in range(3):
+        session.redo()
+    session.mask(), session.probability()
+    assert net.calls == calls
+
+
+def test_the_same_masks_as_the_evaluation(image, net) -> None:
+    truth = np.zeros(SHAPE, bool)
+    truth[10:50, 12:60] = True
+    settings = EvaluationSettings(max_clicks=8, target_iou=None, threshold=0.49)
+    evaluated = simulate_session(net, Sample(image, truth, None, "one"), settings)
+    session = AnnotationSession(image, net, threshold=0.49)
+    session.add_object()
+    for click, expected in zip(evaluated.clicks, evaluated.ious, strict=True):
+        session.click(*click)
+        assert np.float32(iou(session.mask(), truth, None)) == expected
+    assert session.objects[0].clicks == evaluated.clicks
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"zoom_in": None, "flip": False}, {"size": (24, 24), "threshold": 0.3}]
+)
+def test_the_same_probabilities_as_a_predictor_between_other_objects(image, net, options) -> None:
+    random = np.random.default_rng(2)
+    predictor = ClickPredictor(net, **options)
+    predictor.set_image(image)
+    session = AnnotationSession(image, net, **options)
+    session.add_object()
+    session.add_object()
+    for _ in range(6):
+        click = (float(random.uniform(0, 90)), float(random.uniform(0, 120)), bool(random.random() < 0.6))
+        session.select(1)
+        session.click(*click)
+        np.testing.assert_array_equal(session.probability(1), predictor.click(*click))
+        np.testing.assert_array_equal(session.own_mask(1), predictor.mask)
+        session.select(2)  # its clicks are its own
+        random_action(session, random)
+
+
+def test_without_a_model_the_merge_tree_answers_as_its_predictor(image) -> None:
+    predictor = TreePredictor()
+    predictor.set_image(image)
+    session = AnnotationSession(image)
+    session.add_object()
+    for click in [(20, 30, True), (70, 20, True), (40, 90, False), (5, 5, True)]:
+        session.click(*click)
+        np.testing.assert_array_equal(session.mask(), predictor.click(*click) > 0.5)
+
+
+def test_scribble_is_one_step_of_all_its_clicks(image, net) -> None:
+    session = AnnotationSession(image, net)
+    session.add_object()
+    session.click(80, 100, False)
+    calls = net.calls
+    session.scribble([[10, 10], [10, 100], [60, 100]])
+    assert net.calls == calls + 1
+    clicks = session.objects[0].clicks
+    assert len(clicks) == 25
+    assert all(click.positive for click in clicks[1:])
+    # by hand: the first click, then the others at once
+    settings = PredictionSettings((32, 48))
+    (state,) = advance(net, [replace(start(image), clicks=clicks[:1])], settings)
+    (state,) = advance(net, [replace(state, clicks=clicks)], settings)
+    np.testing.assert_array_equal(session.probability(), state.probability.numpy())
+    session.undo()
+    assert session.objects[0].clicks == clicks[:1]
+
+
+def test_box_and_mask_are_the_previous_mask_of_a_prediction(image, net) -> None:
+    session = AnnotationSession(image, net)
+    session.add_object()
+    session.box(10, 12, 49, 59)
+    predictor = ClickPredictor(net)
+    predictor.set_image(image)
+    mask = np.zeros(SHAPE, bool)
+    mask[10:50, 12:60] = True
+    expected, probability = predictor.predict([[35.5, 29.5]], [1], mask_input=mask)
+    np.testing.assert_array_equal(session.probability(), probability)
+    np.testing.assert_array_equal(predictor.predict(box=[12, 10, 59, 49])[1], probability)
+
+    session.load_mask(mask)
+    np.testing.assert_array_equal(session.mask(), mask)
+    assert session.objects[0].clicks == ()
+    session.click(29.5, 35.5)
+    np.testing.assert_array_equal(session.mask(), expected)
+    session.undo()
+    np.testing.assert_array_equal(session.mask(), mask)
+
+
+def test_a_level_is_a_region_that_clicks_then_refine(session, image, model) -> None:
+    tree = TreePredictor()
+    tree.set_image(image)
+    nodes = tree.nodes_at(20, 30)
+    session.add_object()
+    assert session.levels(20, 30) == len(nodes)
+    grid = tree.tree.grid
+    rows, cols = (np.arange(side) * count // side for side, count in zip(SHAPE, grid, strict=True))
+    for level in (0, 5, len(nodes) - 1):
+        expected = tree.tree.mask(int(nodes[level]))[rows][:, cols]
+        np.testing.assert_array_equal(session.region(20, 30, level), expected)
+        session.choose_level(20, 30, level)
+        np.testing.assert_array_equal(session.mask(), expected)
+    assert session.mask().all()  # the whole image
+    session.click(80, 115, False)
+    assert not session.mask()[80, 115]
+    if model is not None:
+        predictor = ClickPredictor(model)
+        predictor.set_image(image)
+        _, probability = predictor.predict([[30, 20], [115, 80]], [1, 0], mask_input=np.ones(SHAPE))
+        np.testing.assert_array_equal(session.probability(), probability)
+
+
+def test_the_tree_takes_away_from_a_mask_and_adds_to_it(image) -> None:
+    session = AnnotationSession(image)
+    session.add_object()
+    red, green = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
+    red[10:50, 12:60], green[30:80, 70:110] = True, True
+    session.load_mask(red | green)
+    session.click(60, 90, False)
+    assert iou(session.mask(), red, None) > 0.98
+    session.click(70, 100, True)  # against it stands the click before: only what does not hold that
+    assert session.mask()[70, 100]
+    assert not session.mask()[60, 90]
+
+
+def test_replay_gives_the_same_bits(session, image, model) -> None:
+    random = np.random.default_rng(4)
+    for _ in range(3):
+        session.add_object()
+        for _ in range(5):
+            random_action(session, random)
+        session.undo()
+    session.delete(2)
+    session.rename(3, "größer ☂")
+    session.overlap = "overwrite"
+    log = json.loads(json.dumps(session.log(), allow_nan=False))
+    again = AnnotationSession.replay(log, image, model)
+    here, there = seen(session), seen(again)
+    for state in (here, there):  # what was undone is not in the log, and there is nothing before a reset
+        state["objects"] = [{**asdict(o), "redoable": 0, "undoable": 0} for o in state["objects"]]
+    here["log"]["image"]["name"] = there["log"]["image"]["name"] = ""
+    assert here == there
+    for number in (1, 3):
+        session.select(number)
+        again.select(number)
+        session.click(44, 55)
+        again.click(44, 55)
+        np.testing.assert_array_equal(session.probability(), again.probability())
+    assert again.add_object() == session.add_object() == 4  # ids are not used again
+
+
+def test_masks_are_there_before_their_actions_are_done_again(image, net) -> None:
+    session = AnnotationSession(image, net)
+    session.add_object()
+    session.click(20, 30)
+    session.click(70, 20, False)
+    record = session.record()
+    calls = net.calls
+    again = AnnotationSession(image, net)
+    again.take_over(record.log, record.own_masks)
+    np.testing.assert_array_equal(again.label_map(), session.label_map())
+    assert again.objects == session.objects
+    assert net.calls == calls
+    again.undo()
+    session.undo()
+    np.testing.assert_array_equal(again.probability(), session.probability())
+
+
+def test_replay_refuses_another_origin(image, net, other_net) -> None:
+    session = AnnotationSession(image, net, name="cat.png")
+    session.add_object()
+    session.click(20, 30)
+    log = session.log()
+    changed = image.copy()
+    changed[0, 0, 0] ^= 1
+    with pytest.raises(InputError, match=r"'cat\.png'"):
+        AnnotationSession.replay(log, changed, net)
+    with pytest.raises(InputError, match="90x120 pixels, but got another of 45x120"):
+        AnnotationSession.replay(log, image[:45], net)
+    with pytest.raises(InputError, match="model"):
+        AnnotationSession.replay(log, image, other_net)
+    with pytest.raises(InputError, match="merge-tree"):
+        AnnotationSession.replay(log, image)
+    with pytest.raises(InputError, match="settings"):
+        AnnotationSession.replay(log, image, net, flip=False)
+    other = ZoomIn(expansion=2)
+    log = AnnotationSession(image, net, zoom_in=other, flip=False, size=(16, 16)).log()
+    assert AnnotationSession.replay(log, image, net).settings["zoom_in"] == asdict(other)
+
+
+@pytest.mark.parametrize("policy", ["keep", "overwrite", "allow"])
+def test_overlap(image, policy) -> None:
+    random = np.random.default_rng(3)
+    masks = random.random((4, *SHAPE)) < 0.4
+    session = AnnotationSession(image, overlap=policy)
+    for mask in masks:
+        session.add_object()
+        session.load_mask(mask)
+    session.delete(2)
+    order = [0, 2, 3]
+    labels = np.zeros(SHAPE, int)
+    for k in reversed(order) if policy == "keep" else order:
+        labels[masks[k]] = k + 1
+    np.testing.assert_array_equal(session.label_map(), labels)
+    assert session.label_map().dtype == np.uint16
+    for k in order:
+        expected = masks[k] if policy == "allow" else labels == k + 1
+        np.testing.assert_array_equal(session.mask(k + 1), expected)
+        np.testing.assert_array_equal(session.own_mask(k + 1), masks[k])
+    assert [o.area for o in session.objects] == [session.mask(o.id).sum() for o in session.objects]
+    with pytest.raises(InputError, match="overlap"):
+        session.overlap = "mix"
+
+
+def test_objects_are_added_selected_renamed_and_deleted(session) -> None:
+    assert session.active is None
+    assert session.objects == ()
+    assert not session.label_map().any()
+    assert (session.add_object(), session.add_object("  cat  ")) == (1, 2)
+    assert [one.name for one in session.objects] == ["object 1", "cat"]
+    assert session.active == 2
+    session.select(1)
+    session.click(20, 30)
+    session.rename(1, "cat")  # names may repeat
+    assert [(one.n_actions, one.undoable) for one in session.objects] == [(1, 1), (0, 0)]
+    session.delete(1)
+    assert session.active == 2
+    session.delete(2)
+    assert session.active is None
+    assert session.add_object() == 3
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda s: s.click(90, 0),
+        lambda s: s.click(float("nan"), 0),
+        lambda s: s.scribble([]),
+        lambda s: s.scribble([[1, 2, 3]]),
+        lambda s: s.scribble([[1, 2], [1, 120]]),
+        lambda s: s.scribble([[1, float("inf")]]),
+        lambda s: s.scribble("here"),
+        lambda s: s.box(5, 5, 4, 9),
+        lambda s: s.box(0, 0, 91, 9),
+        lambda s: s.box(0, float("nan"), 9, 9),
+        lambda s: s.load_mask(np.zeros(SHAPE, np.uint8)),
+        lambda s: s.load_mask(np.zeros((120, 90), bool)),
+        lambda s: s.levels(90, 0),
+        lambda s: s.choose_level(20, 20, -1),
+        lambda s: s.choose_level(20, 20, 10_000),
+        lambda s: s.region(-1, 20, 0),
+        lambda s: s.redo(),
+        lambda s: s.select(7),
+        lambda s: s.delete(0),
+        lambda s: s.rename(7, "cat"),
+        lambda s: s.rename(1, ""),
+        lambda s: s.rename(1, "two\nlines"),
+        lambda s: s.rename(1, "x" * 101),
+        lambda s: s.rename(1, "\ud800"),
+        lambda s: s.add_object(""),
+        lambda s: s.add_object(3),
+        lambda s: s.mask(7),
+        lambda s: s.probability(7),
+        lambda s: s.take_over(AnnotationSession(np.zeros((5, 5, 3), np.uint8)).record().log),
+    ],
+)
+def test_errors_leave_everything_as_it_was(session, use) -> None:
+    session.add_object()
+    session.click(20, 30)
+    before, version = seen(session), session.version
+    with pytest.raises(InputError):
+        use(session)
+    assert seen(session) == before
+    assert session.version == version
+
+
+def test_a_failing_model_leaves_everything_as_it_was(image, net, monkeypatch) -> None:
+    session = AnnotationSession(image, net)
+    session.add_object()
+    session.click(20, 30)
+    before = seen(session)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(net), "forward", lambda *_: 1 / 0)
+        for use in (lambda: session.click(1, 1), lambda: session.box(1, 1, 9, 9)):
+            with pytest.raises(ZeroDivisionError):
+                use()
+    assert seen(session) == before
+
+
+@pytest.mark.parametrize("use", ["click", "undo", "redo", "reset", "mask", "probability"])
+def test_without_an_object_the_remedy_is_named(session, use) -> None:
+    with pytest.raises(InputError, match="add_object"):
+        getattr(session, use)(*((1, 1) if use == "click" else ()))
+
+
+def test_what_is_handed_out_is_the_users_to_change(session) -> None:
+    session.add_object()
+    session.click(20, 30)
+    before = seen(session)
+    for array in (session.mask(), session.own_mask(), session.probability(), session.label_map()):
+        array[:] = 1
+    session.log()["objects"].clear()
+    session.settings.clear()
+    assert seen(session) == before
+
+
+def test_image_kinds_and_names(image, tmp_path) -> None:
+    path = tmp_path / "cat.png"
+    Image.fromarray(image).save(path)
+    grey = image[..., 0]
+    assert AnnotationSession(path).name == "cat.png"
+    for kind in (path, Image.fromarray(image), image):
+        np.testing.assert_array_equal(AnnotationSession(kind).image, image)
+    deep = grey.astype(np.uint16) * 200
+    assert AnnotationSession(deep).image.shape == (*SHAPE, 3)
+    with pytest.raises(InputError):
+        AnnotationSession(tmp_path / "none.png")
+    with pytest.raises(InputError, match="threshold"):
+        AnnotationSession(image, threshold=2)
+
+
+def test_states_that_rest_are_small(net) -> None:
+    large = np.zeros((1000, 1500, 3), np.uint8)
+    session = AnnotationSession(large, net)
+    for _ in range(2):
+        session.add_object()
+        for k in range(4):
+            session.click(100 + k, 100)
+    session.select(1)
+    kept = [one for tracked in session._objects.values() for one in tracked.history._states[:-1]]
+    assert kept
+    assert all(one.state.probability is None for one in kept)
+
+
+def test_a_copy_of_the_log_is_not_needed(session, image, model) -> None:
+    session.add_object()
+    session.click(20, 30)
+    log = session.log()
+    kept = copy.deepcopy(log)
+    AnnotationSession.replay(log, image, model).click(50, 50)
+    assert log == kept
