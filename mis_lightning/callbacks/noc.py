@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 import torch.distributed
+import yaml
+from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from mis_lightning.data.datamodule import MISDataModule, SampleBatch
 from mis_lightning.errors import InputError
+from mis_lightning.inference.advance import input_size
 from mis_lightning.inference.session import EvaluationSettings, Session, simulate_sessions
 from mis_lightning.metrics.noc import summarise
 from mis_lightning.metrics.report import BenchmarkSummary, format_table, write_report
@@ -28,7 +32,8 @@ class NoCEvaluation(L.Callback):
     Args:
         settings: How a session runs; ``None``: the published protocol, but all clicks are made, since IoU@k
             needs them (NoC is the same either way).
-        batch_size: Objects that advance together.
+        batch_size: Objects that advance together. Their answers round a little differently from those of
+            another number.
         folder: Where the report goes; ``None``: the logger's folder.
         show: Print the table.
 
@@ -100,7 +105,9 @@ class NoCEvaluation(L.Callback):
         samples = [sample for _, sample in batch.items]
         with isolate_rng():
             done = simulate_sessions(model, samples, self.settings, self.batch_size)
-            for (index, _), session in zip(batch.items, done, strict=True):
+            for (index, _), seconds, session in zip(batch.items, batch.seconds, done, strict=True):
+                # Seconds per click count the reading of the image, too (spec B5).
+                session = replace(session, seconds=session.seconds + seconds)
                 self.sessions.setdefault(benchmark, {})[index] = session
 
     def _conclude(self, trainer: L.Trainer, module: L.LightningModule, stage: str, prefix: str) -> None:
@@ -127,9 +134,15 @@ class NoCEvaluation(L.Callback):
         if trainer.is_global_zero:
             folder = Path(self.folder or log_dir or trainer.default_root_dir)
             settings = {
-                "evaluation": self.settings,
+                "evaluation": replace(self.settings, size=input_size(module, self.settings.size)),
+                "batch_size": self.batch_size,
+                "processes": trainer.world_size,
                 "checkpoint": str(trainer.ckpt_path or ""),
                 "model": getattr(module, "model_config", {}),
+                "folders": {
+                    name: str(getattr(benchmark, "folder", "")) for name, (_, benchmark) in benchmarks.items()
+                },
+                "config": _config(trainer),
                 "comparable": {
                     name: benchmark.comparable and len(results[name]) == len(benchmark)
                     for name, (_, benchmark) in benchmarks.items()
@@ -139,6 +152,14 @@ class NoCEvaluation(L.Callback):
             if self.show:
                 print(format_table(self.rows))
                 print(f"\ntable, curves and every setting: {folder}/table.md, curves.csv, results.json")
+
+
+def _config(trainer: L.Trainer) -> dict[str, Any]:
+    """Everything the command line and its config files said; empty in a script of one's own."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, SaveConfigCallback):
+            return dict(yaml.safe_load(callback.parser.dump(callback.config, skip_none=False)))
+    return {}
 
 
 def _gather(sessions: dict[int, dict[int, Session]]) -> dict[int, dict[int, Session]]:

@@ -29,8 +29,8 @@ def main(args: Sequence[str]) -> int:
     rows = "; ".join(f"{table.name}: {', '.join(row.name for row in table.rows)}" for table in tables)
     parser = argparse.ArgumentParser(
         prog="mis report",
-        description="Collect results into the paper's tables. A result finds its rows by the config.yaml "
-        "that `mis test` writes beside it, whatever folder it is in. What was not run stays blank.",
+        description="Collect results into the paper's tables. A result finds its rows by the config that "
+        "`mis test` writes into it, whatever folder it is in. What was not run stays blank.",
         epilog=f"Rows: {rows}. Speeds (Table IV) come from `mis bench proposals`.",
     )
     parser.add_argument(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,23 +32,39 @@ from mis_lightning.structures import Sample
 
 
 class SampleBatch:
-    """A few numbered benchmark samples. Not a collection, so that Lightning hands it through as it is."""
+    """A few numbered benchmark samples. Not a collection, so that Lightning hands it through as it is.
 
-    def __init__(self, items: list[tuple[int, Sample]]) -> None:
+    Attributes:
+        items: Number in the benchmark, and sample.
+        seconds: Wall time of reading each of them.
+    """
+
+    def __init__(self, items: list[tuple[int, Sample]], seconds: list[float] | None = None) -> None:
         self.items = items
+        self.seconds = seconds if seconds is not None else [0.0] * len(items)
 
 
-class _Numbered(Dataset[tuple[int, Sample]]):
-    """A benchmark whose items carry their number."""
+class _Groups(Dataset[SampleBatch]):
+    """A benchmark cut into groups of consecutive objects.
+
+    Processes share groups, not objects: what is computed together rounds alike however many there are.
+    """
+
+    size = 16
 
     def __init__(self, benchmark: Benchmark) -> None:
         self.benchmark = benchmark
 
     def __len__(self) -> int:
-        return len(self.benchmark)
+        return -(-len(self.benchmark) // self.size)
 
-    def __getitem__(self, index: int) -> tuple[int, Sample]:
-        return index, self.benchmark[index]
+    def __getitem__(self, group: int) -> SampleBatch:
+        items, seconds = [], []
+        for index in range(group * self.size, min((group + 1) * self.size, len(self.benchmark))):
+            began = time.perf_counter()
+            items.append((index, self.benchmark[index]))
+            seconds.append(time.perf_counter() - began)
+        return SampleBatch(items, seconds)
 
 
 class MISDataModule(L.LightningDataModule):
@@ -199,7 +216,7 @@ class MISDataModule(L.LightningDataModule):
         return DataLoader(ClickRequests(self.clicks), batch_size=None)
 
     def _benchmark_loader(self, benchmark: Benchmark) -> DataLoader[Any]:
-        return DataLoader(_Numbered(benchmark), batch_size=16, shuffle=False, collate_fn=SampleBatch)
+        return DataLoader(_Groups(benchmark), batch_size=None, shuffle=False)
 
 
 def default_store(images: str, settings: Mapping[str, Any]) -> Path:

@@ -65,7 +65,7 @@ class Result:
         path: The file.
         values: Measures by benchmark.
         comparable: By benchmark, whether the set was the published one, whole.
-        config: The run's config, from the ``config.yaml`` beside the file; empty without one.
+        config: The run's config, from the file or else the ``config.yaml`` beside it; empty without either.
     """
 
     path: Path
@@ -116,7 +116,9 @@ def _read(path: Path) -> Result:
         values = {name: _numbers(entry["values"]) for name, entry in content["benchmarks"].items()}
         comparable = dict(content["settings"].get("comparable", {}))
         beside = path.with_name("config.yaml")
-        config = yaml.safe_load(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+        config = content["settings"].get("config")
+        if not config and beside.is_file():
+            config = yaml.safe_load(beside.read_text(encoding="utf-8"))
         return Result(path, values, comparable, dict(config or {}))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} or the config.yaml beside it cannot be read: {error}") from error

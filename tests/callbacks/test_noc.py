@@ -10,6 +10,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -57,9 +58,14 @@ class Boxes(Benchmark):
 
 
 class ManyBoxes(Boxes):
-    """One more than a batch of the loader."""
+    """Two groups of the loader and one object more: of two processes one has a group twice."""
 
-    count = 17
+    name = "boxes"
+    count = 33
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = super().__getitem__(index % 5)
+        return Sample(sample.image[: 30 - index % 3], sample.mask[: 30 - index % 3], None, f"box{index}")
 
 
 class Painting(ClickViT):
@@ -87,7 +93,7 @@ def module(kind: type[ClickViT] = Painting) -> InteractiveSegmentation:
     return InteractiveSegmentation(model, ClickLoss())
 
 
-def validate(folder: Path, **settings: Any) -> dict[str, float]:
+def validate(folder: Path, kind: type[Benchmark] = Boxes, **settings: Any) -> dict[str, float]:
     """Evaluate the boxes and return what was logged; the report goes to ``folder``."""
     trainer = L.Trainer(
         accelerator="cpu",
@@ -97,7 +103,7 @@ def validate(folder: Path, **settings: Any) -> dict[str, float]:
         enable_progress_bar=False,
         **settings,
     )
-    data = MISDataModule(val_benchmarks=[Boxes])
+    data = MISDataModule(val_benchmarks=[kind])
     return dict(trainer.validate(module(), data, verbose=False)[0])
 
 
@@ -131,8 +137,43 @@ def test_logs_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert len(np.unique(ious)) > 10
 
     record = json.loads((tmp_path / "results.json").read_text())
-    assert record["settings"]["comparable"] == {"boxes": True}
-    assert record["settings"]["model"]["dim"] == 16
+    settings = record["settings"]
+    assert settings["comparable"] == {"boxes": True}
+    assert settings["model"]["dim"] == 16
+    assert (settings["batch_size"], settings["processes"]) == (2, 1)
+    assert settings["evaluation"]["size"] == [32, 32]  # what the network took, not "its own"
+    assert settings["evaluation"]["zoom_in"]["min_size"] == 200
+    assert settings["config"] == {}
+    assert record["versions"]["mis-lightning"]
+
+
+class Slow(Boxes):
+    """Takes its time to read."""
+
+    def __getitem__(self, index: int) -> Sample:
+        time.sleep(0.2)
+        return super().__getitem__(index)
+
+
+def test_seconds_per_click_count_the_reading(tmp_path: Path, quiet_trainer) -> None:
+    callback = NoCEvaluation(
+        EvaluationSettings(max_clicks=1, target_iou=None), folder=str(tmp_path), show=False
+    )
+    quiet_trainer(callbacks=[callback]).test(module(), MISDataModule(test_benchmarks=[Slow]), verbose=False)
+    (row,) = callback.rows
+    assert row.values["spc"] - row.values["model_spc"] > 0.2
+
+
+def test_processes_share_whole_groups() -> None:
+    """What is computed together does not depend on the number of processes, so neither do roundings."""
+    data = MISDataModule(test_benchmarks=[ManyBoxes])
+    data.setup("test")
+    (loader,) = data.test_dataloader()
+    assert [[number for number, _ in batch.items] for batch in loader] == [
+        list(range(16)),
+        list(range(16, 32)),
+        [32],
+    ]
 
 
 def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
@@ -146,11 +187,11 @@ def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 0, output
-    logged = validate(tmp_path / "one", devices=1)
+    logged = validate(tmp_path / "one", ManyBoxes, devices=1)
     assert json.loads((tmp_path / "two" / "logged.json").read_text()) == logged
     assert rows(tmp_path / "two") == rows(
         tmp_path / "one"
-    )  # 5 objects in order, though the 6th share repeats one
+    )  # 33 objects in order, though one group is seen twice
     assert values(tmp_path / "two") == values(tmp_path / "one")
 
 
@@ -233,6 +274,6 @@ def test_other_batches_are_refused() -> None:
 
 if __name__ == "__main__":  # the two processes of the test above
     target = Path(sys.argv[1])
-    result = validate(target, devices=2, strategy="ddp")
+    result = validate(target, ManyBoxes, devices=2, strategy="ddp")
     if os.environ.get("LOCAL_RANK", "0") == "0":
         (target / "logged.json").write_text(json.dumps(result))

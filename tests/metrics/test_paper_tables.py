@@ -120,6 +120,11 @@ def test_results_are_read_with_the_config_beside_them(tmp_path) -> None:
     assert first.values == {"GrabCut": {"noc@85": 2}}
     assert first.comparable == {"GrabCut": True}
     assert read_results(tmp_path / "b" / "results.json") == [second]
+    inside = {**GOOD, "settings": {**GOOD["settings"], "config": {"data": {"decay": 0.5}}}}
+    path = write(tmp_path / "c", inside, "data: {decay: 0.9}")
+    assert read_results(path)[0].config == {
+        "data": {"decay": 0.5}
+    }  # a file that was copied away keeps its own
 
 
 @pytest.mark.parametrize(
