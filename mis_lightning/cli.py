@@ -27,11 +27,13 @@ VERBS = {
         "mis_lightning.commands.import_checkpoint",
         "turn a published SimpleClick or MIS .pth into a model folder",
     ),
+    "export": ("mis_lightning.commands.export", "write a model for onnxruntime, libtorch or another machine"),
+    "push": ("mis_lightning.commands.push", "publish a model on the hub, with a model card"),
     "shard": ("mis_lightning.commands.shard", "pack a store of regions into few files"),
     "prepare": ("mis_lightning.commands.prepare", "get a benchmark ready, or say what is missing"),
-    "baseline": (
-        "mis_lightning.commands.baseline",
-        "evaluate cv2.grabCut, or merge trees without a network, with the same user",
+    "compare": (
+        "mis_lightning.commands.compare",
+        "click models, cv2.grabCut and merge trees under one simulated user",
     ),
     "figure": ("mis_lightning.commands.figure", "the paper's pictures, of your images, models and results"),
     "report": ("mis_lightning.commands.report", "collect results into the paper's tables"),

@@ -9,7 +9,7 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from matplotlib.figure import Figure
 
-from mis_lightning.commands.baseline import open_benchmark
+from mis_lightning.commands.compare import open_benchmark
 from mis_lightning.errors import InputError
 from mis_lightning.figures.click_sequence import click_sequence, record_session
 from mis_lightning.figures.merge_levels import merge_levels, merging_step, shallow_nodes
@@ -92,7 +92,7 @@ def _clicks(kind: str) -> tuple[ArgumentParser, Draw]:
     parser.add_argument(
         "--model", type=str, required=True, help="a model folder, a checkpoint, or cv2 for cv2.grabCut"
     )
-    parser.add_argument("--benchmark", type=str, default="bundled", help="as of `mis baseline`")
+    parser.add_argument("--benchmark", type=str, default="bundled", help="as of `mis compare`")
     parser.add_argument("--root", type=str, default=None, help="folder of the benchmark")
     parser.add_argument(
         "--object", type=str, default=None, help="its name, or the start of it; else the first"
@@ -122,7 +122,7 @@ def _clicks(kind: str) -> tuple[ArgumentParser, Draw]:
 def _curves(kind: str) -> tuple[ArgumentParser, Draw]:
     """Curves of result files."""
     parser = _parser(kind, COLUMN_WIDTH)
-    parser.add_argument("runs", nargs="+", help="LABEL=FILE: a curves.csv of `mis test` or `mis baseline`")
+    parser.add_argument("runs", nargs="+", help="LABEL=FILE: a curves.csv of `mis test` or `mis compare`")
     parser.add_argument("--benchmark", type=str, default=None, help="which, if the files hold several")
     parser.add_argument("--max_clicks", type=int, default=20, help="length of the axis")
 

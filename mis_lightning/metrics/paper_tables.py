@@ -106,7 +106,7 @@ def read_results(path: Path) -> list[Result]:
     """
     files = sorted(path.glob("**/results.json")) if path.is_dir() else [path]
     if not files:
-        raise InputError(f"There is no results.json below {path}; `mis test` and `mis baseline` write one.")
+        raise InputError(f"There is no results.json below {path}; `mis test` and `mis compare` write one.")
     return [_read(file) for file in files]
 
 
@@ -124,7 +124,7 @@ def _read(path: Path) -> Result:
         raise InputError(f"{path} or the config.yaml beside it cannot be read: {error}") from error
     except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"Expected a results.json of `mis test` or `mis baseline`, but {path} is none "
+            f"Expected a results.json of `mis test` or `mis compare`, but {path} is none "
             f"({type(error).__name__}: {error})."
         ) from error
 
