@@ -16,6 +16,7 @@ from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.click_vit import ClickViT
 from mis_lightning.models.hub import local_copy
 from mis_lightning.models.pretrained import CONFIG, fit_weights, load_pretrained
+from mis_lightning.models.shipped import shipped_folder
 from mis_lightning.models.vit import resize_position_table
 
 # MAE entries without a place in the click model: it has no class token and no final norm.
@@ -27,7 +28,7 @@ def load_initial_weights(model: ClickNetwork, source: str) -> None:
 
     Args:
         model: The model.
-        source: A model folder, a ``.safetensors`` with ``config.json`` beside it, a ``.ckpt`` of this
+        source: The name of a shipped model, a model folder, a ``.safetensors`` with ``config.json`` beside it, a ``.ckpt`` of this
             project or ``owner/name`` on the hub (every weight must fit), or an MAE encoder as
             ``.pth`` (its ``model`` entry) or ``.safetensors``, whose weights go to the backbone; the position
             table is resized bicubically to the model's grid.
@@ -35,7 +36,7 @@ def load_initial_weights(model: ClickNetwork, source: str) -> None:
     Raises:
         InputError: No such file, or its weights do not fit.
     """
-    path = local_copy(source)
+    path = shipped_folder(source) or local_copy(source)
     if path.is_dir() or path.suffix == ".ckpt" or (path.suffix == ".safetensors" and _has_config(path)):
         fit_weights(model, load_pretrained(path).state_dict(), source)
     elif isinstance(model, ClickViT):

@@ -17,6 +17,7 @@ from mis_lightning.models.click_hybrid import HybridClickViT
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.click_vit import ClickViT
 from mis_lightning.models.hub import FILES, local_copy
+from mis_lightning.models.shipped import DEFAULT, shipped_folder
 
 CONFIG, WEIGHTS = FILES
 ARCHITECTURES: dict[str, type[ClickNetwork]] = {"ClickViT": ClickViT, "HybridClickViT": HybridClickViT}
@@ -48,19 +49,19 @@ def describe(model: ClickNetwork) -> dict[str, Any]:
     return {"architecture": type(model).__name__, **model.config}
 
 
-def load_pretrained(source: str | Path) -> ClickNetwork:
+def load_pretrained(source: str | Path = DEFAULT) -> ClickNetwork:
     """Read a click model, in evaluation mode on the CPU. Nothing in the file is executed.
 
     Args:
-        source: A folder with ``model.safetensors`` and ``config.json``, a ``.safetensors`` file with
-            ``config.json`` beside it, or a Lightning ``.ckpt`` of this
-            project (where weights were averaged, the averaged ones); or ``owner/name`` on the hub
-            (:func:`~mis_lightning.models.hub.local_copy`).
+        source: The name of a shipped model (:mod:`~mis_lightning.models.shipped`); a folder with
+            ``model.safetensors`` and ``config.json``; a ``.safetensors`` file with ``config.json`` beside it;
+            a Lightning ``.ckpt`` of this project (where weights were averaged, the averaged ones); or
+            ``owner/name`` on the hub (:func:`~mis_lightning.models.hub.local_copy`).
 
     Raises:
         InputError: There is no such file, or it does not hold a click model.
     """
-    source = local_copy(source)
+    source = shipped_folder(source) or local_copy(source)
     if source.is_dir() or source.suffix == ".safetensors":
         config, state = _read_folder(*_parts(source))
     elif source.is_file():
