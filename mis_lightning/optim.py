@@ -53,9 +53,14 @@ def layerwise_decay_groups(
 
     Returns:
         Parameter groups for an optimiser; every parameter is in exactly one.
+
+    Raises:
+        InputError: ``decay`` is out of range, or the model has no backbone of blocks.
     """
     if not 0 < decay <= 1:
         raise InputError(f"Expected `decay` in (0, 1], but got {decay}.")
+    if not hasattr(model, "backbone"):
+        raise InputError(f"Expected a ClickViT for layer-wise decay, but got a {type(model).__name__}.")
     last = len(model.backbone.blocks) + 1  # type: ignore[union-attr, arg-type]
     groups: dict[tuple[int, float], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():

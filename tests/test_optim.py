@@ -92,3 +92,8 @@ def test_no_decay_is_one_rate(tiny_click_vit) -> None:
 def test_decay_out_of_range(tiny_click_vit, decay: float) -> None:
     with pytest.raises(InputError, match=rf"`decay` in \(0, 1\], but got {decay}"):
         layerwise_decay_groups(tiny_click_vit(), lr=1.0, decay=decay)
+
+
+def test_layerwise_decay_needs_a_backbone() -> None:
+    with pytest.raises(InputError, match="Expected a ClickViT for layer-wise decay, but got a Linear"):
+        layerwise_decay_groups(nn.Linear(2, 2), lr=1.0)

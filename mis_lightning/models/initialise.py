@@ -28,10 +28,9 @@ def load_initial_weights(model: ClickNetwork, source: str) -> None:
 
     Args:
         model: The model.
-        source: The name of a shipped model, a model folder, a ``.safetensors`` with ``config.json`` beside it, a ``.ckpt`` of this
-            project or ``owner/name`` on the hub (every weight must fit), or an MAE encoder as
-            ``.pth`` (its ``model`` entry) or ``.safetensors``, whose weights go to the backbone; the position
-            table is resized bicubically to the model's grid.
+        source: What :func:`~mis_lightning.models.pretrained.load_pretrained` opens (every weight must fit);
+            or an MAE encoder as ``.pth`` (its ``model`` entry) or ``.safetensors``, whose weights go to the
+            backbone; the position table is resized bicubically to the model's grid.
 
     Raises:
         InputError: No such file, or its weights do not fit.

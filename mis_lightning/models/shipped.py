@@ -1,4 +1,4 @@
-"""Click models that come inside the package: small ones, trained without a label by a recipe of this project."""
+"""Click models inside the package: small ones, trained without a label by a recipe of this project."""
 
 from __future__ import annotations
 
