@@ -38,6 +38,7 @@ VERBS = {
     "figure": ("mis_lightning.commands.figure", "the paper's pictures, of your images, models and results"),
     "report": ("mis_lightning.commands.report", "collect results into the paper's tables"),
     "bench": ("mis_lightning.commands.bench", "time a part against its peers"),
+    "annotate": ("mis_lightning.commands.annotate", "a page to click masks on, saved and exported"),
     "quickstart": ("mis_lightning.commands.quickstart", "the whole loop on bundled photographs, in minutes"),
 }
 WITH_VERB = {"fit", "validate", "test", "predict"}  # these hand their own name on to the Lightning CLI

@@ -32,6 +32,7 @@ ORDER = (
     "data",
     "inference",
     "annotation",
+    "server",
     "figures",
     "callbacks",
     "module",

@@ -1,0 +1,133 @@
+"""``mis annotate IMAGES``: a page to click masks on, for this machine's browser."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+from jsonargparse import ArgumentError, ArgumentParser
+from torch import nn
+
+from mis_lightning.annotation.overlap import Overlap
+from mis_lightning.errors import InputError
+from mis_lightning.models.default_model import default_model
+from mis_lightning.models.pretrained import load_pretrained
+from mis_lightning.server.access import Access
+from mis_lightning.server.app import cookie_name, create_app
+from mis_lightning.server.library import Library
+
+MAX_CONNECTIONS = 256
+"""Most connections at a time; more are told to come back."""
+
+
+def main(args: Sequence[str]) -> int:
+    """Run ``mis annotate IMAGES [--checkpoint MODEL] [--out DIR] …`` until it is interrupted.
+
+    Raises:
+        InputError: The options do not fit, there is no image, or the port is taken.
+    """
+    try:
+        given = _parser().parse_args(list(args))
+    except ArgumentError as error:
+        raise InputError(str(error)) from error
+    source = Path(given.images)
+    out = Path(given.out) if given.out is not None else default_out(source)
+    library = Library(source, leave_out=out)
+    for path in library.left_out:
+        print(f"left out: {path} (a link that leads out of the folder, or a name that no mask file can have)")
+    model, name = _model(given.checkpoint, given.training_free)
+    token = given.token
+    access = Access(given.host, "0" * 32 if token is None else token)  # only to ask whether it is loopback
+    token = secrets.token_urlsafe(24) if token is None and not access.is_loopback else token
+    access = Access(given.host, token, cookie_name(out))
+    app = create_app(library, out, model, model_name=name, overlap=given.overlap, access=access)
+    listening = _listen(given.host, given.port)
+    url = address(given.host, listening.getsockname()[1], token)
+    print(f"{len(library)} images from {source}; masks go to {out}; clicks are answered by {name}.")
+    if not access.is_loopback:
+        print("Whoever has the token below can see the images. The connection is not encrypted.")
+    print(f"\n    {url}\n\nCtrl+C ends it.", flush=True)
+    if given.open:
+        webbrowser.open(url)
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=5,
+    )
+    uvicorn.Server(config).run(sockets=[listening])
+    return 0
+
+
+def default_out(source: Path) -> Path:
+    """Where masks go unless it is said: beside the images, in a folder named after them."""
+    source = source.absolute()
+    return source.with_name(f"{source.stem if source.is_file() else source.name}_masks")
+
+
+def address(host: str, port: int, token: str | None) -> str:
+    """What to type into a browser; the token is in the part that browsers keep to themselves."""
+    name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
+    name = f"[{name}]" if ":" in name else name
+    return f"http://{name}:{port}/" + (f"#token={token}" if token is not None else "")
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="mis annotate", description=__doc__, exit_on_error=False)
+    parser.add_argument("images", type=str, help="a folder, an image, or a text file with one path per line")
+    parser.add_argument(
+        "--checkpoint", type=str, default=None, help="a model folder, a .safetensors or a .ckpt file"
+    )
+    parser.add_argument(
+        "--training_free",
+        "--training-free",
+        action="store_true",
+        help="let the merge tree answer, not a model",
+    )
+    parser.add_argument(
+        "--out", type=str, default=None, help="folder of the masks; IMAGES_masks unless given"
+    )
+    parser.add_argument(
+        "--overlap", type=Overlap, default="keep", help="who gets a pixel that several objects want"
+    )
+    parser.add_argument("--port", type=int, default=8765, help="0 takes any that is free")
+    parser.add_argument(
+        "--host", type=str, default="127.0.0.1", help="beyond this machine a token is needed as well"
+    )
+    parser.add_argument("--token", type=str, default=None, help="made and printed where one is needed")
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+    return parser
+
+
+def _model(checkpoint: str | None, training_free: bool) -> tuple[nn.Module | None, str]:
+    """The model, and what the page calls it."""
+    if training_free:
+        if checkpoint is not None:
+            raise InputError("Expected one of `--checkpoint` and `--training-free`, but got both.")
+        return None, "merge tree, no training"
+    if checkpoint is not None:
+        return load_pretrained(checkpoint), Path(checkpoint).name
+    model = default_model()
+    return (None, "merge tree, no training") if model is None else (model, "the model of the package")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"Cannot listen on {host}, port {port}: {error}. Choose another with `--port`."
+        ) from error
+    return listening

@@ -1,0 +1,125 @@
+"""The server as one ASGI application: routes, the files of the page, and what goes wrong in words."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from importlib.resources import files
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from mis_lightning import __version__
+from mis_lightning.annotation.overlap import Overlap
+from mis_lightning.annotation.store import AnnotationStore
+from mis_lightning.errors import InputError
+from mis_lightning.inference.advance import ClickModel
+from mis_lightning.server.access import Access, Guard
+from mis_lightning.server.library import Library
+from mis_lightning.server.model_clock import ModelClock
+from mis_lightning.server.office import Office
+from mis_lightning.server.routes import router
+from mis_lightning.server.tabs import Tabs
+from mis_lightning.server.workspace import (
+    ConflictError,
+    Desk,
+    NotKeptError,
+    OpenSessions,
+    StaleError,
+    TooManyError,
+)
+
+DRAFTS = ".drafts"
+"""Folder of unsaved work, inside the folder of results."""
+_KINDS = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_STATUS: dict[type[InputError], int] = {
+    StaleError: 409,
+    ConflictError: 412,
+    TooManyError: 409,
+    NotKeptError: 507,
+}
+log = logging.getLogger(__name__)
+
+
+def create_app(
+    library: Library,
+    results: Path,
+    model: ClickModel | None = None,
+    *,
+    model_name: str = "merge tree, no training",
+    overlap: Overlap = "keep",
+    access: Access | None = None,
+) -> FastAPI:
+    """Make the server of one folder of images.
+
+    Args:
+        library: The images.
+        results: Where masks go; unsaved work lies in a hidden folder in it.
+        model: Answers the clicks; ``None``: the merge tree of each image.
+        model_name: What the page calls it.
+        overlap: Who gets a pixel that several objects want.
+        access: Who may ask; by default whoever is on this machine.
+
+    Raises:
+        InputError: ``results`` is a file.
+    """
+    access = access if access is not None else Access()
+    desk = Desk(library, AnnotationStore(results), model, overlap, OpenSessions())
+    app = FastAPI(
+        title="mis annotate",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    app.state.office = Office(desk, Tabs(results / DRAFTS, desk), access, model_name, ModelClock(model))
+    app.include_router(router)
+    app.add_middleware(Guard, access=access)
+    app.add_exception_handler(InputError, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_message)
+    page = {path.name: path.read_bytes() for path in files(__package__).joinpath("page").iterdir()}
+
+    @app.get("/", include_in_schema=False)
+    async def index() -> Response:
+        return _file("index.html", page["index.html"])
+
+    @app.get("/page/{name}", include_in_schema=False)
+    async def page_file(name: str) -> Response:
+        if name not in page:
+            return JSONResponse({"detail": "There is no such file."}, 404)
+        return _file(name, page[name])
+
+    return app
+
+
+def cookie_name(results: Path) -> str:
+    """Name of the cookie of a server: its own, for browsers do not tell the ports of a host apart."""
+    return f"mis_{zlib.crc32(str(results.resolve()).encode('utf-8', 'surrogateescape')):08x}"
+
+
+def _file(name: str, data: bytes) -> Response:
+    return Response(data, media_type=_KINDS[Path(name).suffix], headers={"cache-control": "no-cache"})
+
+
+async def _refuse(request: Request, error: Exception) -> JSONResponse:
+    status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 422)
+    return JSONResponse({"detail": _plain(str(error))}, status)
+
+
+async def _refuse_message(request: Request, error: Exception) -> JSONResponse:
+    """Say what is wrong without repeating what was sent, which may be anything, NaN among it."""
+    problems = error.errors() if isinstance(error, RequestValidationError) else []
+    told = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in problems[:3])
+    return JSONResponse({"detail": _plain("; ".join(told))}, 422)
+
+
+def _plain(text: str) -> str:
+    """Text that can be sent whatever is in it."""
+    return text.encode("utf-8", "backslashreplace").decode()[:1000]

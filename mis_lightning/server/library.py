@@ -1,0 +1,228 @@
+"""The images of one folder: which there are, their pixels, and small and large pictures of them.
+
+A request names an image by a digest of its path inside the folder. The digest is looked up among the images
+found there, so no text from a request ever becomes a path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from mis_lightning.errors import ImageError
+from mis_lightning.images import list_images, read_image
+
+THUMBNAIL = 160
+"""Longer side of a thumbnail, in pixels."""
+MAX_PICTURE = 4096
+"""Longer side of the picture that the page shows; larger images are scaled down for it, not for the model."""
+MAX_PIXELS = 64_000_000
+"""Largest image opened, in pixels."""
+_PIXEL_MEMORY = 256 << 20
+_PICTURE_MEMORY = 64 << 20
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image of the folder.
+
+    Attributes:
+        key: What a request calls it.
+        name: Its path inside the folder, with ``/``.
+        path: Where it lies, links resolved.
+    """
+
+    key: str
+    name: str
+    path: Path
+
+
+class Library:
+    """The images of a folder, a list or a file, as :func:`~mis_lightning.images.list_images` finds them.
+
+    A link that leads out of the folder is not followed. A list may name files anywhere: it was written by
+    whoever started the server.
+
+    Args:
+        source: The folder, list or image.
+        leave_out: A folder whose images are not listed: where the masks go.
+
+    Raises:
+        DatasetNotFoundError: There is no image.
+    """
+
+    def __init__(self, source: Path, leave_out: Path | None = None) -> None:
+        self.source = source
+        self._leave_out = leave_out
+        self._entries: dict[str, Entry] = {}
+        self._pixels: _Cache[NDArray[np.uint8]] = _Cache(_PIXEL_MEMORY, lambda image: image.nbytes)
+        self._pictures: _Cache[bytes] = _Cache(_PICTURE_MEMORY, len)
+        self.left_out: list[Path] = []
+        self.refresh()
+
+    def refresh(self) -> list[Entry]:
+        """Look again, for new files; the images in their order."""
+        paths = list_images(self.source)
+        folder = self.source if self.source.is_dir() else None
+        entries, outside = {}, []
+        for path in paths:
+            real = path.resolve()
+            if self._leave_out is not None and real.is_relative_to(self._leave_out.resolve()):
+                continue
+            if folder is not None and not real.is_relative_to(folder.resolve()):
+                outside.append(path)
+                continue
+            name = path.relative_to(folder).as_posix() if folder is not None else path.name
+            digest = hashlib.blake2b(os.fsencode(name if folder is not None else real), digest_size=8)
+            entries[digest.hexdigest()] = Entry(digest.hexdigest(), name, real)
+        self._entries, self.left_out = entries, outside
+        return list(entries.values())
+
+    def __getitem__(self, key: str) -> Entry:
+        """The image of a key.
+
+        Raises:
+            KeyError: There is none.
+        """
+        return self._entries[key]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def read(self, entry: Entry) -> NDArray[np.uint8]:
+        """Pixels of an image, uint8, ``(H, W, 3)``, not to be written to.
+
+        Raises:
+            ImageError: It cannot be read, is too large, or is no longer where it was.
+        """
+
+        def make() -> NDArray[np.uint8]:
+            self._check(entry)
+            image = read_image(entry.path)
+            if image.shape[0] * image.shape[1] > MAX_PIXELS:  # of a kind that Pillow cannot measure
+                raise _too_large(entry, image.shape[1], image.shape[0])
+            image.flags.writeable = False
+            return image
+
+        return self._pixels.get((entry.key, *_stamp(entry)), make)
+
+    def picture(self, entry: Entry) -> bytes:
+        """What the page shows of an image, JPEG, at most ``MAX_PICTURE`` pixels a side.
+
+        Raises:
+            ImageError: As :meth:`read`.
+        """
+        stamp = ("picture", entry.key, *_stamp(entry))
+        return self._pictures.get(stamp, lambda: _jpeg(_within(self.read(entry), MAX_PICTURE), 92))
+
+    def thumbnail(self, entry: Entry) -> bytes:
+        """A small JPEG of an image.
+
+        Raises:
+            ImageError: As :meth:`read`.
+        """
+
+        def make() -> bytes:
+            self._check(entry)
+            image = _draft(entry.path)
+            return _jpeg(_within(read_image(entry.path) if image is None else image, THUMBNAIL), 80)
+
+        return self._pictures.get(("thumbnail", entry.key, *_stamp(entry)), make)
+
+    def _check(self, entry: Entry) -> None:
+        """Refuse an image that was replaced by a link since it was listed, or that is too large to decode."""
+        if os.path.realpath(entry.path) != str(entry.path):
+            raise ImageError(f"{entry.name} has become a link since it was listed. Load the page again.")
+        try:
+            with Image.open(entry.path) as image:  # reads the head alone
+                size = image.size
+        except Image.DecompressionBombError:
+            raise _too_large(entry) from None
+        except Exception:
+            return  # read_image says what is wrong with it, or reads it by other means
+        if size[0] * size[1] > MAX_PIXELS:
+            raise _too_large(entry, *size)
+
+
+V = TypeVar("V")
+
+
+class _Cache(Generic[V]):
+    """The values used last, up to a number of bytes; safe in threads."""
+
+    def __init__(self, limit: int, size: Callable[[V], int]) -> None:
+        self._limit, self._size = limit, size
+        self._values: OrderedDict[object, V] = OrderedDict()
+        self._used = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: object, make: Callable[[], V]) -> V:
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]
+        value = make()  # two threads may both make it; that costs time, not correctness
+        with self._lock:
+            if key not in self._values and self._size(value) <= self._limit:
+                self._values[key] = value
+                self._used += self._size(value)
+            while self._used > self._limit:
+                self._used -= self._size(self._values.popitem(last=False)[1])
+        return value
+
+
+def _stamp(entry: Entry) -> tuple[int, int]:
+    """Changes when the file does."""
+    try:
+        status = entry.path.stat()
+    except OSError:
+        raise ImageError(f"There is no image file {entry.name} any more. Load the page again.") from None
+    return status.st_mtime_ns, status.st_size
+
+
+def _draft(path: Path) -> NDArray[np.uint8] | None:
+    """A JPEG decoded at a fraction of its size, in a fraction of the time; ``None`` for all other files."""
+    try:
+        with Image.open(path, formats=("JPEG",)) as image:
+            if image.mode != "RGB":
+                return None
+            image.draft("RGB", (2 * THUMBNAIL, 2 * THUMBNAIL))
+            return np.asarray(ImageOps.exif_transpose(image))
+    except Exception:
+        return None
+
+
+def _within(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Scaled down until its longer side fits."""
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return image
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
+    done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise RuntimeError("OpenCV did not write a JPEG.")
+    return data.tobytes()
+
+
+def _too_large(entry: Entry, width: int = 0, height: int = 0) -> ImageError:
+    size = f"{width} x {height} = {width * height / 1e6:.0f}" if width else "too many"
+    return ImageError(
+        f"{entry.name} has {size} million pixels; the page opens up to {MAX_PIXELS // 1_000_000} million. "
+        "Scale it down or cut it into tiles."
+    )

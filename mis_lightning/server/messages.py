@@ -1,0 +1,243 @@
+"""What the page asks and what it is answered, field by field; anything else is refused at once."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from mis_lightning.annotation.log import MAX_NAME
+
+MAX_POINTS = 4096
+"""Most points of a scribble."""
+MAX_KNOWN = 1024
+"""Most masks a page may say it has; beyond them masks are simply sent again."""
+
+Position = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Key = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+ObjectId = Annotated[str, Field(pattern="^[0-9]{1,5}$")]
+Saved = Literal["none", "draft", "saved"]
+ExportFormat = Literal["coco", "labels", "masks"]
+
+
+class _Question(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class OpenTab(_Question):
+    """A page begins: with its own tab if it has one, telling the others of its browser that are open."""
+
+    tab: Key | None = None
+    open: Annotated[list[Key], Field(max_length=100)] = []
+    token: Annotated[str, Field(max_length=200)] | None = None
+
+
+class Change(_Question):
+    """A change of what the page shows.
+
+    Attributes:
+        revision: Of the state that the page shows; a change of any other state is refused.
+        known: The versions of the masks it has, by id of the object.
+    """
+
+    revision: Key
+    known: Annotated[
+        dict[Annotated[str, Field(pattern="^[0-9]{1,5}$")], Key], Field(max_length=MAX_KNOWN)
+    ] = {}
+
+
+class Click(Change):
+    """A click, in pixels of the image."""
+
+    row: Position
+    col: Position
+    positive: bool = True
+
+
+class Scribble(Change):
+    """A line, as (row, col) in pixels of the image."""
+
+    points: Annotated[
+        list[Annotated[list[Position], Field(min_length=2, max_length=2)]],
+        Field(min_length=1, max_length=MAX_POINTS),
+    ]
+    positive: bool = True
+
+
+class Box(Change):
+    """A box, in pixels of the image, its edges included."""
+
+    top: Position
+    left: Position
+    bottom: Position
+    right: Position
+
+
+class Level(Change):
+    """The region ``level`` merges above the patch of a pixel."""
+
+    row: Position
+    col: Position
+    level: Annotated[int, Field(ge=0, le=1 << 20)]
+
+
+class Pixel(_Question):
+    """A pixel."""
+
+    row: Position
+    col: Position
+
+
+class NewObject(Change):
+    """A new object."""
+
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME)] | None = None
+
+
+class Rename(Change):
+    """A new name."""
+
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+
+
+class Save(Change):
+    """Put the masks among the results; ``replace`` what somebody else has put there meanwhile."""
+
+    replace: bool = False
+
+
+class Tab(_Answer):
+    """The tab that a page works in."""
+
+    tab: Key
+
+
+class Info(_Answer):
+    """What the server is.
+
+    Attributes:
+        version: Of mis_lightning.
+        model: What answers clicks, in words.
+        trained: Whether that is a model, not the merge tree.
+        results: Where saved masks lie.
+    """
+
+    version: str
+    model: str
+    trained: bool
+    results: str
+
+
+class ImageLine(_Answer):
+    """One image of the list."""
+
+    key: Key
+    name: str
+    state: Saved
+    objects: int
+
+
+class ClickMark(_Answer):
+    """A click in effect."""
+
+    row: float
+    col: float
+    positive: bool
+
+
+class Mask(_Answer):
+    """A mask: where its runs of pixels begin and end.
+
+    Attributes:
+        version: Changes with the mask.
+        spans: uint32, little-endian, base64: first and one past the last pixel of each run, row by row;
+            ``None`` where the page has this version.
+    """
+
+    version: Key
+    spans: str | None
+
+
+class ObjectState(_Answer):
+    """An object."""
+
+    id: int
+    name: str
+    area: int
+    actions: int
+    undoable: int
+    redoable: int
+    clicks: list[ClickMark]
+    mask: Mask
+
+
+class Times(_Answer):
+    """Milliseconds that the answer took in the server: in the model, and in all."""
+
+    model: float
+    server: float
+
+
+class State(_Answer):
+    """One image, as the page shows it.
+
+    Attributes:
+        revision: Names this state; the next change refers to it.
+        saved: ``"none"``: nothing done; ``"draft"``: kept, but for this tab only; ``"saved"``: a result.
+        next: Id of the next object.
+    """
+
+    revision: Key
+    saved: Saved
+    height: int
+    width: int
+    active: int | None
+    next: int
+    objects: list[ObjectState]
+    times: Times = Times(model=0, server=0)
+
+
+class Levels(_Answer):
+    """The nested regions about a pixel.
+
+    Attributes:
+        grid: Patches of the merge tree, height and width.
+        first: uint16, little-endian, base64, ``(h, w)``: the lowest level that holds each patch.
+        levels: Levels worth proposing, ascending.
+        shares: Share of the image that each of them covers.
+        start: Index of the one to begin with.
+    """
+
+    grid: tuple[int, int]
+    first: str
+    levels: list[int]
+    shares: list[float]
+    start: int
+
+
+class Problem(_Answer):
+    """Why a request was refused."""
+
+    detail: str
+
+
+def to_text(values: NDArray[np.generic]) -> str:
+    """Numbers as base64, little-endian."""
+    return base64.b64encode(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()).decode(
+        "ascii"
+    )
+
+
+def to_mask(spans: NDArray[np.uint32], known: str | None) -> Mask:
+    """A mask, without its spans where the version is known."""
+    data = spans.astype("<u4", copy=False).tobytes()
+    version = f"{zlib.crc32(data):08x}{len(data):08x}"
+    return Mask(version=version, spans=None if version == known else base64.b64encode(data).decode("ascii"))

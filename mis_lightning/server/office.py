@@ -1,0 +1,161 @@
+"""What every route has at hand: who asks, about which image, and threads to work in."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+import anyio
+from anyio import CapacityLimiter
+from fastapi import Depends, HTTPException, Path, Request
+
+from mis_lightning.annotation.session import AnnotationSession
+from mis_lightning.server import messages
+from mis_lightning.server.access import Access
+from mis_lightning.server.answers import describe
+from mis_lightning.server.library import Entry
+from mis_lightning.server.model_clock import ModelClock
+from mis_lightning.server.tabs import Tabs
+from mis_lightning.server.workspace import MAX_OBJECTS, Desk, TooManyError, Workspace
+
+T = TypeVar("T")
+
+
+@dataclass
+class Office:
+    """One server.
+
+    Attributes:
+        desk: What all tabs share.
+        tabs: Which tab belongs to whom.
+        access: Who may ask.
+        model_name: What answers clicks, in words.
+        clock: Of the model.
+    """
+
+    desk: Desk
+    tabs: Tabs
+    access: Access
+    model_name: str
+    clock: ModelClock
+
+    def __post_init__(self) -> None:
+        self._computing = CapacityLimiter(max(2, (os.cpu_count() or 2) // 2))
+        self._reading = CapacityLimiter(2)  # a list of thumbnails never keeps a click waiting
+
+    async def read(self, work: Callable[[], T]) -> T:
+        """Do something that reads files, in a thread."""
+        return await anyio.to_thread.run_sync(work, limiter=self._reading)
+
+    async def compute(self, workspace: Workspace, work: Callable[[], T]) -> T:
+        """Do something for a tab, in a thread, after what was asked for it before."""
+        async with workspace.lock:
+            return await anyio.to_thread.run_sync(work, limiter=self._computing)
+
+
+@dataclass
+class Place:
+    """One image in one tab.
+
+    Attributes:
+        office: The server.
+        workspace: The tab.
+        entry: The image.
+    """
+
+    office: Office
+    workspace: Workspace
+    entry: Entry
+
+    async def answer(self, known: Mapping[str, str], work: Callable[[], AnnotationSession]) -> messages.State:
+        """Do something that gives a session, and describe it."""
+        began = time.perf_counter()
+
+        def timed() -> messages.State:
+            clock = self.office.clock
+            clock.take()
+            session = work()
+            model = 1e3 * clock.take()
+            state = describe(session, self.workspace.saved(self.entry), known)
+            state.times = messages.Times(model=model, server=1e3 * (time.perf_counter() - began))
+            return state
+
+        return await self.office.compute(self.workspace, timed)
+
+    async def change(
+        self, asked: messages.Change, action: Callable[[AnnotationSession], Any], *, grows: bool = False
+    ) -> messages.State:
+        """Do something to the objects of the image."""
+        return await self.answer(
+            asked.known, lambda: self.workspace.change(self.entry, asked.revision, action, grows=grows)
+        )
+
+    async def act(self, asked: messages.Change, action: Callable[[AnnotationSession], Any]) -> messages.State:
+        """Do something to the active object; without any object the first one begins."""
+
+        def begun(session: AnnotationSession) -> None:
+            if session.active is None:
+                add_object(session, None)
+            action(session)
+
+        return await self.change(asked, begun, grows=True)
+
+
+def add_object(session: AnnotationSession, name: str | None) -> None:
+    """Add an object, unless there are too many.
+
+    Raises:
+        TooManyError: There are.
+        InputError: The name does not fit.
+    """
+    if len(session.objects) >= MAX_OBJECTS:
+        raise TooManyError(f"There are {MAX_OBJECTS} objects on this image, as many as it can have.")
+    session.add_object(name)
+
+
+KeyInPath = Annotated[str, Path(pattern="^[0-9a-f]{16}$")]
+
+
+def _office(request: Request) -> Office:
+    office: Office = request.app.state.office
+    return office
+
+
+InOffice = Annotated[Office, Depends(_office)]
+
+
+def _session(request: Request, office: InOffice) -> str:
+    session = office.access.session(request.headers.get("cookie", ""))
+    if session is None:
+        raise HTTPException(401, "This browser is not known here; load the page again.")
+    return session
+
+
+OfSession = Annotated[str, Depends(_session)]
+
+
+def _workspace(office: InOffice, session: OfSession, tab: KeyInPath) -> Workspace:
+    return office.tabs.workspace(session, tab)
+
+
+OfTab = Annotated[Workspace, Depends(_workspace)]
+
+
+def _entry(office: InOffice, session: OfSession, image: KeyInPath) -> Entry:
+    try:
+        return office.desk.library[image]
+    except KeyError:
+        raise HTTPException(404, "There is no such image; load the page again.") from None
+
+
+OfImage = Annotated[Entry, Depends(_entry)]
+
+
+def _place(office: InOffice, workspace: OfTab, entry: OfImage) -> Place:
+    return Place(office, workspace, entry)
+
+
+Here = Annotated[Place, Depends(_place)]

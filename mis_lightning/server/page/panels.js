@@ -1,0 +1,209 @@
+// The lists at the sides, and the dialogs. Text from the server is only ever set as text, never as markup.
+
+import { colourOf, inkOn } from "./masks.js";
+
+export const find = (id) => document.getElementById(id);
+
+export function make(tag, properties = {}, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}
+
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  use.setAttribute("href", `#i-${name}`);
+  svg.setAttribute("aria-hidden", "true");
+  svg.append(use);
+  return svg;
+}
+
+const count = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
+
+/** The list of images. */
+export class ImageList {
+  constructor(open) {
+    this.list = find("image-list");
+    this.entries = new Map();
+    this.open = open;
+    find("filter").addEventListener("input", (event) => this.filter(event.target.value));
+  }
+
+  fill(images) {
+    this.images = images;
+    this.entries.clear();
+    this.list.replaceChildren(...images.map((image) => {
+      const small = make("small");
+      const button = make("button", { title: image.name },
+        make("img", { alt: "", loading: "lazy", width: 64, height: 48, src: `/api/images/${image.key}/thumbnail` }),
+        make("span", { className: "text" }, make("span", { className: "name", textContent: image.name }), small));
+      button.addEventListener("click", () => this.open(image.key));
+      const item = make("li", {}, button);
+      this.entries.set(image.key, { item, button, small, image });
+      this.mark(image.key, image.state, image.objects);
+      return item;
+    }));
+    this.tell();
+  }
+
+  /** Say how far an image is: "none", "draft" or "saved". */
+  mark(key, state, objects) {
+    const entry = this.entries.get(key);
+    if (!entry) return;
+    Object.assign(entry.image, { state, objects });
+    entry.item.classList.toggle("saved", state === "saved");
+    const text = state === "none" ? "not begun" : `${count(objects, "object")}${state === "draft" ? ", not saved" : ""}`;
+    entry.small.replaceChildren(...(state === "saved" ? [icon("check")] : []), text);
+    entry.button.setAttribute("aria-label", `${entry.image.name}, ${state === "saved" ? "saved, " : ""}${text}`);
+    this.tell();
+  }
+
+  current(key) {
+    this.key = key;
+    for (const [each, { button }] of this.entries) button.setAttribute("aria-current", String(each === key));
+    this.entries.get(key)?.button.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }
+
+  /** The key of the image `by` places on, among those shown. */
+  beside(by) {
+    const shown = this.images.filter((image) => !this.entries.get(image.key).item.hidden || image.key === this.key);
+    return shown[shown.findIndex((image) => image.key === this.key) + by]?.key;
+  }
+
+  filter(text) {
+    for (const { item, image } of this.entries.values()) item.hidden = !image.name.toLowerCase().includes(text.toLowerCase());
+  }
+
+  tell() {
+    const saved = this.images.filter((image) => image.state === "saved").length;
+    find("progress-text").textContent = `${saved} of ${count(this.images.length, "image")} saved`;
+    Object.assign(find("progress"), { max: this.images.length, value: saved });
+  }
+}
+
+/** The list of objects. */
+export class ObjectList {
+  constructor(actions) {
+    this.list = find("object-list");
+    this.actions = actions;
+  }
+
+  fill(objects, active) {
+    const focused = this.list.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
+    this.list.replaceChildren(...objects.map((object) => this.item(object, object.id === active)));
+    if (!objects.length) this.list.append(make("li", {}, make("small", { textContent: "Click on the image to begin the first object." })));
+    if (focused) this.list.querySelector(`[data-focus="${focused}"]`)?.focus();
+  }
+
+  item(object, active) {
+    const colour = colourOf(object.id);
+    const swatch = make("span", { className: "swatch", textContent: object.id });
+    swatch.style.background = colour;
+    swatch.style.color = inkOn(colour);
+    const choose = make("button", { className: "choose", title: object.name }, swatch,
+      make("span", { className: "text" }, make("span", { className: "name", textContent: object.name }),
+        make("small", { textContent: object.area ? `${object.area.toLocaleString("en")} px` : "empty" })));
+    choose.setAttribute("aria-pressed", String(active));
+    choose.dataset.focus = `choose-${object.id}`;
+    choose.addEventListener("click", () => this.actions.select(object.id));
+    choose.addEventListener("dblclick", () => this.rename(object.id));
+    const item = make("li", { className: active ? "active" : "" }, choose);
+    item.dataset.object = object.id;
+    for (const [name, label, action] of [["pen", "Rename", () => this.rename(object.id)], ["bin", "Delete", () => this.actions.remove(object)]]) {
+      const button = make("button", { className: "icon", title: label }, icon(name));
+      button.setAttribute("aria-label", `${label} ${object.name}`);
+      button.dataset.focus = `${name}-${object.id}`;
+      button.addEventListener("click", action);
+      item.append(button);
+    }
+    item.object = object;
+    return item;
+  }
+
+  rename(id) {
+    const item = this.list.querySelector(`[data-object="${id}"]`);
+    if (!item) return;
+    const field = make("input", { type: "text", value: item.object.name, maxLength: 100 });
+    field.setAttribute("aria-label", "Name of the object");
+    let over = false;
+    const end = (keep) => {
+      if (over) return;
+      over = true;
+      const name = field.value.trim();
+      field.replaceWith(item.querySelector(".choose") ?? this.chosen);
+      if (keep && name && name !== item.object.name) this.actions.name(id, name);
+      this.list.querySelector(`[data-focus="choose-${id}"]`)?.focus();
+    };
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") end(true);
+      if (event.key === "Escape") end(false);
+    });
+    field.addEventListener("blur", () => end(true));
+    this.chosen = item.querySelector(".choose");
+    this.chosen.replaceWith(field);
+    field.select();
+  }
+}
+
+/** Ask a question; the value of the button chosen, null for none. */
+export function ask(text, choices) {
+  const dialog = find("question");
+  find("question-text").textContent = text;
+  return new Promise((answer) => {
+    let value = null;
+    find("question-buttons").replaceChildren(...choices.map(([label, result], i) => {
+      const button = make("button", { textContent: label, className: i === choices.length - 1 ? "primary" : "" });
+      button.addEventListener("click", () => { value = result; dialog.close(); });
+      return button;
+    }));
+    dialog.addEventListener("close", () => answer(value), { once: true });
+    dialog.showModal();
+    find("question-buttons").lastElementChild.focus();
+  });
+}
+
+let fading;
+
+/** Show a message for a while. */
+export function notice(text) {
+  const place = find("notice");
+  place.textContent = text;
+  place.hidden = false;
+  clearTimeout(fading);
+  fading = setTimeout(() => { place.hidden = true; }, 4000 + 50 * text.length);
+}
+
+/** Times of one answer, in ms: {total, model, rest}. */
+export function showTimes(times) {
+  for (const place of document.querySelectorAll("[data-time]")) {
+    const value = times[place.dataset.time];
+    place.textContent = value === undefined ? "–" : `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
+  }
+}
+
+/** A menu under its button, with the keys of a menu. */
+export function menu(button, list, chosen) {
+  const items = [...list.querySelectorAll('[role="menuitem"]')];
+  const toggle = (open) => {
+    list.hidden = !open;
+    button.setAttribute("aria-expanded", String(open));
+    (open ? items[0] : button).focus();
+  };
+  button.addEventListener("click", () => toggle(list.hidden));
+  list.addEventListener("keydown", (event) => {
+    const at = items.indexOf(document.activeElement);
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1 }[event.key];
+    if (to !== undefined) items[(to + items.length) % items.length].focus();
+    else if (event.key === "Escape") toggle(false);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  for (const item of items) item.addEventListener("click", () => { toggle(false); chosen(item.dataset.format); });
+  addEventListener("pointerdown", (event) => {
+    if (list.hidden || event.target.closest(".menu")) return;
+    list.hidden = true;
+    button.setAttribute("aria-expanded", "false");
+  });
+}

@@ -1,0 +1,126 @@
+// Mouse, pen and fingers on the canvas -> clicks, boxes, lines, panning and zooming.
+
+const STILL = 5; // screen pixels a press may wander and still be a click
+
+/**
+ * @param view the View
+ * @param tool () => "click" | "region" | "box" | "scribble"
+ * @param adds (event) => whether the press adds
+ * @param done {click(place, adds), box([top, left, bottom, right]), scribble([[row, col], …], adds)}
+ */
+export function listen(view, tool, adds, done) {
+  const canvas = view.canvas;
+  const fingers = new Map();
+  let press = null; // {x, y, id, adds, kind: "pan" | "press" | "draw", start, line}
+  let space = false;
+
+  const local = (event) => {
+    const box = canvas.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  };
+  const stop = () => {
+    press = null;
+    view.rubber = null;
+    canvas.classList.remove("panning");
+    view.draw();
+  };
+
+  addEventListener("keydown", (event) => {
+    if (event.code !== "Space" || event.target.closest?.("button, input, dialog, a")) return;
+    space = true;
+    canvas.classList.add("panning");
+    event.preventDefault();
+  });
+  addEventListener("keyup", (event) => {
+    if (event.code !== "Space") return;
+    space = false;
+    if (press?.kind !== "pan") canvas.classList.remove("panning");
+  });
+  addEventListener("blur", () => { space = false; });
+  canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+  canvas.addEventListener("auxclick", (event) => event.preventDefault());
+
+  canvas.addEventListener("pointerdown", (event) => {
+    const [x, y] = local(event);
+    canvas.focus({ preventScroll: true });
+    view.cross = null;
+    canvas.setPointerCapture(event.pointerId);
+    fingers.set(event.pointerId, [x, y]);
+    if (fingers.size === 2) { stop(); return; } // a pinch
+    if (fingers.size > 2) return;
+    const pan = event.button === 1 || space;
+    if (!pan && event.button !== 0 && event.button !== 2) return;
+    if (pan) event.preventDefault();
+    const drawing = ["box", "scribble"].includes(tool()) && view.at(x, y);
+    press = { x, y, fromX: x, fromY: y, adds: adds(event), kind: pan ? "pan" : drawing ? "draw" : "press", touch: event.pointerType === "touch" };
+    if (press.kind === "pan") canvas.classList.add("panning");
+    if (press.kind === "draw") {
+      press.start = view.near(x, y);
+      press.line = [[press.start.row, press.start.col]];
+    }
+    // A mouse click is answered when the button goes down: that is when the user looks for it.
+    if (press.kind === "press" && !press.touch) {
+      const place = view.at(x, y);
+      const { adds: sign } = press;
+      press = null;
+      if (place) done.click(place, sign);
+    }
+  });
+
+  canvas.addEventListener("pointermove", (event) => {
+    const [x, y] = local(event);
+    if (fingers.size === 2 && fingers.has(event.pointerId)) {
+      const other = [...fingers].find(([id]) => id !== event.pointerId)[1];
+      const before = fingers.get(event.pointerId);
+      const distance = (a) => Math.hypot(a[0] - other[0], a[1] - other[1]);
+      view.pan((x - before[0]) / 2, (y - before[1]) / 2);
+      if (distance(before) > 10) view.zoom(distance([x, y]) / distance(before), (x + other[0]) / 2, (y + other[1]) / 2);
+      fingers.set(event.pointerId, [x, y]);
+      return;
+    }
+    if (fingers.has(event.pointerId)) fingers.set(event.pointerId, [x, y]);
+    if (!press) return;
+    if (press.kind === "press" && Math.hypot(x - press.fromX, y - press.fromY) > STILL) press.kind = "pan"; // a finger
+    if (press.kind === "pan") {
+      view.pan(x - press.x, y - press.y);
+      [press.x, press.y] = [x, y];
+    } else if (press.kind === "draw") {
+      const { row, col } = view.near(x, y);
+      if (tool() === "box") {
+        const { start } = press;
+        view.rubber = { box: [Math.min(row, start.row), Math.min(col, start.col), Math.max(row, start.row), Math.max(col, start.col)] };
+      } else {
+        if (press.line.length < 4000) press.line.push([row, col]);
+        view.rubber = { line: press.line, positive: press.adds };
+      }
+      view.draw();
+    }
+  });
+
+  const up = (event) => {
+    fingers.delete(event.pointerId);
+    if (!press || fingers.size) return;
+    const { kind, x, y, adds: sign, line } = press;
+    const rubber = view.rubber;
+    stop();
+    if (event.type === "pointercancel") return;
+    if (kind === "press") {
+      const place = view.at(x, y);
+      if (place) done.click(place, sign);
+    } else if (kind === "draw") {
+      if (rubber?.box && rubber.box[2] > rubber.box[0] && rubber.box[3] > rubber.box[1]) done.box(rubber.box);
+      else if (rubber?.line?.length > 1) done.scribble(line, sign);
+      else done.click({ row: line[0][0], col: line[0][1] }, sign);
+    }
+  };
+  canvas.addEventListener("pointerup", up);
+  canvas.addEventListener("pointercancel", up);
+
+  canvas.addEventListener("wheel", (event) => {
+    event.preventDefault();
+    const lines = event.deltaMode === 1 ? 24 : event.deltaMode === 2 ? 240 : 1;
+    view.zoom(Math.exp(-Math.max(-240, Math.min(240, event.deltaY * lines)) / 360), ...local(event));
+  }, { passive: false });
+
+  return { stop, busy: () => press !== null };
+}

@@ -1,0 +1,240 @@
+// The canvas: where the image lies on the screen, and everything drawn over it.
+
+import { Overlay, colourOf, inkOn } from "./masks.js";
+
+const LARGEST = 40; // screen pixels for a pixel of the image
+
+export class View {
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.context = canvas.getContext("2d");
+    this.opacity = 0.45;
+    this.hidden = false;
+    this.onzoom = () => {};
+    this.clear();
+    new ResizeObserver(() => this.resize()).observe(canvas);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+  }
+
+  clear() {
+    this.picture = null;
+    this.objects = [];
+    this.pending = [];
+    this.levels = null;
+    this.rubber = null; // {box: [top, left, bottom, right]} or {line: [[row, col], …], positive}
+    this.cross = null; // {row, col}, moved by the arrow keys
+    this.overlay = null;
+    this.draw();
+  }
+
+  /** Show an image of height x width pixels; the picture may have fewer. */
+  open(picture, height, width) {
+    this.picture = picture;
+    this.height = height;
+    this.width = width;
+    this.overlay = new Overlay(height, width);
+    this.fit();
+  }
+
+  /** Show objects: [{id, mask, clicks, active}]. Drawn at once, so that its time can be measured. */
+  show(objects) {
+    this.objects = objects;
+    this.overlay?.draw(objects.map(({ id, mask }) => [id, mask]));
+    this.paint();
+  }
+
+  resize() {
+    const ratio = window.devicePixelRatio || 1;
+    const { clientWidth, clientHeight } = this.canvas;
+    if (!clientWidth || !clientHeight) return;
+    const fitted = this.fitted;
+    this.canvas.width = Math.round(clientWidth * ratio);
+    this.canvas.height = Math.round(clientHeight * ratio);
+    if (fitted && this.picture) this.fit();
+    this.paint();
+  }
+
+  fit() {
+    const { clientWidth, clientHeight } = this.canvas;
+    const margin = Math.min(16, clientWidth / 20);
+    this.scale = Math.min((clientWidth - 2 * margin) / this.width, (clientHeight - 2 * margin) / this.height, LARGEST);
+    this.x = (clientWidth - this.width * this.scale) / 2;
+    this.y = (clientHeight - this.height * this.scale) / 2;
+    this.moved(true);
+  }
+
+  /** Zoom; the point of the image under (x, y) stays there. */
+  zoom(factor, x = this.canvas.clientWidth / 2, y = this.canvas.clientHeight / 2) {
+    if (!this.picture) return;
+    const smallest = Math.min(0.02, 100 / Math.max(this.width, this.height));
+    const scale = Math.max(smallest, Math.min(LARGEST, this.scale * factor));
+    this.x = x - ((x - this.x) * scale) / this.scale;
+    this.y = y - ((y - this.y) * scale) / this.scale;
+    this.scale = scale;
+    this.moved(false);
+  }
+
+  pan(dx, dy) {
+    if (!this.picture) return;
+    this.x += dx;
+    this.y += dy;
+    this.moved(false);
+  }
+
+  moved(fitted) {
+    const { clientWidth, clientHeight } = this.canvas;
+    const keep = 40; // screen pixels of the image that stay in sight
+    this.x = Math.min(clientWidth - keep, Math.max(keep - this.width * this.scale, this.x));
+    this.y = Math.min(clientHeight - keep, Math.max(keep - this.height * this.scale, this.y));
+    this.fitted = fitted;
+    this.onzoom(this.scale);
+    this.draw();
+  }
+
+  /** Pixel of the image at a place on the canvas, centres at integers; null beside the image. */
+  at(x, y) {
+    if (!this.picture) return null;
+    const [row, col] = [(y - this.y) / this.scale, (x - this.x) / this.scale];
+    if (row < 0 || col < 0 || row >= this.height || col >= this.width) return null;
+    return { row: Math.floor(row), col: Math.floor(col) };
+  }
+
+  /** The same, but the nearest pixel where the place is beside the image. */
+  near(x, y) {
+    const row = Math.floor((y - this.y) / this.scale);
+    const col = Math.floor((x - this.x) / this.scale);
+    return { row: Math.max(0, Math.min(this.height - 1, row)), col: Math.max(0, Math.min(this.width - 1, col)) };
+  }
+
+  place({ row, col }) {
+    return [this.x + (col + 0.5) * this.scale, this.y + (row + 0.5) * this.scale];
+  }
+
+  /** Draw before the next frame. */
+  draw() {
+    this.asked ??= requestAnimationFrame(() => this.paint());
+  }
+
+  paint() {
+    if (this.asked) cancelAnimationFrame(this.asked);
+    this.asked = null;
+    const ratio = window.devicePixelRatio || 1;
+    const context = this.context;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    if (!this.picture) return;
+    const [width, height] = [this.width * this.scale, this.height * this.scale];
+    context.imageSmoothingEnabled = this.scale < 3;
+    context.imageSmoothingQuality = this.scale < 0.5 ? "medium" : "low";
+    context.drawImage(this.picture, this.x, this.y, width, height);
+    if (!this.hidden) {
+      context.imageSmoothingEnabled = this.scale < 1;
+      context.globalAlpha = this.opacity;
+      context.drawImage(this.overlay.canvas, this.x, this.y, width, height);
+      context.globalAlpha = 1;
+      for (const object of this.objects) if (!object.active) this.outline(object.mask?.outline, colourOf(object.id), 1.5);
+      for (const object of this.objects) if (object.active) this.outline(object.mask?.outline, colourOf(object.id), 2.5);
+    }
+    if (this.levels) this.drawLevels(width, height);
+    const active = this.objects.find((object) => object.active);
+    for (const click of active?.clicks ?? []) this.dot(click, false);
+    for (const click of this.pending) this.dot(click, true);
+    if (this.rubber) this.drawRubber();
+    if (this.cross) this.drawCross();
+  }
+
+  outline(path, colour, thick, scaleX = 1, scaleY = 1, dash = []) {
+    if (!path) return;
+    const context = this.context;
+    context.save();
+    context.translate(this.x, this.y);
+    context.scale(this.scale, this.scale);
+    const scaled = new Path2D();
+    scaled.addPath(path, new DOMMatrix([scaleX, 0, 0, scaleY, 0, 0]));
+    context.lineCap = "square";
+    context.strokeStyle = inkOn(colour) === "#fff" ? "rgb(255 255 255 / .75)" : "rgb(0 0 0 / .6)";
+    context.lineWidth = (thick + 2) / this.scale;
+    context.stroke(scaled);
+    context.strokeStyle = colour;
+    context.lineWidth = thick / this.scale;
+    context.setLineDash(dash.map((length) => length / this.scale));
+    context.stroke(scaled);
+    context.restore();
+  }
+
+  drawLevels(width, height) {
+    const { levels, context } = this;
+    context.imageSmoothingEnabled = false;
+    context.globalAlpha = Math.max(0.35, this.opacity);
+    context.drawImage(levels.canvas, this.x, this.y, width, height);
+    context.globalAlpha = 1;
+    this.outline(levels.path, "#ffffff", 2, this.width / levels.width, this.height / levels.height);
+    this.dot({ row: levels.row, col: levels.col, positive: true }, true);
+  }
+
+  /** A click: a plus on light, or a minus on dark; hollow while unanswered. */
+  dot(click, pending) {
+    const context = this.context;
+    const [x, y] = this.place(click);
+    const radius = 8;
+    const [ground, ink] = click.positive ? ["#ffffff", "#00674a"] : ["#8f1d0e", "#ffffff"];
+    context.beginPath();
+    if (click.positive) context.arc(x, y, radius, 0, 2 * Math.PI);
+    else context.rect(x - radius + 1, y - radius + 1, 2 * radius - 2, 2 * radius - 2);
+    context.globalAlpha = pending ? 0.6 : 1;
+    context.fillStyle = ground;
+    context.fill();
+    context.globalAlpha = 1;
+    context.lineWidth = 1.5;
+    context.strokeStyle = click.positive ? "#00674a" : "#ffffff";
+    context.setLineDash(pending ? [3, 3] : []);
+    context.stroke();
+    context.setLineDash([]);
+    context.beginPath();
+    context.moveTo(x - 4, y);
+    context.lineTo(x + 4, y);
+    if (click.positive) {
+      context.moveTo(x, y - 4);
+      context.lineTo(x, y + 4);
+    }
+    context.lineWidth = 2;
+    context.strokeStyle = ink;
+    context.stroke();
+  }
+
+  drawRubber() {
+    const { context, rubber } = this;
+    const trace = new Path2D();
+    if (rubber.box) {
+      const [top, left, bottom, right] = rubber.box;
+      const [x, y] = [this.x + left * this.scale, this.y + top * this.scale];
+      trace.rect(x, y, (right + 1 - left) * this.scale, (bottom + 1 - top) * this.scale);
+    } else {
+      rubber.line.forEach(([row, col], i) => trace[i ? "lineTo" : "moveTo"](...this.place({ row, col })));
+    }
+    context.lineJoin = context.lineCap = "round";
+    for (const [colour, thick, dash] of [["rgb(0 0 0 / .6)", 5, []], ["#fff", 2.5, rubber.box || rubber.positive === false ? [7, 5] : []]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = thick;
+      context.setLineDash(dash);
+      context.stroke(trace);
+    }
+    context.setLineDash([]);
+    context.lineCap = "butt";
+  }
+
+  drawCross() {
+    const context = this.context;
+    const [x, y] = this.place(this.cross);
+    for (const [colour, thick] of [["#000", 4], ["#fff", 1.5]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = thick;
+      context.beginPath();
+      for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+        context.moveTo(x + 4 * dx, y + 4 * dy);
+        context.lineTo(x + 16 * dx, y + 16 * dy);
+      }
+      context.stroke();
+    }
+  }
+}

@@ -1,0 +1,280 @@
+"""The work of one tab: its sessions in memory, its drafts on disk, and what it has put among the results.
+
+Each change is kept as a draft before it is answered, in a folder that belongs to this tab alone. Saving puts
+the masks among the results, which all tabs and people share; a result that somebody else has changed since
+the draft began is not replaced unasked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mis_lightning.annotation.overlap import Overlap
+from mis_lightning.annotation.record import AnnotationRecord
+from mis_lightning.annotation.session import AnnotationSession
+from mis_lightning.annotation.store import AnnotationStore
+from mis_lightning.errors import InputError
+from mis_lightning.files import written_whole
+from mis_lightning.inference.advance import ClickModel
+from mis_lightning.server.library import Entry, Library
+from mis_lightning.server.messages import Saved
+
+MAX_ACTIONS = 2000
+"""Most actions on the objects of one image."""
+MAX_OBJECTS = 250
+"""Most objects on one image; label maps stay 8 bits deep."""
+OPEN_PIXELS = 150_000_000
+"""Pixels of all sessions kept in memory, about 12 bytes each; others are read from their drafts again."""
+NOTHING = "none"
+_RESULTS = threading.Lock()
+
+
+class StaleError(InputError):
+    """A change of a state that is no longer the present one."""
+
+
+class ConflictError(InputError):
+    """Somebody else has changed the result."""
+
+
+class TooManyError(InputError):
+    """A limit is reached."""
+
+
+class NotKeptError(InputError):
+    """The disk did not take what was done."""
+
+
+class OpenSessions:
+    """The sessions used last, of all tabs. One that is put out is read from its draft when it is needed."""
+
+    def __init__(self) -> None:
+        self._sessions: OrderedDict[tuple[Path, str], AnnotationSession] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[Path, str]) -> AnnotationSession | None:
+        """A session, if it is open."""
+        with self._lock:
+            if key in self._sessions:
+                self._sessions.move_to_end(key)
+            return self._sessions.get(key)
+
+    def put(self, key: tuple[Path, str], session: AnnotationSession) -> None:
+        """Keep a session, and let go of others if they are too many."""
+        with self._lock:
+            self._sessions[key] = session
+            pixels = sum(one.shape[0] * one.shape[1] for one in self._sessions.values())
+            while pixels > OPEN_PIXELS and len(self._sessions) > 1:
+                _, gone = self._sessions.popitem(last=False)
+                pixels -= gone.shape[0] * gone.shape[1]
+
+    def drop(self, key: tuple[Path, str]) -> None:
+        """Forget a session."""
+        with self._lock:
+            self._sessions.pop(key, None)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What all tabs of a server share."""
+
+    library: Library
+    results: AnnotationStore
+    model: ClickModel | None
+    overlap: Overlap
+    sessions: OpenSessions
+
+
+class Workspace:
+    """One tab.
+
+    Args:
+        folder: Of its drafts.
+        desk: What all tabs share.
+
+    Attributes:
+        lock: Held around every call of a method.
+    """
+
+    def __init__(self, folder: Path, desk: Desk) -> None:
+        self.folder = folder
+        self.desk = desk
+        self.lock = asyncio.Lock()
+        self._drafts = AnnotationStore(folder)
+
+    def open(self, entry: Entry) -> AnnotationSession:
+        """The session of an image: as it is in memory, or this tab's draft, or the result, or a new one.
+
+        Raises:
+            InputError: The image or what was kept cannot be read.
+        """
+        key = (self.folder, entry.key)
+        session = self.desk.sessions.get(key)
+        if session is not None:
+            return session
+        image, model, name = self.desk.library.read(entry), self.desk.model, entry.name
+        for store in (self._drafts, self.desk.results):
+            if name in store:
+                session = store.load(name, image, model, name=name)
+                break
+        else:
+            session = AnnotationSession(image, model, overlap=self.desk.overlap, name=name)
+        self.desk.sessions.put(key, session)
+        return session
+
+    def change(
+        self, entry: Entry, expected: str, action: Callable[[AnnotationSession], Any], *, grows: bool = False
+    ) -> AnnotationSession:
+        """Do something to the objects of an image, and keep it.
+
+        Args:
+            entry: The image.
+            expected: The revision that the user saw.
+            action: Is given the session.
+            grows: Whether it adds to the click log.
+
+        Raises:
+            StaleError: The user saw another revision.
+            TooManyError: There would be too many objects or actions.
+            NotKeptError: The draft cannot be written; nothing changes.
+            InputError: The action does not fit; nothing changes.
+        """
+        session = self.open(entry)
+        check_revision(session, expected)
+        if grows and sum(one.n_actions for one in session.objects) >= MAX_ACTIONS:
+            raise TooManyError(f"There are {MAX_ACTIONS} actions on this image; reset an object to go on.")
+        version = session.version
+        try:
+            action(session)
+            self._keep(entry, session)
+        except BaseException:
+            if session.version != version:  # half done, or not kept: back to what was kept last
+                self.desk.sessions.drop((self.folder, entry.key))
+            raise
+        return session
+
+    def save(self, entry: Entry, expected: str, *, replace: bool) -> AnnotationSession:
+        """Put the masks of an image among the results; the draft is then no longer needed.
+
+        Args:
+            entry: The image.
+            expected: The revision that the user saw.
+            replace: Also where somebody else has changed the result since the draft began.
+
+        Raises:
+            StaleError: The user saw another revision.
+            ConflictError: Somebody else has changed the result; nothing changes.
+            InputError: The results cannot be written.
+        """
+        session = self.open(entry)
+        check_revision(session, expected)
+        with _RESULTS:
+            if not replace and entry.name in self._drafts and self._conflicts(entry):
+                raise ConflictError(
+                    f"Somebody else has saved masks of {entry.name} since this tab opened it."
+                )
+            self.desk.results.save(entry.name, session)
+        self._drop_draft(entry)
+        return session
+
+    def discard(self, entry: Entry, expected: str) -> AnnotationSession:
+        """Drop the draft of an image; the session is that of the result again.
+
+        Raises:
+            StaleError: The user saw another revision.
+            InputError: The result cannot be read.
+        """
+        check_revision(self.open(entry), expected)
+        self._drop_draft(entry)
+        self.desk.sessions.drop((self.folder, entry.key))
+        return self.open(entry)
+
+    def saved(self, entry: Entry) -> Saved:
+        """How far the image is."""
+        if entry.name in self._drafts:
+            return "draft"
+        return "saved" if entry.name in self.desk.results else "none"
+
+    def count(self, entry: Entry) -> int:
+        """Number of objects on an image; 0 where what was kept of it is damaged."""
+        session = self.desk.sessions.get((self.folder, entry.key))
+        if session is not None:
+            return len(session.objects)
+        try:
+            record = self.record(entry)
+        except InputError:
+            return 0
+        return 0 if record is None else len(record.counts)
+
+    def record(self, entry: Entry) -> AnnotationRecord | None:
+        """What this tab shows of an image, draft before result; ``None`` where there is nothing.
+
+        Raises:
+            InputError: It is damaged.
+        """
+        for store in (self._drafts, self.desk.results):
+            if entry.name in store:
+                return store.read(entry.name)
+        return None
+
+    def _keep(self, entry: Entry, session: AnnotationSession) -> None:
+        try:
+            if entry.name not in self._drafts:
+                with written_whole(self._base(entry)) as temporary:
+                    temporary.write_text(self._digest(entry), encoding="ascii")
+            self._drafts.save(entry.name, session)
+            os.utime(self.folder)  # the youngest tab of a browser is offered first
+        except (OSError, InputError) as error:
+            raise NotKeptError(f"The work on {entry.name} cannot be kept: {error}") from error
+
+    def _conflicts(self, entry: Entry) -> bool:
+        now, base = self._digest(entry), self._read_base(entry)
+        if now in (NOTHING, base):
+            return False
+        return self.desk.results.read(entry.name) != self._drafts.read(entry.name)
+
+    def _drop_draft(self, entry: Entry) -> None:
+        self._drafts.remove(entry.name)
+        self._base(entry).unlink(missing_ok=True)
+
+    def _digest(self, entry: Entry) -> str:
+        """Of the result as it is now."""
+        try:
+            return hashlib.sha256((self.desk.results.folder / f"{entry.name}.json").read_bytes()).hexdigest()
+        except FileNotFoundError:
+            return NOTHING
+
+    def _base(self, entry: Entry) -> Path:
+        """Where the digest of the result is kept that the draft began from."""
+        return self.folder / f"{entry.name}.base"
+
+    def _read_base(self, entry: Entry) -> str:
+        try:
+            return self._base(entry).read_text(encoding="ascii")
+        except FileNotFoundError:
+            return NOTHING
+
+
+def revision(session: AnnotationSession) -> str:
+    """Names the objects of a session and what was done to them; the same after they are read from a draft."""
+    text = json.dumps(session.log(), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def check_revision(session: AnnotationSession, expected: str) -> None:
+    """See whether the user saw what is there.
+
+    Raises:
+        StaleError: They did not.
+    """
+    if revision(session) != expected:
+        raise StaleError("The image was changed elsewhere meanwhile; this is how it is now.")
