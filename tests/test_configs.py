@@ -11,7 +11,7 @@ import yaml
 
 from mis_lightning.commands.lightning import MISCLI, run
 from mis_lightning.data.datamodule import MISDataModule
-from mis_lightning.models.click_vit import ClickViT
+from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.head import MLPHead
 from mis_lightning.models.neck import SimplePyramid
 from mis_lightning.models.vit import PlainViT
@@ -64,7 +64,7 @@ def test_config_makes_everything(path: Path, tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MIS_DATA_DIR", str(tmp_path))
     cli, made = make(path)
-    assert isinstance(cli.model.model, ClickViT)
+    assert isinstance(cli.model.model, ClickNetwork)
     assert isinstance(cli.datamodule, MISDataModule)
     parameters = [p for group in made["optimizer"].param_groups for p in group["params"]]
     assert len(parameters) == len(list(cli.model.model.parameters()))
