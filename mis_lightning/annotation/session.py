@@ -141,8 +141,8 @@ class AnnotationSession(ObjectList):
         """Start the active object anew from a box, in pixels, the edges included.
 
         An approximation, for models that know clicks only: the box is the previous mask, its middle a
-        positive click, and the crop is the box, expanded like that of any mask. The merge tree takes the node
-        that overlaps the box most, as far as it is inside.
+        positive click, and the crop is the box, expanded like that of any mask. The merge tree takes the
+        parts that lie in the box.
 
         Raises:
             InputError: There is no object, or the box is not on the image.

@@ -74,11 +74,22 @@ class TreeAnswers:
         return replace(state, clicks=tuple(clicks), base=mask, settled=len(clicks))
 
     def box(self, state: TreeState, box: Box) -> TreeState:
-        """Start anew from the node that overlaps a box most, as far as it is inside."""
-        inside = box.mask(state.shape)
-        grid = state.tree.grid
-        node, _ = state.tree.best_node(leaf_counts(inside, grid), leaf_counts(np.ones_like(inside), grid))
-        return self.place(state, inside & node_mask(state.tree, node, state.shape), [box.centre])
+        """Start anew from a box: of parts an eighth of it in size on average, those that lie in it.
+
+        A part lies in the box with four fifths of its pixels at least; only what is inside counts. Where no
+        part does, it is the node that overlaps the box most. With boxes drawn around the true masks the mean
+        IoU is 0.776 on GrabCut (the box itself: 0.546) and 0.821 on the bundled objects (0.703), on which
+        both numbers were chosen.
+        """
+        tree, shape, inside = state.tree, state.shape, box.mask(state.shape)
+        here, whole = leaf_counts(inside, tree.grid), leaf_counts(np.ones_like(inside), tree.grid)
+        parts = tree.cut(min(tree.n_leaves, round(8 * inside.size / int(here.sum()))))
+        share = np.bincount(parts.ravel(), here.ravel()) / np.bincount(parts.ravel(), whole.ravel())
+        rows, cols = (np.arange(side) * count // side for side, count in zip(shape, tree.grid, strict=True))
+        mask = inside & (share >= 0.8)[parts][rows][:, cols]
+        if not mask.any():
+            mask = inside & node_mask(tree, tree.best_node(here, whole)[0], shape)
+        return self.place(state, mask, [box.centre])
 
     def probability(self, state: TreeState) -> NDArray[np.float32]:
         """0 or 1 at each pixel, float32, ``(H, W)``."""

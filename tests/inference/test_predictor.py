@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mis_lightning.errors import InputError
-from mis_lightning.inference.advance import ClickState, PredictionSettings, advance, start
+from mis_lightning.inference.advance import ClickState, PredictionSettings, advance, packed, start, unpacked
 from mis_lightning.inference.predictor import ClickPredictor
 from mis_lightning.structures import Click
 
@@ -158,6 +158,65 @@ def test_predict_with_the_previous_mask_continues(predictor) -> None:
     (expected,) = advance(predictor.model, [state], predictor.settings)
     np.testing.assert_array_equal(probability, expected.probability.numpy())
     predictor.predict([[120, 100]], [True], mask_input=first > 0.5)
+
+
+def test_a_box_is_the_previous_mask_and_its_middle_a_click(predictor) -> None:
+    mask, probability = predictor.predict(box=np.array([[30.7, 20, 109.2, 300 - 41]]))  # (x0, y0, x1, y1)
+    inside = np.zeros((260, 300), np.float32)
+    inside[20:260, 30:110] = 1
+    expected = predictor.predict([[(30.7 + 109.2) / 2, (20 + 259) / 2]], [1], mask_input=inside)
+    np.testing.assert_array_equal(probability, expected[1])
+    np.testing.assert_array_equal(mask, expected[0])
+    assert predictor.clicks == ()
+
+    # a positive point takes the place of the middle, a negative one does not
+    expected = predictor.predict([[40, 50]], [1], mask_input=inside)
+    given = predictor.predict([[40, 50]], [1], box=[30, 20, 109, 259])
+    np.testing.assert_array_equal(given[1], expected[1])
+    expected = predictor.predict([[69.5, 139.5], [40, 50]], [1, 0], mask_input=inside)
+    given = predictor.predict([[40, 50]], [0], box=[30, 20, 109, 259])
+    np.testing.assert_array_equal(given[1], expected[1])
+
+    # with a previous mask, what is outside the box is left out
+    previous = np.random.default_rng(3).random((260, 300), dtype=np.float32)
+    expected = predictor.predict([[40, 50]], [1], mask_input=previous * inside)
+    given = predictor.predict([[40, 50]], [1], box=[30, 20, 109, 259], mask_input=previous)
+    np.testing.assert_array_equal(given[1], expected[1])
+
+
+def test_a_box_may_end_at_the_edge_of_the_image_as_other_programs_write_it(predictor) -> None:
+    given = predictor.predict(box=[0, 0, 300, 260])
+    expected = predictor.predict([[149.5, 129.5]], [1], mask_input=np.ones((260, 300)))
+    np.testing.assert_array_equal(given[1], expected[1])
+
+
+@pytest.mark.parametrize(
+    ("box", "named"),
+    [
+        ([0, 0, 10], "x0, y0, x1, y1"),
+        ([20, 0, 10, 10], "left <= right"),
+        ([0, 0, 301, 10], "right <= 300"),
+        ([0, 0, float("nan"), 10], "nan"),
+        ([-1, 0, 10, 10], "left -1"),
+    ],
+)
+def test_boxes_off_the_image_are_refused(predictor, box, named) -> None:
+    with pytest.raises(InputError, match=named):
+        predictor.predict(box=box)
+    with pytest.raises(InputError, match="without a box"):
+        predictor.predict()
+
+
+def test_a_packed_state_comes_back_to_the_bit(predictor) -> None:
+    predictor.click(100, 120)
+    predictor.click(10, 20, positive=False)
+    state = predictor._state
+    small = packed(state)
+    assert small.probability is None
+    assert small.view is None
+    assert torch.equal(unpacked(small).probability, state.probability)
+    given = ClickState(state.image, (), state.probability)  # not answered: nothing to make it from again
+    assert packed(given) is given
 
 
 @pytest.mark.parametrize(

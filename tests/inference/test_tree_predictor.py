@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mis_lightning.errors import InputError
+from mis_lightning.inference.answers import Box
 from mis_lightning.inference.session import EvaluationSettings, simulate_session
 from mis_lightning.inference.tree_predictor import TreePredictor
 from mis_lightning.structures import Sample
@@ -89,6 +90,36 @@ def test_nodes_at_go_from_the_patch_to_the_image():
     sizes = predictor.tree.sizes[nodes]
     assert (sizes[0], nodes[-1]) == (1, predictor.tree.root)
     assert (np.diff(sizes) > 0).all()
+
+
+def test_undo_redo_and_reset():
+    predictor = TreePredictor()
+    predictor.set_image(two_squares())
+    first = predictor.click(15, 15)
+    second = predictor.click(45, 45)
+    predictor.undo()
+    np.testing.assert_array_equal(predictor.probability, first)
+    assert len(predictor.clicks) == 1
+    predictor.redo()
+    np.testing.assert_array_equal(predictor.probability, second)
+    np.testing.assert_array_equal(predictor.mask, second > 0.5)
+    predictor.reset()
+    assert not predictor.mask.any()
+    with pytest.raises(InputError, match="undo"):
+        predictor.undo()
+
+
+def test_a_box_takes_the_parts_inside_it():
+    answers = TreePredictor().answers
+    state = answers.begin(two_squares())
+    for box, square in (((6, 5, 27, 26), (8, 24)), ((30, 33, 60, 59), (36, 56))):
+        expected = np.zeros((64, 64), bool)
+        expected[square[0] : square[1], square[0] : square[1]] = True
+        found = answers.mask(answers.box(state, Box(*box)))
+        assert (found & expected).sum() / (found | expected).sum() > 0.85
+    one = answers.mask(answers.box(state, Box(10, 10, 10, 10)))  # a pixel: some node, as far as it is inside
+    assert one.sum() == 1
+    assert one[10, 10]
 
 
 def test_bad_input():
