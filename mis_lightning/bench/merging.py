@@ -1,6 +1,8 @@
 """``mis bench merging``: building merge trees against scikit-learn and SciPy, on one thread, and growth.
 
-Times are of the processor, not of the clock on the wall, so that other work on the machine counts little.
+Times are of the processor, not of the clock on the wall, and in each round every side has the processor for
+about as long. A call of 2 ms made once between two of 60 ms would find the caches full of what other programs
+on the machine did in the meantime; on a busy one that made it half as slow again.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ GRID_GOALS = (35.0, 40.0)  # times as fast as scikit-learn, on each of the grids
 FULL_GOAL = 3.0  # times as fast as SciPy
 GROWTH_GOAL = 7.0  # from one square grid to one of twice the side
 FEW_CHANNELS = 8  # whose features stay in the cache at any size
+BLOCK = 0.05  # seconds that a side is called again and again in each round, if one call is shorter
 _now = process_time if get_clock_info("process_time").resolution < 1e-6 else perf_counter
 Call = Callable[[], object]
 
@@ -43,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
         InputError: An option is out of range.
     """
     parser = argparse.ArgumentParser(prog="mis bench merging", description="Time merge trees, on one thread.")
-    parser.add_argument("--rounds", type=int, default=9, help="timed calls of each (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     options = parser.parse_args(argv)
     report(run(options.rounds), vars(options), options.json)
@@ -60,7 +63,7 @@ def run(
     """Time the sides of each comparison in turn, so that a busy moment of the machine hits all.
 
     Args:
-        rounds: Timed calls of each side.
+        rounds: Rounds, in each of which every side is called for a while.
         grids: Patches ``(h, w)`` of trees against scikit-learn; the last also with ``"full"`` against SciPy.
         side: Side of the square grid that growth to twice the side is measured from.
         colour_grid: Patches of a tree of 128 channels, as of colour and texture.
@@ -125,15 +128,17 @@ def _scipy(features: NDArray[np.float32]) -> Call:
 
 
 def _medians(ways: Mapping[str, Call | None], rounds: int) -> dict[str, float]:
-    """Median milliseconds of each way there is."""
+    """Milliseconds of a call of each way there is: medians of the rounds' means."""
     calls = {name: call for name, call in ways.items() if call is not None}
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for timed in range(-1, rounds):  # the first round warms up
         for name, call in calls.items():
-            start = _now()
-            call()
+            count, start, spent = 0, _now(), 0.0
+            while spent < BLOCK:
+                call()
+                count, spent = count + 1, _now() - start
             if timed >= 0:
-                seconds[name].append(_now() - start)
+                seconds[name].append(spent / count)
     return {name: 1e3 * median(times) for name, times in seconds.items()}
 
 
