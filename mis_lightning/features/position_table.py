@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -51,3 +52,22 @@ def interpolate_reference(patch_positions: Tensor, grid: tuple[int, int]) -> Ten
             f"Expected a grid of {grid}, but the reference interpolation gave {resized.shape[-2:]}."
         )
     return resized.flatten(2).transpose(1, 2).to(patch_positions.dtype)
+
+
+def sincos_table(side: int, dim: int) -> Tensor:
+    """The fixed position table of MoCo v3 (spec A1.3), for files that leave it out.
+
+    Args:
+        side: Patches on each axis.
+        dim: Channels, a multiple of 4.
+
+    Returns:
+        float32 ``(1, 1 + side * side, dim)``: zeros for the class token, then row-major the sine and cosine of
+        the row, and those of the column, a quarter of the channels each.
+    """
+    omega = 10_000.0 ** -(torch.arange(dim // 4, dtype=torch.float64) / (dim // 4))
+    waves = torch.arange(side, dtype=torch.float64)[:, None] * omega
+    one_axis = torch.cat([waves.sin(), waves.cos()], dim=1)
+    rows = one_axis[:, None].expand(side, side, -1)
+    table = torch.cat([rows, rows.transpose(0, 1)], dim=2).reshape(1, side * side, dim)
+    return torch.cat([table.new_zeros(1, 1, dim), table], dim=1).float()

@@ -138,7 +138,7 @@ def _load(model: torch.nn.Module, checkpoint: str) -> None:
     path = Path(checkpoint).expanduser()
     if not path.is_file():
         raise InputError(
-            f"Expected the weights of a ResNet in {path}, but no such file is there. {how_to_get(path)}".rstrip()
+            f"Expected the weights of a ResNet, but no such file is there: {path}. {how_to_get(path)}".rstrip()
         )
     try:
         state: Any = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_
 from torch import Tensor
 
 from mis_lightning.errors import InputError
-from mis_lightning.features.position_table import interpolate_reference
+from mis_lightning.features.position_table import interpolate_reference, sincos_table
 from mis_lightning.features.published_weights import how_to_get
 from mis_lightning.features.scaling import MAX_TOKENS, Scaling, scale_image
 
@@ -239,6 +240,8 @@ def _load(model: Any, weights: dict[str, Tensor], complaint: str) -> None:
     if any(name.startswith(MOCO_PREFIX) for name in weights):  # spec A1.3
         encoder = {k.removeprefix(MOCO_PREFIX): v for k, v in weights.items() if k.startswith(MOCO_PREFIX)}
         weights = {k: v for k, v in encoder.items() if "head" not in k and "predictor" not in k}
+        side = math.isqrt(model.patch_embed.num_patches)
+        weights.setdefault("pos_embed", sincos_table(side, model.embed_dim))
     _check_same_patches(model, weights, complaint)
     if isinstance(model, VisionTransformer):
         weights = checkpoint_filter_fn(weights, model)  # names and layout of DINOv2's own files

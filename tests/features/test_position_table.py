@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from mis_lightning.errors import InputError
-from mis_lightning.features.position_table import interpolate_reference
+from mis_lightning.features.position_table import interpolate_reference, sincos_table
 
 
 def cubic(x, a=-0.75):
@@ -102,3 +102,13 @@ def test_the_type_comes_back():
 def test_a_table_that_is_no_square_is_refused():
     with pytest.raises(InputError, match=r"square position table, but got 15 .*interpolation='timm'"):
         interpolate_reference(torch.zeros(1, 15, 2), (3, 5))
+
+
+def test_the_sine_table_of_moco_by_hand():
+    table = sincos_table(14, 384)
+    assert table.shape == (1, 197, 384)
+    assert (table[0, 0] == 0).all()
+    for row, col, k in ((0, 0, 0), (3, 5, 0), (13, 2, 40), (7, 11, 95)):
+        entry, omega = table[0, 1 + 14 * row + col], 10_000 ** (-k / 96)
+        expected = [f(place * omega) for place in (row, col) for f in (math.sin, math.cos)]
+        assert entry[[k, 96 + k, 192 + k, 288 + k]].tolist() == pytest.approx(expected, abs=1e-6)

@@ -58,8 +58,14 @@ def plain_tokens(state, image, patch, heads, mean=MEAN, std=STD):
         )
         x = x + y * block.get("ls1.gamma", torch.ones(()))
         y = layer_norm(x, (dim,), block["norm2.weight"], block["norm2.bias"], eps=1e-6)
-        y = linear(gelu(linear(y, block["mlp.fc1.weight"], block["mlp.fc1.bias"])), block["mlp.fc2.weight"])
-        x = x + (y + block["mlp.fc2.bias"]) * block.get("ls2.gamma", torch.ones(()))
+        hidden = linear(y, block["mlp.fc1.weight"], block["mlp.fc1.bias"])
+        if hidden.shape[1] == 2 * block["mlp.fc2.weight"].shape[1]:  # DINOv2 g/14: a gated MLP
+            gate, value = hidden.chunk(2, dim=1)
+            hidden = gate * gate.sigmoid() * value
+        else:
+            hidden = gelu(hidden)
+        y = linear(hidden, block["mlp.fc2.weight"], block["mlp.fc2.bias"])
+        x = x + y * block.get("ls2.gamma", torch.ones(()))
     return layer_norm(x, (dim,), state["norm.weight"], state["norm.bias"], eps=1e-6)[len(prefix) :], (h, w)
 
 
