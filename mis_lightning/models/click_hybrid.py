@@ -10,6 +10,7 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from mis_lightning.clicks.encoding import encode_points
+from mis_lightning.errors import InputError
 from mis_lightning.models.click_evidence import ClickEvidence
 from mis_lightning.models.click_network import ClickNetwork, check_transformer
 from mis_lightning.models.vit import resize_position_table
@@ -33,6 +34,9 @@ class HybridClickViT(ClickNetwork):
         histograms: Of the evidence.
         codes: Of each histogram.
         click_radius: Radius of a click's disk, in pixels of the network input.
+        position_grid: ``(h, w)`` of the stored position table, which is interpolated to the tokens there
+            are; ``None``: that of ``input_size``. Weights trained at one size go on at another with the grid
+            of the first.
 
     Raises:
         InputError: The arguments do not fit each other.
@@ -48,6 +52,7 @@ class HybridClickViT(ClickNetwork):
         histograms: int = 4,
         codes: int = 32,
         click_radius: float = 3.0,
+        position_grid: tuple[int, int] | None = None,
     ) -> None:
         config: dict[str, Any] = {
             "input_size": list(input_size),
@@ -58,12 +63,16 @@ class HybridClickViT(ClickNetwork):
             "histograms": histograms,
             "codes": codes,
             "click_radius": click_radius,
+            "position_grid": list(position_grid) if position_grid is not None else None,
         }
         check_transformer(config, "depth", "histograms", "codes")
+        if position_grid is not None and min(position_grid) < 1:
+            raise InputError(f"Expected `position_grid` of at least 1x1, but got {tuple(position_grid)}.")
         super().__init__(config, STRIDE, "tokens")
         half, quarter, eighth = dims
         self.click_radius = click_radius
-        self.stored_grid = (self.input_size[0] // STRIDE, self.input_size[1] // STRIDE)
+        rows, cols = position_grid or (self.input_size[0] // STRIDE, self.input_size[1] // STRIDE)
+        self.stored_grid = (rows, cols)
         self.image2 = nn.Sequential(nn.Conv2d(3, half, 3, 2, 1), nn.ReLU(), nn.Conv2d(half, half, 3, 1, 1))
         self.image4 = nn.Sequential(
             _norm(half), nn.ReLU(), nn.Conv2d(half, quarter, 3, 2, 1), Residual(quarter)

@@ -82,6 +82,15 @@ def test_saved_and_opened(tmp_path) -> None:
     torch.testing.assert_close(opened(*inputs()), model(*inputs()))
 
 
+def test_weights_go_on_at_another_size() -> None:
+    small = network()
+    large = network(input_size=(64, 96), position_grid=(2, 3))
+    large.load_state_dict(small.state_dict())
+    given = inputs(size=(64, 96))
+    torch.testing.assert_close(large(*given), small(*given))
+    assert large.input_size == (64, 96)
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
@@ -89,6 +98,7 @@ def test_saved_and_opened(tmp_path) -> None:
         ({"heads": 3}, "multiple of `heads`"),
         ({"depth": 0}, "`depth` of at least 1"),
         ({"codes": 0}, "`codes` of at least 1"),
+        ({"position_grid": (0, 2)}, "`position_grid` of at least 1x1"),
     ],
 )
 def test_shapes_that_do_not_fit(bad: dict[str, object], message: str) -> None:
