@@ -29,14 +29,14 @@ def test_trees_are_those_of_the_config(images, tmp_path, capsys):
     assert "regions of 2 images" in capsys.readouterr().out
     store = RegionStore(tmp_path / "trees")
     assert store.settings["extractor"] == "ColourTexture"
-    assert store.load("a.png").grid == (6, 8)
+    assert store.load("a.png").grid == (12, 16)
 
 
 def test_other_settings_are_refused_by_name(images, tmp_path, capsys):
     run(images, tmp_path / "trees")
     assert run(images, tmp_path / "trees", "--data.regions.init_args.extractor.init_args.stride", "8") == 2
     message = capsys.readouterr().err
-    assert "stride: store 4, asked 8" in message
+    assert "stride: store 2, asked 8" in message
     assert "Traceback" not in message
 
 
@@ -53,16 +53,23 @@ def test_an_unknown_option_is_named(images, tmp_path, capsys):
     assert "stripe" in capsys.readouterr().err
 
 
-WEIGHTLESS = ("merge_tree", "tokencut", "deep_spectral", "free_mask", "true_masks")
+FEATURES = {  # stride and longest side
+    "segment_unions": (2, 400),
+    "merge_tree": (4, 512),
+    "tokencut": (8, 512),
+    "deep_spectral": (8, 512),
+    "free_mask": (16, 512),
+    "true_masks": (None, None),
+}
 
 
 def test_every_source_is_named_here():
     files = {path.stem for path in Path("configs/sources").glob("*.yaml")}
     with_weights = {name for name in files if name.endswith(("vits8", "vits16", "densecl"))}
-    assert files - with_weights == set(WEIGHTLESS)
+    assert files - with_weights == set(FEATURES)
 
 
-@pytest.mark.parametrize("source", WEIGHTLESS)
+@pytest.mark.parametrize("source", FEATURES)
 def test_every_source_goes_through_the_one_command(images, tmp_path, source):
     maps = tmp_path / "images-masks"  # where true_masks.yaml looks for those of images/
     maps.mkdir()
@@ -75,7 +82,9 @@ def test_every_source_goes_through_the_one_command(images, tmp_path, source):
     more = ["--config", f"configs/sources/{source}.yaml", "--config", str(overlay)]
     assert run(images, tmp_path / "store", *more) == 0
     store = RegionStore(tmp_path / "store")
-    assert store.settings["source"] == source
+    assert store.settings["source"] == ("merge_tree" if source == "segment_unions" else source)
+    # A source's config says all of its features, so that none are left over from the config below it.
+    assert (store.settings.get("stride"), store.settings.get("max_side")) == FEATURES[source]
     assert store.keys() == ["a.png", "b.png"]
     before = store.path("a.png").stat().st_mtime_ns
     store.path("b.png").unlink()  # as if it had been killed
