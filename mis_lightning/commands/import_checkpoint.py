@@ -9,6 +9,14 @@ from pathlib import Path
 from mis_lightning.models.official_checkpoint import import_official
 from mis_lightning.models.pretrained import save_pretrained
 
+_VITB = "configs/mis_vitb448_sbd.yaml"
+CONFIGS = {
+    768: (_VITB,),
+    1024: (_VITB, "configs/networks/simpleclick_vitl448.yaml"),
+    1280: (_VITB, "configs/networks/simpleclick_vith448.yaml"),
+}
+"""Of ``mis test``, by the width of the network."""
+
 
 def main(args: Sequence[str]) -> int:
     """Run ``mis import-checkpoint FILE OUT``."""
@@ -26,5 +34,6 @@ def main(args: Sequence[str]) -> int:
         "weights"
     )
     print(f"predict: ClickPredictor.from_pretrained({str(given.out)!r})")
-    print(f"evaluate: mis test --config configs/mis_vitb448_sbd.yaml --model.initial_weights {given.out}")
+    configs = " ".join(f"--config {name}" for name in CONFIGS.get(int(model.config["dim"]), ()))
+    print(f"evaluate: mis test {configs or '--config …'} --model.initial_weights {given.out}")
     return 0

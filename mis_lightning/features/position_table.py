@@ -62,8 +62,8 @@ def sincos_table(side: int, dim: int) -> Tensor:
         dim: Channels, a multiple of 4.
 
     Returns:
-        float32 ``(1, 1 + side * side, dim)``: zeros for the class token, then row-major the sine and cosine of
-        the row, and those of the column, a quarter of the channels each.
+        float32 ``(1, 1 + side * side, dim)``: zeros for the class token, then row-major the sine and cosine
+        of the row, and those of the column, a quarter of the channels each.
     """
     omega = 10_000.0 ** -(torch.arange(dim // 4, dtype=torch.float64) / (dim // 4))
     waves = torch.arange(side, dtype=torch.float64)[:, None] * omega

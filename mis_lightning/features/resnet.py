@@ -138,7 +138,7 @@ def _load(model: torch.nn.Module, checkpoint: str) -> None:
     path = Path(checkpoint).expanduser()
     if not path.is_file():
         raise InputError(
-            f"Expected the weights of a ResNet, but no such file is there: {path}. {how_to_get(path)}".rstrip()
+            f"Expected the weights of a ResNet, but there is no such file: {path}. {how_to_get(path)}".strip()
         )
     try:
         state: Any = (

@@ -81,7 +81,7 @@ def test_weights_that_do_not_fit(network, tmp_path):
     (tmp_path / "r101.pkl").write_bytes(b"cos\nsystem\n(S'touch hacked'\ntR.")
     with pytest.raises(InputError, match="cannot be read as weights"):
         ResNetFeatures("resnet18", checkpoint=str(tmp_path / "r101.pkl"))
-    with pytest.raises(InputError, match="no such file is there"):
+    with pytest.raises(InputError, match="no such file"):
         ResNetFeatures("resnet18", checkpoint=str(tmp_path / "nowhere.pth"))
     with pytest.raises(InputError, match="shorter"):
         ResNetFeatures("resnet18", pretrained=False, shorter=100, longer=50)

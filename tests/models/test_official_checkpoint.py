@@ -4,18 +4,26 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 import types
 from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
+import yaml
+from PIL import Image
 
 from mis_lightning import ClickPredictor
 from mis_lightning.cli import main
 from mis_lightning.clicks.encoding import encode_points
+from mis_lightning.commands.import_checkpoint import CONFIGS
+from mis_lightning.data.benchmarks import GrabCut
 from mis_lightning.errors import InputError
+from mis_lightning.inference.session import EvaluationSettings, simulate_session
+from mis_lightning.metrics.curves import read_curves
 from mis_lightning.models.click_vit import ClickViT
 from mis_lightning.models.initialise import load_initial_weights
 from mis_lightning.models.official_checkpoint import import_official, official_config, official_weights
@@ -154,6 +162,101 @@ def test_names_and_shapes_of_all_sizes(shape, heads, window, every):
     assert {name: value.shape for name, value in given.items()} == {
         name: value.shape for name, value in wanted.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("shape", "window", "every"),
+    [({"depth": 24}, 14, 6), ({"depth": 32, "patch": 14, "side": 32}, 16, 8)],
+    ids=["L", "H"],
+)
+def test_geometry_of_l_and_h_with_few_channels(tmp_path, shape, window, every):
+    """Patches, windows and global blocks of the large networks; only the channels are fewer."""
+    state = official.random_state(dim=16, outs=(4, 8, 16, 32), width=8, **shape)
+    torch.save({"state_dict": state, "config": config_of(2)}, tmp_path / "x.pth")
+    model = import_official(tmp_path / "x.pth")
+    assert (model.input_size, model.config["window"], model.config["global_every"]) == (
+        (448, 448),
+        window,
+        every,
+    )
+    ours, theirs = answers(state, model, (448, 448), heads=2, global_every=every, window=window, batch=1)
+    assert theirs.std() > 1e-3
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    _, wrong = answers(state, model, (448, 448), heads=2, global_every=4, window=window, batch=1)
+    assert not torch.allclose(ours, wrong, atol=1e-4, rtol=1e-4)  # which blocks are global shows
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"),
+    [
+        ("l", {"dim": 1024, "depth": 24, "outs": (192, 384, 768, 1536)}),
+        ("h", {"dim": 1280, "depth": 32, "patch": 14, "side": 32, "outs": (240, 480, 960, 1920)}),
+    ],
+)
+def test_the_configs_of_l_and_h_are_those_of_their_files(size, shape):
+    config = official_config(official.random_state(**shape, device="meta"), None, "a file")
+    path = Path(__file__).parents[2] / "configs" / "networks" / f"simpleclick_vit{size}448.yaml"
+    written = yaml.safe_load(path.read_text())["model"]["model"]["init_args"]
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in config.items()}
+    assert plain == {**written, "click_radius": 5.0}
+    assert path.relative_to(Path(__file__).parents[2]).as_posix() in CONFIGS[shape["dim"]]
+
+
+def test_an_imported_file_goes_through_mis_test(published, tmp_path, monkeypatch):
+    """With the paper's config on top of which only the network is smaller; no extractor is fetched."""
+    path, _ = published
+    assert main(["import-checkpoint", str(path), str(tmp_path / "model")]) == 0
+    monkeypatch.setattr(timm, "create_model", lambda *_args, **_options: pytest.fail("an extractor was made"))
+    for folder, value in (("data_GT", 90), ("boundary_GT", 255)):
+        (tmp_path / "GrabCut" / folder).mkdir(parents=True)
+        pixels = np.zeros((60, 80), np.uint8)
+        pixels[20:50, 10:40] = value
+        Image.fromarray(pixels).save(tmp_path / "GrabCut" / folder / "a.png")
+    network = {
+        "patch_size": 112,
+        "dim": 24,
+        "heads": 4,
+        "window": 2,
+        "neck_dims": [4, 8, 16, 32],
+        "head_dim": 8,
+    }
+    overlay = {
+        "trainer": {
+            "accelerator": "cpu",
+            "devices": 1,
+            "logger": False,
+            "enable_progress_bar": False,
+            "callbacks": [
+                {
+                    "class_path": "mis_lightning.callbacks.noc.NoCEvaluation",
+                    "init_args": {"settings": {"max_clicks": 2, "target_iou": None}, "folder": str(tmp_path)},
+                }
+            ],
+        },
+        "model": {
+            "model": {"class_path": "mis_lightning.models.click_vit.ClickViT", "init_args": network},
+            "initial_weights": str(tmp_path / "model"),
+        },
+        "data": {
+            "test_benchmarks": [
+                {
+                    "class_path": "mis_lightning.data.benchmarks.GrabCut",
+                    "init_args": {"root": str(tmp_path), "allow_incomplete": True},
+                }
+            ]
+        },
+    }
+    (tmp_path / "overlay.yaml").write_text(yaml.safe_dump(overlay))
+    recipe = Path(__file__).parents[2] / "configs" / "mis_vitb448_sbd.yaml"
+    assert main(["test", f"--config={recipe}", f"--config={tmp_path}/overlay.yaml"]) == 0
+    curves = read_curves(tmp_path / "curves.csv")["GrabCut"]["a"]
+    sample = GrabCut(tmp_path, allow_incomplete=True)[0]
+    settings = EvaluationSettings(max_clicks=2, target_iou=None)
+    np.testing.assert_allclose(
+        curves, simulate_session(import_official(path), sample, settings).ious, atol=1e-6
+    )
+    config = json.loads((tmp_path / "results.json").read_text())["settings"]["config"]
+    assert config["data"]["regions"]["class_path"].endswith("MergeTreeRegions")  # as given, though not made
 
 
 @pytest.mark.parametrize("out", ["model", "model.safetensors"])
