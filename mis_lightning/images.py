@@ -280,7 +280,7 @@ def _stretch(
     numbers: NDArray[Any] = values.astype(
         np.float32 if values.dtype.kind in "iu" and values.dtype.itemsize <= 2 else np.float64
     )
-    low, high = _limits(numbers, percentile) if window is None else (float(window[0]), float(window[1]))
+    low, high = value_range(numbers, percentile) if window is None else (float(window[0]), float(window[1]))
     if window is not None and not (np.isfinite(low) and np.isfinite(high) and low < high):
         raise InputError(f"Expected `window` = (low, high) with low < high, but got {window}.")
     if high == low:
@@ -294,7 +294,19 @@ def _stretch(
     return scaled
 
 
-def _limits(numbers: NDArray[Any], percentile: tuple[float, float]) -> tuple[float, float]:
+def value_range(numbers: NDArray[Any], percentile: tuple[float, float] = (0.5, 99.5)) -> tuple[float, float]:
+    """The values that :func:`to_rgb` makes black and white where no window is given.
+
+    Args:
+        numbers: Integer or float, of any shape.
+        percentile: As in :func:`to_rgb`.
+
+    Returns:
+        The two percentiles of the finite values; where they coincide, the smallest and largest value.
+
+    Raises:
+        InputError: The percentiles are out of order, or no value is finite.
+    """
     if not 0 <= percentile[0] < percentile[1] <= 100:
         raise InputError(
             f"Expected `percentile` = (low, high) with 0 <= low < high <= 100, but got {percentile}."

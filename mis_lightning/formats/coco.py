@@ -1,0 +1,110 @@
+"""COCO JSON: the objects of many images in one file, masks run-length encoded, overlaps kept.
+
+https://cocodataset.org/#format-data. Names of objects are the categories.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mis_lightning.errors import InputError
+from mis_lightning.files import written_whole
+from mis_lightning.formats.named_masks import NamedMask, NamedMasks
+from mis_lightning.formats.rle import area_and_box, counts_to_text, decode_rle
+
+
+def write_coco(path: Path, images: Iterable[NamedMasks]) -> int:
+    """Write the objects of images, whole or not at all.
+
+    Objects without a pixel are left out, for COCO has no box for them; their images stay.
+
+    Args:
+        path: The file.
+        images: Taken one by one; only their encoded masks are held.
+
+    Returns:
+        Number of objects written.
+    """
+    entries: list[dict[str, Any]] = []
+    found: list[tuple[int, NamedMasks, NamedMask]] = []
+    for number, image in enumerate(images, 1):
+        height, width = image.shape
+        entries.append({"id": number, "file_name": image.image, "height": height, "width": width})
+        found += [(number, image, one) for one in image.objects]
+    names = sorted({one.name for *_, one in found})
+    category = {name: number for number, name in enumerate(names, 1)}
+    annotations: list[dict[str, Any]] = []
+    for number, image, one in found:
+        area, box = area_and_box(one.counts, image.shape)
+        if area:
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": category[one.name],
+                    "segmentation": {"size": list(image.shape), "counts": one.counts},
+                    "area": area,
+                    "bbox": list(box),
+                    "iscrowd": 0,
+                }
+            )
+    content = {
+        "info": {"description": "Annotated with mis_lightning"},
+        "images": entries,
+        "annotations": annotations,
+        "categories": [{"id": number, "name": name} for name, number in category.items()],
+    }
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(content), encoding="utf-8")
+    return len(annotations)
+
+
+def read_coco(path: str | Path) -> list[NamedMasks]:
+    """Read the objects of images, in the order of the file.
+
+    Masks may be run-length encoded, compressed or not. Polygons are refused: programs fill them differently.
+
+    Raises:
+        InputError: The file cannot be read, is not COCO, or holds polygons; the message says where.
+    """
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"Expected a COCO file at {path}, but: {error}.") from error
+    try:
+        names = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
+        objects: dict[Any, list[NamedMask]] = {entry["id"]: [] for entry in content["images"]}
+        shapes = {entry["id"]: (int(entry["height"]), int(entry["width"])) for entry in content["images"]}
+        for entry in content["annotations"]:
+            counts = _counts(entry["segmentation"], shapes[entry["image_id"]])
+            objects[entry["image_id"]].append(NamedMask(names[entry["category_id"]], counts))
+        return [
+            NamedMasks(str(entry["file_name"]), shapes[entry["id"]], tuple(objects[entry["id"]]))
+            for entry in content["images"]
+        ]
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
+        raise InputError(f"Expected a COCO file at {path}, but its parts do not fit: {error!r}.") from error
+
+
+def _counts(segmentation: Any, shape: tuple[int, int]) -> str:
+    """The compressed runs, checked against the size of the image."""
+    if isinstance(segmentation, list):
+        raise InputError("Expected run-length encoded masks, but got polygons; pycocotools converts them.")
+    if tuple(segmentation["size"]) != shape:
+        raise InputError(f"Expected a mask of size {shape}, but got {segmentation['size']}.")
+    counts = segmentation["counts"]
+    if isinstance(counts, list):
+        if not all(isinstance(count, int) for count in counts):
+            raise InputError("Expected whole numbers in uncompressed runs of a mask.")
+        counts = counts_to_text(np.array(counts, dtype=np.int64))
+    if not isinstance(counts, str):
+        raise InputError(f"Expected the runs of a mask as text or a list, but got {counts!r}.")
+    decode_rle(counts, shape)
+    return counts
