@@ -1,5 +1,4 @@
-"""Deep spectral segments: planted groups, the background rule, the colour graph by brute force, the crop "
-"rule."""
+"""Deep spectral segments: planted groups, the background rule, the colour graph by brute force, the crop."""
 
 from __future__ import annotations
 
