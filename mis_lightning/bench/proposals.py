@@ -39,8 +39,8 @@ WAYS: Mapping[str, Callable[[Features], object]] = {
 }
 
 PAPER = {8: {"merging, connected": 7.37}, 16: {"merging, connected": 36.95}}
-"""Images a second of one process in the paper (ICCV 2023), for merging alone: its figures for TokenCut and DSM
-were not at hand."""
+"""Images a second of one process in the paper (ICCV 2023), for merging alone: those of TokenCut and DSM were
+not at hand."""
 
 
 def main(argv: Sequence[str]) -> int:
