@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.head import MLPHead
 from mis_lightning.models.neck import SimplePyramid
 from mis_lightning.models.vit import PlainViT
+from mis_lightning.module import InteractiveSegmentation
 
 FOLDER = Path(__file__).parents[1] / "configs"
 CONFIGS = sorted(FOLDER.glob("*.yaml"))  # those below it go on top of these, or are sweeps
@@ -100,5 +104,46 @@ def test_the_papers_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         80,
         1,
     )
+    assert (data.regions.max_draws, data.keep_background) == (100, 0.01)
     assert (data.points.max_points, data.points.gamma) == (24, 0.8)
     assert not cli.trainer.gradient_clip_val
+    assert module.loss.smoothness.yuv == "reference"
+    assert tuple(module.loss.smoothness.weights) == (3, 2, 16.0, 16.0, 8.0)
+    jitter = module.colour_jitter
+    assert (jitter.jitter_probability, jitter.grey_probability, jitter.blur_probability) == (0.3, 0.2, 0.2)
+    for factor in (jitter.jitter.brightness, jitter.jitter.contrast, jitter.jitter.saturation):
+        assert factor == pytest.approx((0.2, 1.8))
+    assert jitter.jitter.hue == pytest.approx((-0.2, 0.2))
+    assert (tuple(jitter.blur.kernel_size), tuple(jitter.blur.sigma)) == ((3, 3), (1.0, 2.0))
+
+
+NOT_OF_THE_RECIPE = {
+    *("checkpointing", "channels_last", "seed", "store", "skip_unreadable", "val_benchmarks", "clicks"),
+    *("checkpoint", "pretrained", "max_tokens", "output", "scaling", "device"),  # of the extractor, spec A1
+}
+
+
+def constructed(node: Any, name: str = "") -> Iterator[tuple[Any, dict[str, Any], str]]:
+    """The classes of this project that a config names, with their arguments."""
+    if isinstance(node, dict):
+        path = node.get("class_path", "")
+        if path.startswith("mis_lightning."):
+            module, _, kind = path.rpartition(".")
+            yield getattr(importlib.import_module(module), kind), node.get("init_args", {}), name
+        for key, value in node.items():
+            if key not in ("callbacks", "test_benchmarks"):
+                yield from constructed(value, f"{name}.{key}")
+
+
+@pytest.mark.parametrize("name", ["mis", "simpleclick"])
+def test_every_constant_of_the_recipe_is_written_out(name: str) -> None:
+    content = yaml.safe_load((FOLDER / f"{name}_vitb448_sbd.yaml").read_text())
+    parts = [
+        (InteractiveSegmentation, content["model"], "model"),
+        (MISDataModule, content["data"], "data"),
+        *constructed(content),
+    ]
+    assert len(parts) > 7
+    for kind, given, place in parts:
+        silent = set(inspect.signature(kind.__init__).parameters) - {"self"} - set(given) - NOT_OF_THE_RECIPE
+        assert not silent, f"{place} does not say {silent}"

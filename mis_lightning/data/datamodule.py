@@ -78,6 +78,7 @@ class MISDataModule(L.LightningDataModule):
         points: Sampler of the initial points.
         regions_per_image: Regions drawn from each image in an epoch.
         min_object_area: Smaller regions, in pixels after augmentation, become empty.
+        keep_background: Chance to keep an augmentation that lost its region, in (0, 1].
         batch_size: Samples per training batch and process.
         num_workers: Dataloader workers, also to find the regions.
         skip_unreadable: Train without images that cannot be read instead of stopping.
@@ -101,6 +102,7 @@ class MISDataModule(L.LightningDataModule):
         points: InitialPoints | None = None,
         regions_per_image: int = 1,
         min_object_area: int = 80,
+        keep_background: float = 0.01,
         batch_size: int = 32,
         num_workers: int = 2,
         skip_unreadable: bool = False,
@@ -118,6 +120,8 @@ class MISDataModule(L.LightningDataModule):
         ):
             if value < least:
                 raise InputError(f"Expected `data.{name}` of at least {least}, but got {value}.")
+        if not 0 < keep_background <= 1:
+            raise InputError(f"Expected `data.keep_background` in (0, 1], but got {keep_background}.")
         self.images = images
         self.regions = regions if regions is not None else MergeTreeRegions()
         self.store = store
@@ -125,6 +129,7 @@ class MISDataModule(L.LightningDataModule):
         self.points = points if points is not None else InitialPoints()
         self.regions_per_image = regions_per_image
         self.min_object_area = min_object_area
+        self.keep_background = keep_background
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.skip_unreadable = skip_unreadable
@@ -178,6 +183,7 @@ class MISDataModule(L.LightningDataModule):
             self.points,
             self.regions_per_image,
             self.min_object_area,
+            self.keep_background,
             self.seed,
         )
 

@@ -18,8 +18,6 @@ from mis_lightning.regions.shards import RegionShards
 from mis_lightning.regions.source import RegionSource
 from mis_lightning.regions.store import RegionStore
 
-KEEP_BACKGROUND = 0.01  # chance to keep an augmentation that lost the region (spec A4)
-
 
 class Augmentation(Protocol):
     """Changes an image and its region together."""
@@ -52,6 +50,8 @@ class RegionDataset(Dataset[TrainingSample]):
         points: Sampler of the initial points.
         regions_per_image: Regions drawn from each image in an epoch.
         min_object_area: Smaller regions, in pixels after augmentation, become empty (spec A4).
+        keep_background: Chance to keep an augmentation that lost the region, rather than augment the same
+            region again (spec A4); above 0.
         seed: Decides, with the epoch and the image's key, everything random here.
     """
 
@@ -64,6 +64,7 @@ class RegionDataset(Dataset[TrainingSample]):
         points: InitialPoints,
         regions_per_image: int = 1,
         min_object_area: int = 80,
+        keep_background: float = 0.01,
         seed: int = 0,
     ) -> None:
         self.images = images
@@ -73,6 +74,7 @@ class RegionDataset(Dataset[TrainingSample]):
         self.points = points
         self.regions_per_image = regions_per_image
         self.min_object_area = min_object_area
+        self.keep_background = keep_background
         self.seed = seed
 
     def __len__(self) -> int:
@@ -94,7 +96,7 @@ class RegionDataset(Dataset[TrainingSample]):
         image, region, generator = self.region(epoch, index)
         while True:
             augmented, mask = self.augment(image, region, generator)
-            if mask.any() or not region.any() or generator.random() < KEEP_BACKGROUND:
+            if mask.any() or not region.any() or generator.random() < self.keep_background:
                 break
         if np.count_nonzero(mask) < self.min_object_area:
             mask = np.zeros_like(mask)

@@ -12,13 +12,24 @@ class ClickLoss(nn.Module):
     """``bce_weight`` x cross-entropy + ``smoothness_weight`` x smoothness over all pixels, padding too."""
 
     def __init__(
-        self, bce_weight: float = 1.0, smoothness_weight: float = 10.0, yuv: Yuv = "reference"
+        self,
+        bce_weight: float = 1.0,
+        smoothness_weight: float = 10.0,
+        yuv: Yuv = "reference",
+        kernel: int = 3,
+        dilation: int = 2,
+        sigma_position: float = 16.0,
+        sigma_luma: float = 16.0,
+        sigma_chroma: float = 8.0,
     ) -> None:
-        """Bind the weights; ``smoothness_weight=0`` skips that term, its cost included."""
+        """Bind the weights; ``smoothness_weight=0`` skips that term, its cost included.
+
+        The others are those of :func:`~mis_lightning.losses.smoothness.smoothness_loss`.
+        """
         super().__init__()
         self.bce_weight = bce_weight
         self.smoothness_weight = smoothness_weight
-        self.smoothness = SmoothnessLoss(yuv)
+        self.smoothness = SmoothnessLoss(yuv, kernel, dilation, sigma_position, sigma_luma, sigma_chroma)
 
     def forward(self, logits: Tensor, mask: Tensor, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Compare the logits with the mask and the image.

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from mis_lightning.errors import InputError
 from mis_lightning.merge_tree.tree import MergeTree
 
-_MAX_DRAWS = 100
-
 
 class Uniforms(Protocol):
     """Anything that gives numbers uniform in ``[0, 1)``, such as :class:`numpy.random.Generator`."""
@@ -23,13 +21,18 @@ class Uniforms(Protocol):
 
 
 def sample_node(
-    tree: MergeTree, generator: np.random.Generator, decay: float = 0.9, min_share: float = 0.05
+    tree: MergeTree,
+    generator: np.random.Generator,
+    decay: float = 0.9,
+    min_share: float = 0.05,
+    max_draws: int = 100,
 ) -> int:
     """Draw one region of the image, from the root downwards.
 
     A draw steps to a child with equal chances, and goes on below depth ``m`` with probability ``decay**m``: a
     node at depth ``m`` or more comes with probability ``decay**(m(m-1)/2)`` where the tree is deep enough.
-    The root is never drawn, save from a tree that is a single leaf. Up to 100 draws are made: the first
+    The root is never drawn, save from a tree that is a single leaf. Up to ``max_draws`` draws are made: the
+    first
     region larger than ``min_share`` counts, else the last one drawn (spec A3).
 
     Args:
@@ -37,18 +40,21 @@ def sample_node(
         generator: The randomness.
         decay: In ``[0, 1]``; the smaller, the larger the regions.
         min_share: Share of the image that the region must exceed, in ``[0, 1)``.
+        max_draws: At least 1.
 
     Returns:
         The node drawn.
 
     Raises:
-        InputError: ``decay`` or ``min_share`` is out of range.
+        InputError: A number is out of range.
     """
     if not 0 <= decay <= 1:
         raise InputError(f"Expected `decay` in [0, 1], but got {decay}.")
     if not 0 <= min_share < 1:
         raise InputError(f"Expected `min_share` in [0, 1), but got {min_share}.")
-    return int(_draw(tree.children, tree.sizes, generator, decay, min_share))
+    if max_draws < 1:
+        raise InputError(f"Expected `max_draws` of at least 1, but got {max_draws}.")
+    return int(_draw(tree.children, tree.sizes, generator, decay, min_share, max_draws))
 
 
 def node_mask(tree: MergeTree, node: int, size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -118,10 +124,11 @@ def _draw(
     generator: np.random.Generator,
     decay: float,
     min_share: float,
+    max_draws: int,
 ) -> int:
     n = children.shape[0] + 1
     node = 2 * n - 2
-    for _ in range(_MAX_DRAWS):
+    for _ in range(max_draws):
         node = _descend(children, n, generator, decay)
         if sizes[node] / n > min_share:
             break

@@ -14,21 +14,33 @@ class ColourJitter(nn.Module):
     Draws from torch's global generator, which the training module seeds for each step.
 
     Args:
-        jitter_probability: Chance of brightness, contrast and saturation factors U(0.2, 1.8) and a hue shift
-            U(−0.2, 0.2), in random order.
+        jitter_probability: Chance of the four changes that follow, in random order.
         grey_probability: Chance of three equal channels.
-        blur_probability: Chance of a 3×3 Gaussian blur with σ ~ U(1, 2).
+        blur_probability: Chance of a 3×3 Gaussian blur.
+        brightness: Factor U(1 − brightness, 1 + brightness), not below 0.
+        contrast: The same of the contrast,
+        saturation: and of the saturation.
+        hue: Shift U(−hue, hue), in turns.
+        blur_sigma: Range of the blur's σ, in pixels.
     """
 
     def __init__(
-        self, jitter_probability: float = 0.3, grey_probability: float = 0.2, blur_probability: float = 0.2
+        self,
+        jitter_probability: float = 0.3,
+        grey_probability: float = 0.2,
+        blur_probability: float = 0.2,
+        brightness: float = 0.8,
+        contrast: float = 0.8,
+        saturation: float = 0.8,
+        hue: float = 0.2,
+        blur_sigma: tuple[float, float] = (1.0, 2.0),
     ) -> None:
         super().__init__()
         self.jitter_probability = jitter_probability
         self.grey_probability = grey_probability
         self.blur_probability = blur_probability
-        self.jitter = ColorJitter(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2)
-        self.blur = GaussianBlur(3, (1.0, 2.0))
+        self.jitter = ColorJitter(brightness, contrast, saturation, hue)
+        self.blur = GaussianBlur(3, blur_sigma)
 
     def forward(self, image: Tensor) -> Tensor:
         """Change the colours of ``(B, 3, H, W)`` in [0, 1]; a new tensor."""

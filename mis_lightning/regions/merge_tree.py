@@ -25,6 +25,7 @@ class MergeTreeRegions(RegionSource):
         connectivity: ``"grid"``: only neighbours merge; ``"full"``: any two regions may.
         decay: Chance to go on descending, per level of the tree (spec A3).
         min_share: Share of the image that a region must exceed (spec A3).
+        max_draws: Draws until the last one is taken whatever its size (spec A3).
 
     Raises:
         InputError: A number is out of range.
@@ -38,15 +39,19 @@ class MergeTreeRegions(RegionSource):
         connectivity: Connectivity = "grid",
         decay: float = 0.9,
         min_share: float = 0.05,
+        max_draws: int = 100,
     ) -> None:
         if not 0 <= decay <= 1:
             raise InputError(f"Expected `decay` in [0, 1], but got {decay}.")
         if not 0 <= min_share < 1:
             raise InputError(f"Expected `min_share` in [0, 1), but got {min_share}.")
+        if max_draws < 1:
+            raise InputError(f"Expected `max_draws` of at least 1, but got {max_draws}.")
         self.extractor = extractor if extractor is not None else ColourTexture()
         self.connectivity: Connectivity = connectivity
         self.decay = decay
         self.min_share = min_share
+        self.max_draws = max_draws
 
     def settings(self) -> dict[str, Any]:
         """Return the extractor's settings and the connectivity."""
@@ -64,4 +69,5 @@ class MergeTreeRegions(RegionSource):
         """Draw a node (spec A3) and bring it to the size of the image."""
         if not isinstance(regions, MergeTree):
             raise TypeError(f"Expected a MergeTree, but got {type(regions).__name__}.")
-        return node_mask(regions, sample_node(regions, generator, self.decay, self.min_share), size)
+        node = sample_node(regions, generator, self.decay, self.min_share, self.max_draws)
+        return node_mask(regions, node, size)

@@ -10,7 +10,6 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from mis_lightning.clicks.initial import InitialPoints
-from mis_lightning.data import region_dataset
 from mis_lightning.data.region_dataset import RegionDataset
 from mis_lightning.data.training_images import find_training_images
 from mis_lightning.errors import InputError
@@ -146,19 +145,20 @@ class Losing:
         return image, found if len(self.seen) > self.times else np.zeros_like(mask)
 
 
-def test_a_lost_region_is_augmented_again_from_the_start(made, monkeypatch):
-    monkeypatch.setattr(region_dataset, "KEEP_BACKGROUND", 0.0)
+def test_a_lost_region_is_augmented_again_from_the_start(made):
     losing = Losing(times=7)
-    sample = make_dataset(made, losing)[0, 0]
+    dataset = make_dataset(made, losing)
+    dataset.keep_background = 0.0
+    sample = dataset[0, 0]
     assert len(losing.seen) == 8
     assert all(mask is losing.seen[0] for mask in losing.seen)  # the region is not drawn again
     assert sample["mask"].all()
 
 
 def test_a_lost_region_is_kept_in_one_of_a_hundred(made):
-    assert region_dataset.KEEP_BACKGROUND == 0.01
     losing = Losing(times=10**9)
     dataset = make_dataset(made, losing)
+    assert dataset.keep_background == 0.01
     for epoch in range(40):
         sample = dataset[epoch, 0]
         assert not sample["mask"].any()

@@ -120,6 +120,15 @@ def test_last_of_100_draws_where_none_is_large_enough():
         assert generator.random() == after
 
 
+def test_the_number_of_draws_is_a_choice():
+    tree = caterpillar(20)
+    generator = np.random.default_rng(5)
+    draws = [sampling._descend.py_func(tree.children, 20, generator, 0.9) for _ in range(3)]
+    assert sample_node(tree, np.random.default_rng(5), 0.9, 0.95, max_draws=3) == draws[-1]
+    with pytest.raises(InputError, match="max_draws"):
+        sample_node(tree, generator, max_draws=0)
+
+
 def test_root_only_of_a_single_leaf():
     generator = np.random.default_rng(0)
     assert sample_node(tree_of([], (1, 1)), generator) == 0
