@@ -22,6 +22,7 @@ from torch import nn
 from mis_lightning.errors import InputError
 from mis_lightning.inference.advance import ClickModel, ClickState, PredictionSettings, input_size
 from mis_lightning.inference.answers import Box, ModelAnswers, check_box, check_click
+from mis_lightning.inference.onnx_model import OnnxClickModel
 from mis_lightning.inference.stepping import SteppingPredictor
 from mis_lightning.inference.zoom_in import DEFAULT_ZOOM_IN, ZoomIn
 from mis_lightning.models.pretrained import load_pretrained
@@ -68,16 +69,19 @@ class ClickPredictor(SteppingPredictor[ClickState]):
 
     @classmethod
     def from_pretrained(cls, source: str | Path, **options: Any) -> ClickPredictor:
-        """Open a model on disk.
+        """Open a model.
 
         Args:
-            source: A model folder, a ``.safetensors`` file with ``config.json`` beside it, or a ``.ckpt`` of
-                ``mis fit`` (:func:`~mis_lightning.models.pretrained.load_pretrained`).
+            source: A model folder, a ``.safetensors`` file with ``config.json`` beside it, a ``.ckpt`` of
+                ``mis fit``, or ``owner/name`` on the hub
+                (:func:`~mis_lightning.models.pretrained.load_pretrained`); or an ``.onnx`` of ``mis export``.
             **options: As of the constructor.
 
         Raises:
             InputError: There is no such file, or it does not hold a click model.
         """
+        if str(source).endswith(".onnx"):
+            return cls(OnnxClickModel(source, options.get("device") or "cpu"), **options)
         return cls(load_pretrained(source), **options)
 
     def predict(

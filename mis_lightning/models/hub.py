@@ -14,7 +14,10 @@ FILES = ("config.json", "model.safetensors")
 TIMEOUT = 10.0
 """Seconds that the hub has for its first answer."""
 
-_NAME = re.compile(r"(?P<repository>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
+NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
+"""``owner/name``."""
+
+_AT = re.compile(rf"(?P<repository>{NAME.pattern})(@(?P<revision>[\w./-]+))?", re.ASCII)
 _FILE = re.compile(r".*\.(ckpt|pth?|safetensors|onnx|bin)")
 
 
@@ -34,7 +37,7 @@ def local_copy(source: str | Path) -> Path:
     """
     text = str(source)
     name = text.removeprefix(PREFIX)
-    named = _NAME.fullmatch(name)
+    named = _AT.fullmatch(name)
     if text.startswith(PREFIX):
         if named is None:
             raise InputError(f"Expected {PREFIX}owner/name or {PREFIX}owner/name@revision, but got {text}.")

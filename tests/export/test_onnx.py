@@ -1,0 +1,145 @@
+"""Exported files against PyTorch: logits of many shapes, masks of whole sessions, what the file says."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import Tensor
+
+from mis_lightning.errors import InputError
+from mis_lightning.export import onnx as onnx_export
+from mis_lightning.export.graph import random_inputs
+from mis_lightning.export.onnx import export_onnx
+from mis_lightning.inference.onnx_model import OnnxClickModel
+from mis_lightning.inference.predictor import ClickPredictor
+from mis_lightning.inference.session import EvaluationSettings, simulate_session
+from mis_lightning.models.click_hybrid import HybridClickViT
+from mis_lightning.models.click_network import ClickNetwork
+from mis_lightning.models.pretrained import describe
+from mis_lightning.structures import Sample
+
+HYBRID = {"dims": (6, 8, 10), "dim": 12, "depth": 1, "heads": 2, "histograms": 2, "codes": 4}
+
+
+@pytest.fixture(params=["ClickViT", "HybridClickViT"])
+def model(request, tiny_click_vit) -> ClickNetwork:
+    """A random model whose answers are neither all "yes" nor all "no", and follow the clicks."""
+    if request.param == "ClickViT":
+        made = tiny_click_vit()
+        classifier = made.head.classify
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            made = HybridClickViT(input_size=(32, 48), click_radius=2.0, **HYBRID)
+        classifier = made.classify[-1]
+    inputs = random_inputs((32, 48), 4, 5, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        classifier.weight *= 3 / made.eval()(*inputs).std()
+        classifier.bias -= made(*inputs).median()
+    return made
+
+
+def points(batch: int, clicks: int, used: int, generator: torch.Generator) -> Tensor:
+    """``used`` rows of each half at random positions, some outside the image; the others unused."""
+    result = torch.full((batch, 2 * clicks, 3), -1.0)
+    for half in (0, clicks):
+        position = torch.rand(batch, used, 2, generator=generator) * torch.tensor([40.0, 56.0]) - 4
+        result[:, half : half + used] = torch.cat([position, torch.zeros(batch, used, 1)], dim=2)
+    return result
+
+
+def test_a_file_is_its_model(model: ClickNetwork, tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "folder" / "model.onnx"
+    if isinstance(model, HybridClickViT):  # another opset, and its weights as those beyond 2 GB
+        opset = 18
+        monkeypatch.setattr(onnx_export, "ONE_FILE", 0)
+        assert export_onnx(model, path, opset) <= 1e-4
+        assert {p.name for p in path.parent.iterdir()} == {"model.onnx", "model.onnx.data"}
+        weights = sum(value.nbytes for value in model.state_dict().values())
+        assert (path.parent / "model.onnx.data").stat().st_size > 0.9 * weights
+    else:
+        opset = 20
+        path.parent.mkdir()
+        (path.parent / "model.onnx.data").touch()  # of an earlier, larger model
+        assert export_onnx(model, path) <= 1e-4
+        assert [p.name for p in path.parent.iterdir()] == ["model.onnx"]
+    exported = OnnxClickModel(path)
+
+    generator = torch.Generator().manual_seed(3)
+    answers = []
+    for batch, clicks, used in ((1, 1, 0), (1, 1, 1), (2, 3, 2), (3, 24, 24), (5, 2, 1), (1, 40, 7)):
+        given = (
+            torch.rand(batch, 3, 32, 48, generator=generator),
+            torch.rand(batch, 1, 32, 48, generator=generator),
+            points(batch, clicks, used, generator),
+        )
+        with torch.no_grad():
+            expected = model(*given)
+        got = exported(*given)
+        assert got.shape == (batch, 1, 32, 48)
+        torch.testing.assert_close(got, expected, atol=1e-4, rtol=0)
+        answers.append(got)
+    assert max(float(answer.std()) for answer in answers) > 1  # there was something to get wrong
+
+    said = exported.metadata
+    assert said["architecture"] == type(model).__name__
+    assert {"architecture": said["architecture"], **said["config"]} == json.loads(json.dumps(describe(model)))
+    assert said["input_size"] == [32, 48]
+    assert said["click_radius"] == 2.0
+    assert said["opset"] == opset
+    assert said["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert str(Path(onnx_export.__file__).parents[2]).encode() not in path.read_bytes()  # no stack traces
+    file = onnx.load(path)
+    onnx.checker.check_model(file)
+    assert [entry.version for entry in file.opset_import if entry.domain == ""] == [opset]
+
+    same_masks(model, path)
+
+
+def same_masks(model: ClickNetwork, path: Path) -> None:
+    """A simulated user sees no difference, with zoom and flip, nor does one who undoes."""
+    generator = np.random.default_rng(0)
+    image = generator.integers(256, size=(230, 260, 3), dtype=np.uint8)
+    mask = np.zeros((230, 260), dtype=bool)
+    mask[40:150, 60:200] = True
+    settings = EvaluationSettings(size=(32, 48), max_clicks=6)
+    sample = Sample(image, mask, None, "box")
+    ours, theirs = (simulate_session(one, sample, settings) for one in (model, OnnxClickModel(path)))
+    assert ours.clicks == theirs.clicks
+    np.testing.assert_array_equal(ours.ious, theirs.ious)
+    assert len(set(ours.ious.tolist())) > 1
+
+    ours, theirs = ClickPredictor(model), ClickPredictor.from_pretrained(path)
+    assert theirs.settings == ours.settings
+    for predictor in (ours, theirs):
+        predictor.set_image(image)
+    for k in range(6):
+        row, col = generator.integers((230, 260))
+        for predictor in (ours, theirs):
+            predictor.click(row, col, k % 3 != 2)
+            if k == 3:
+                predictor.undo()
+        np.testing.assert_array_equal(ours.mask, theirs.mask)
+        np.testing.assert_allclose(ours.probability, theirs.probability, atol=1e-4)
+    assert 0 < ours.mask.mean() < 1
+
+
+@pytest.mark.parametrize(
+    ("name", "opset", "named"), [("model.onnx", 9, "from 18 to"), ("model.pt", 20, r"\.onnx")]
+)
+def test_refused_before_anything_is_done(tiny_click_vit, tmp_path, name, opset, named) -> None:
+    with pytest.raises(InputError, match=named):
+        export_onnx(tiny_click_vit(), tmp_path / name, opset)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_extra_is_named(tiny_click_vit, tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(InputError, match=r'pip install "mis-lightning\[export\]"$'):
+        export_onnx(tiny_click_vit(), tmp_path / "model.onnx")

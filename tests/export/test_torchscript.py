@@ -1,0 +1,73 @@
+"""TorchScript and pt2 files against PyTorch, loaded as a user would load them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from mis_lightning.errors import InputError
+from mis_lightning.export.graph import random_inputs
+from mis_lightning.export.torchscript import METADATA, export_pt2, export_torchscript
+from mis_lightning.models.click_hybrid import HybridClickViT
+
+
+def model_of(architecture: str, tiny_click_vit) -> nn.Module:
+    if architecture == "ClickViT":
+        return tiny_click_vit().eval()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        small = {"dims": (6, 8, 10), "dim": 12, "depth": 1, "heads": 2, "histograms": 2, "codes": 4}
+        return HybridClickViT(input_size=(32, 48), **small).eval()
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.load.*:FutureWarning")
+@pytest.mark.parametrize("kind", ["torchscript", "pt2"])
+@pytest.mark.parametrize("architecture", ["ClickViT", "HybridClickViT"])
+def test_a_file_is_its_model(architecture: str, kind: str, tiny_click_vit, tmp_path: Path) -> None:
+    model = model_of(architecture, tiny_click_vit)
+    said = {METADATA: ""}
+    if kind == "torchscript":
+        path = tmp_path / "model.pt"
+        assert export_torchscript(model, path) <= 1e-4
+        loaded = torch.jit.load(str(path), _extra_files=said)
+    else:
+        path = tmp_path / "model.pt2"
+        assert export_pt2(model, path) <= 1e-4
+        loaded = torch.export.load(path, extra_files=said).module()
+    assert list(tmp_path.iterdir()) == [path]
+    generator = torch.Generator().manual_seed(2)
+    for batch, clicks in ((1, 1), (1, 24), (2, 3), (5, 2)):
+        inputs = random_inputs((32, 48), batch, clicks, generator)
+        with torch.no_grad():
+            torch.testing.assert_close(loaded(*inputs), model(*inputs), atol=1e-4, rtol=0)
+    metadata = json.loads(said[METADATA])
+    assert metadata["architecture"] == architecture
+    assert metadata["input_size"] == [32, 48]
+    assert metadata["click_radius"] == model.config["click_radius"]
+
+
+def test_pt2_files_have_their_name(tiny_click_vit, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"ends in \.pt2"):
+        export_pt2(tiny_click_vit(), tmp_path / "model.pt")
+
+
+def test_a_torch_without_torchscript(tiny_click_vit, tmp_path: Path, monkeypatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise RuntimeError("torch.jit is not supported\nanywhere")
+
+    monkeypatch.setattr(torch.jit, "trace", gone)
+    with pytest.raises(InputError, match=r"cannot trace the model here \(torch\.jit is not supported\); use"):
+        export_torchscript(tiny_click_vit(), tmp_path / "model.pt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_graph_that_answers_otherwise_gets_no_name(tiny_click_vit, tmp_path: Path, monkeypatch) -> None:
+    other, trace = tiny_click_vit(seed=1).eval(), torch.jit.trace
+    monkeypatch.setattr(torch.jit, "trace", lambda model, *given, **options: trace(other, *given, **options))
+    with pytest.raises(InputError, match=r"differs from the model by .*nothing was written"):
+        export_torchscript(tiny_click_vit(), tmp_path / "model.pt")
+    assert list(tmp_path.iterdir()) == []
