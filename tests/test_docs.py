@@ -6,7 +6,9 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from mis_lightning.cli import VERBS
 from mis_lightning.commands.bench import PARTS
@@ -35,6 +37,18 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         if not target.startswith(("http:", "https:", "mailto:")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+PARITY = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "parity.md").read_text(encoding="utf-8"))
+
+
+def test_every_rule_of_the_published_code_has_its_test():
+    assert len(PARITY) > 30
+    for file, test in PARITY:
+        assert f"\ndef {test}(" in (ROOT / file).read_text(encoding="utf-8"), f"{file}::{test}"
+    for line in (ROOT / "docs" / "parity.md").read_text(encoding="utf-8").splitlines():
+        if line.startswith("| ") and not line.startswith(("| rule ", "| defect ")):
+            assert "`tests/" in line, line
 
 
 def test_there_are_commands():
@@ -78,3 +92,36 @@ def test_options_of_the_lightning_verbs_parse(command, monkeypatch, tmp_path):
             kept.append(word)
     if "configs/mis_vitb448_sbd.yaml" not in kept:  # its weights are not here
         run(kept, run=False)
+
+
+def snippets(page):
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_classes_of_the_how_tos_do_what_they_say(tmp_path):
+    names: dict = {}
+    for snippet in snippets("how_to.md"):
+        exec(snippet, names)
+    image = np.random.default_rng(0).integers(0, 256, (37, 50, 3), np.uint8)
+    features, grid = names["Grey"]()(image)
+    assert (features.shape, features.dtype, grid) == ((24, 1), np.float32, (4, 6))
+    assert features[0, 0] == pytest.approx(image[:8, :8].mean(), abs=1e-3)
+    source = names["Halves"]()
+    region = source.draw(source.find(image, "a", None), (37, 50), np.random.default_rng(0))
+    assert region[:, :25].all()
+    assert not region[:, 25:].any()
+    for folder, suffix, pixels in (("images", "jpg", image), ("masks", "png", region.astype(np.uint8) * 255)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(pixels).save(tmp_path / folder / f"a.{suffix}")
+    (sample,) = (names["Leaves"](str(tmp_path))[index] for index in range(1))
+    assert (sample.name, sample.ignore, sample.image.shape) == ("a", None, (37, 50, 3))
+    assert (sample.mask == region).all()
+
+
+def test_the_reference_knows_every_source_and_picture():
+    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    for path in (ROOT / "configs" / "sources").glob("*.yaml"):
+        assert f"`{path.stem}`" in text
+    for kind in KINDS:
+        assert f"| `{kind}` |" in text
