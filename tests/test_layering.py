@@ -31,6 +31,7 @@ ORDER = (
     "metrics",
     "data",
     "inference",
+    "export",
     "annotation",
     "server",
     "figures",
