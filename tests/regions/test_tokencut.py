@@ -9,6 +9,7 @@ from scipy.ndimage import label
 
 from mis_lightning.errors import InputError
 from mis_lightning.features.colour_texture import ColourTexture
+from mis_lightning.features.vit import ViTFeatures
 from mis_lightning.regions import tokencut
 from mis_lightning.regions.tokencut import TokenCut, token_cut
 
@@ -111,3 +112,13 @@ def test_settings_and_errors():
     for bad in ({"threshold": 1.0}, {"weak": 0.0}):
         with pytest.raises(InputError, match="threshold"):
             TokenCut(**bad)
+
+
+def test_the_published_s8_can_be_chosen():
+    """Spec E29: the published script has no address for it."""
+    extractor = ViTFeatures("vit_small_patch8_224.dino", pretrained=False, output="keys", scaling="nearest")
+    source = TokenCut(extractor, bilateral=False)
+    image = np.zeros((40, 56, 3), np.uint8)
+    image[8:24, 16:40] = 255
+    found = source.find(image, "a", extractor(image))
+    assert found.mask(0, (40, 56)).any()
