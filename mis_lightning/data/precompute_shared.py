@@ -70,7 +70,8 @@ def precompute_shared(
     except Exception as caught:
         error = str(caught)
         board.add("failed", 1)
-    while rank == 0 and board.add("done", 0) < len(images) and not board.add("failed", 0):
+    # Not left to the gathering below: a process that is done early would wait there longer than torch allows.
+    while board.add("done", 0) < len(images) and not board.add("failed", 0):
         bar.update(board.add("done", 0) - bar.n)
         time.sleep(POLL)
     bar.update(board.add("done", 0) - bar.n)
