@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +93,32 @@ def test_every_source_goes_through_the_one_command(images, tmp_path, source):
     assert run(images, tmp_path / "store", *more) == 0
     assert store.keys() == ["a.png", "b.png"]
     assert store.path("a.png").stat().st_mtime_ns == before
+
+
+def started(images, trees, *more):
+    words = [sys.executable, "-m", "mis_lightning", *OPTIONS, "--accelerator", "cpu", *more]
+    words += ["--data.images", str(images), "--data.store", str(trees)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.slow  # six processes
+def test_two_devices_and_two_commands_at_once_give_what_one_gives(images, tmp_path):
+    runs = [
+        started(images, tmp_path / "both"),
+        started(images, tmp_path / "both"),
+        started(images, tmp_path / "devices", "--devices", "2"),
+    ]
+    ends = [run.communicate(timeout=600) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0, 0], ends
+    assert ends[2][0].count("regions of 2 images") == 1
+    assert "MEMBER: 2/2" in ends[2][1]
+    run(images, tmp_path / "alone")
+    assert len(contents(tmp_path / "alone")) == 3
+    assert contents(tmp_path / "both") == contents(tmp_path / "devices") == contents(tmp_path / "alone")
 
 
 def test_a_reference_that_leads_nowhere_is_named(images, tmp_path, capsys):
