@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mis_lightning.errors import InputError
+from mis_lightning.features.device import extractor_device
 from mis_lightning.features.published_weights import how_to_get
 
 MEAN = (123.675, 116.28, 103.53)  # of RGB in 0..255
@@ -66,7 +67,7 @@ class ResNetFeatures:
         self.model_name = model
         self.shorter = shorter
         self.longer = longer
-        self.device = torch.device(device)
+        self.device = extractor_device(device)
         fetch = pretrained and checkpoint is None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -81,7 +82,7 @@ class ResNetFeatures:
                 ) from error
         if checkpoint is not None:
             _load(self.model, checkpoint)
-        self.model.eval().requires_grad_(False).to(self.device)
+        self.model.eval().requires_grad_(False)
 
     def __call__(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], tuple[int, int]]:
         """Extract features; see :class:`~mis_lightning.features.extractor.PatchExtractor`."""
@@ -92,7 +93,7 @@ class ResNetFeatures:
         with torch.inference_mode():
             mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (MEAN, STD))
             batch = (torch.from_numpy(resized).permute(2, 0, 1)[None].float() - mean) / std
-            dense: Tensor = self.model(batch.to(self.device))[0][0]
+            dense: Tensor = self.model.to(self.device)(batch.to(self.device))[0][0]
         grid = (int(dense.shape[1]), int(dense.shape[2]))
         return dense.flatten(1).T.float().cpu().contiguous().numpy(), grid
 

@@ -20,6 +20,7 @@ from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_
 from torch import Tensor
 
 from mis_lightning.errors import InputError
+from mis_lightning.features.device import extractor_device
 from mis_lightning.features.position_table import interpolate_reference, sincos_table
 from mis_lightning.features.published_weights import how_to_get
 from mis_lightning.features.scaling import MAX_TOKENS, Scaling, scale_image
@@ -81,13 +82,13 @@ class ViTFeatures:
         self.model_name = model
         self.interpolation = interpolation
         self.max_tokens = max_tokens
-        self.device = torch.device(device)
+        self.device = extractor_device(device)
         weights = None if checkpoint is None else _read_weights(checkpoint)
         moco = weights is not None and any(name.startswith(MOCO_PREFIX) for name in weights)
         self.model = _create(model, pretrained and weights is None, seed, {"num_heads": 12} if moco else {})
         if weights is not None:
             _load(self.model, weights, f"{checkpoint} does not hold weights of {model}")
-        self.model.eval().requires_grad_(False).to(self.device)
+        self.model.eval().requires_grad_(False)
         self.patch = int(self.model.patch_embed.patch_size[0])
         if interpolation == "reference" and not (
             type(self.model) is VisionTransformer and self.model.pos_embed is not None
@@ -107,6 +108,7 @@ class ViTFeatures:
         tensor = torch.from_numpy(resized.copy()).permute(2, 0, 1)[None].float() / 255
         with torch.inference_mode():
             mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (self.mean, self.std))
+            self.model.to(self.device)
             normalised = ((tensor - mean) / std).to(self.device)
             tokens = self.keys(normalised) if self.output == "keys" else self.tokens(normalised)
         grid = (size[0] // self.patch, size[1] // self.patch)
