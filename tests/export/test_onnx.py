@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mis_lightning.clicks.encoding import pack_points
 from mis_lightning.errors import InputError
 from mis_lightning.export import onnx as onnx_export
 from mis_lightning.export.graph import random_inputs
@@ -22,7 +25,7 @@ from mis_lightning.inference.session import EvaluationSettings, simulate_session
 from mis_lightning.models.click_hybrid import HybridClickViT
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.pretrained import describe
-from mis_lightning.structures import Sample
+from mis_lightning.structures import Click, Sample
 
 HYBRID = {"dims": (6, 8, 10), "dim": 12, "depth": 1, "heads": 2, "histograms": 2, "codes": 4}
 
@@ -100,6 +103,23 @@ def test_a_file_is_its_model(model: ClickNetwork, tmp_path: Path, monkeypatch) -
     assert [entry.version for entry in file.opset_import if entry.domain == ""] == [opset]
 
     same_masks(model, path)
+    without_this_package(model, path)
+
+
+def without_this_package(model: ClickNetwork, path: Path) -> None:
+    """The function in docs/how_to.md."""
+    text = (Path(__file__).parents[2] / "docs" / "how_to.md").read_text(encoding="utf-8")
+    scope: dict[str, Any] = {}
+    exec(re.search(r"```python\n(def segment.*?)```", text, re.DOTALL)[1], scope)
+    image = np.random.default_rng(1).integers(256, size=(32, 48, 3), dtype=np.uint8)
+    clicks = [Click(10, 20, True), Click(3, 40.5, False), Click(30, 2, True)]
+    with torch.no_grad():
+        whole = torch.from_numpy(image.transpose(2, 0, 1))[None] / 255
+        logits = model(whole, torch.zeros(1, 1, 32, 48), pack_points([clicks]))[0, 0]
+    got = scope["segment"](path, image, clicks)
+    certain = logits.abs() > 1e-4
+    assert bool((torch.from_numpy(got) == (logits > 0))[certain].all())
+    assert 0 < got.mean() < 1
 
 
 def same_masks(model: ClickNetwork, path: Path) -> None:
