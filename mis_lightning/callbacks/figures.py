@@ -17,10 +17,59 @@ from mis_lightning.callbacks.noc import NoCEvaluation
 from mis_lightning.data.datamodule import MISDataModule
 from mis_lightning.errors import InputError
 from mis_lightning.figures.click_sequence import click_sequence, record_session
+from mis_lightning.figures.drawn_regions import drawn_regions
+from mis_lightning.figures.merge_levels import merging_step, shallow_nodes
 from mis_lightning.figures.noc_curve import iou_curves
 from mis_lightning.figures.save import save
 from mis_lightning.figures.training_batch import training_batch
 from mis_lightning.inference.session import Session
+from mis_lightning.merge_tree.tree import MergeTree
+
+
+class RegionFigures(L.Callback):
+    """When training starts: what the first images offer it.
+
+    Of each image the regions of some draws, and, if its source makes merge trees, single merges and the nodes
+    nearest to the root. The training itself is not touched.
+
+    Args:
+        images: How many images.
+        draws: Regions drawn of each.
+        folder: Where the pictures go; ``None``: ``figures`` in the logger's folder.
+
+    Raises:
+        InputError: A number below 1.
+    """
+
+    def __init__(self, images: int = 2, draws: int = 7, folder: str | None = None) -> None:
+        if min(images, draws) < 1:
+            raise InputError("Expected `images` and `draws` of at least 1.")
+        self.images = images
+        self.draws = draws
+        self.folder = folder
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draw the pictures."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if not isinstance(data, MISDataModule) or data.training_set is None:
+            raise InputError("RegionFigures needs the images of MISDataModule, but got other batches.")
+        folder = _folder(self.folder, trainer)
+        if not trainer.is_global_zero:
+            return
+        dataset = data.training_set
+        for number, one in enumerate(dataset.images[: self.images]):
+            image, regions = one.read(), dataset.store.load(one.key)
+            size, generator = (image.shape[0], image.shape[1]), np.random.default_rng(dataset.seed)
+            masks = [dataset.source.draw(regions, size, generator) for _ in range(self.draws)]
+            figures = {"drawn": drawn_regions(image, masks)}
+            if isinstance(regions, MergeTree):
+                few = regions.n_leaves - 1
+                merges = [merge for merge in (-128, -32, -8, -1) if -merge <= few]
+                figures["merging"] = merging_step(image, regions, merges)
+                counts = [count for count in (2, 4, 8, 16, 32, 64) if count <= few]
+                figures["shallow"] = shallow_nodes(image, regions, counts)
+            for kind, figure in figures.items():
+                _hand_out(figure, folder / f"image{number}_{kind}", f"train/image{number}_{kind}", trainer)
 
 
 class TrainingFigures(L.Callback):

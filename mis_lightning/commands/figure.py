@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from matplotlib.figure import Figure
 
 from mis_lightning.commands.compare import open_benchmark
 from mis_lightning.errors import InputError
 from mis_lightning.figures.click_sequence import click_sequence, record_session
+from mis_lightning.figures.drawn_regions import drawn_regions
 from mis_lightning.figures.merge_levels import merge_levels, merging_step, shallow_nodes
 from mis_lightning.figures.noc_curve import iou_curves
 from mis_lightning.figures.save import save
@@ -22,11 +24,13 @@ from mis_lightning.inference.session import EvaluationSettings
 from mis_lightning.metrics.curves import read_curves
 from mis_lightning.models.pretrained import load_pretrained
 from mis_lightning.regions.merge_tree import MergeTreeRegions
+from mis_lightning.regions.source import RegionSource
 
 KINDS = {
     "merging": "single merges, the two regions that join outlined (Figure II)",
     "levels": "the regions left when the last merges are undone",
     "shallow": "the regions of the nodes nearest to the root, which training favours (Figure III)",
+    "drawn": "regions that training draws of an image, from any source",
     "clicks": "one object of a benchmark, click by click (Figures IV and V)",
     "curves": "mean IoU against clicks of several runs (Figure I)",
 }
@@ -44,7 +48,7 @@ def main(args: Sequence[str]) -> int:
         return 0
     if args[0] not in KINDS:
         raise InputError(f"Expected one of {', '.join(KINDS)}, but got {args[0]!r}.")
-    options, draw = {"clicks": _clicks, "curves": _curves}.get(args[0], _tree)(args[0])
+    options, draw = {"drawn": _drawn, "clicks": _clicks, "curves": _curves}.get(args[0], _tree)(args[0])
     options.add_argument(
         "--out", type=str, required=True, help="where the PNG and the PDF go; without a suffix"
     )
@@ -59,8 +63,10 @@ def main(args: Sequence[str]) -> int:
 Draw = Callable[[Namespace], Figure]
 
 
-def _parser(kind: str, width: float) -> ArgumentParser:
-    parser = ArgumentParser(prog=f"mis figure {kind}", description=KINDS[kind], exit_on_error=False)
+def _parser(kind: str, width: float, **options: Any) -> ArgumentParser:
+    parser = ArgumentParser(
+        prog=f"mis figure {kind}", description=KINDS[kind], exit_on_error=False, **options
+    )
     parser.add_argument("--width", type=float, default=width, help="in inches")
     return parser
 
@@ -82,6 +88,31 @@ def _tree(kind: str) -> tuple[ArgumentParser, Draw]:
         counts = [count for count in given.counts if abs(count) < tree.n_leaves]
         figure: Figure = draw(image, tree, counts, width=given.width)
         return figure
+
+    return parser, drawn
+
+
+def _drawn(kind: str) -> tuple[ArgumentParser, Draw]:
+    """Regions drawn from a source, which finds them on the spot."""
+    parser = _parser(kind, PAGE_WIDTH, parser_mode="omegaconf")
+    parser.add_argument("image", type=str, help="an image file")
+    parser.add_argument("--count", type=int, default=7, help="how many regions")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--config", action="config", help="e.g. configs/sources/tokencut.yaml")
+    source = "mis_lightning.regions.merge_tree.MergeTreeRegions"
+    parser.add_subclass_arguments(RegionSource, "data.regions", default={"class_path": source})
+
+    def drawn(given: Namespace) -> Figure:
+        if given.count < 1 or given.seed < 0:
+            raise InputError("Expected --count of at least 1 and --seed of at least 0.")
+        source: RegionSource = parser.instantiate_classes(given).data.regions
+        image = read_image(given.image)
+        size = (image.shape[0], image.shape[1])
+        features = None if source.extractor is None else source.extractor(image)
+        regions = source.find(image, Path(given.image).name, features)
+        generator = np.random.default_rng(given.seed)
+        masks = [source.draw(regions, size, generator) for _ in range(given.count)]
+        return drawn_regions(image, masks, width=given.width)
 
     return parser, drawn
 

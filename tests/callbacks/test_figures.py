@@ -9,12 +9,16 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 
-from mis_lightning.callbacks.figures import EvaluationFigures, TrainingFigures
+from mis_lightning.callbacks.figures import EvaluationFigures, RegionFigures, TrainingFigures
 from mis_lightning.callbacks.noc import NoCEvaluation
 from mis_lightning.data.benchmark import Benchmark
 from mis_lightning.data.datamodule import MISDataModule
+from mis_lightning.data.zoom_augment import ZoomAugmentation
 from mis_lightning.errors import InputError
+from mis_lightning.features.colour_texture import ColourTexture
 from mis_lightning.inference.session import EvaluationSettings
+from mis_lightning.regions.merge_tree import MergeTreeRegions
+from mis_lightning.regions.tokencut import TokenCut
 from mis_lightning.structures import Sample
 
 
@@ -82,6 +86,38 @@ def test_without_an_evaluation_there_is_nothing_to_draw(tiny_training, tmp_path)
         trainer(tmp_path, EvaluationFigures(), logger=False).test(module, data, verbose=False)
 
 
+@pytest.mark.parametrize("source", [MergeTreeRegions, TokenCut])
+def test_what_the_images_offer_when_training_starts(source, tiny_training, tmp_path):
+    (tmp_path / "images").mkdir()
+    for index in range(3):
+        Image.fromarray(Boxes()[index].image).save(tmp_path / "images" / f"{index}.png")
+    weights = []
+    for callbacks in ((), (RegionFigures(images=2, draws=3, folder=str(tmp_path / "figures")),)):
+        module, _ = tiny_training()
+        data = MISDataModule(
+            str(tmp_path / "images"),
+            source(ColourTexture(stride=4)),
+            str(tmp_path / "store"),
+            ZoomAugmentation(size=module.model.input_size),
+            min_object_area=1,
+            batch_size=2,
+            num_workers=0,
+        )
+        trainer(tmp_path, *callbacks, max_steps=2, logger=False).fit(module, data)
+        weights.append({name: value.clone() for name, value in module.state_dict().items()})
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    kinds = ("drawn", "merging", "shallow") if source is MergeTreeRegions else ("drawn",)
+    names = {path.stem for path in (tmp_path / "figures").glob("*.png")}
+    assert names == {f"image{number}_{kind}" for number in range(2) for kind in kinds}
+
+
+def test_region_figures_need_images(tiny_training, tmp_path):
+    with pytest.raises(InputError, match="needs the images"):
+        fit(tiny_training, tmp_path, RegionFigures())
+
+
 def test_numbers_below_one():
+    with pytest.raises(InputError, match="at least 1"):
+        RegionFigures(draws=0)
     with pytest.raises(InputError, match="at least 1"):
         TrainingFigures(every_n_steps=0)

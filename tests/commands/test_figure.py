@@ -44,6 +44,16 @@ def test_other_extractor_settings_make_another_picture(photo, tmp_path):
     assert pictures[0] != pictures[1]
 
 
+@pytest.mark.parametrize("source", ["merge_tree", "tokencut", "deep_spectral", "free_mask"])
+def test_drawn_regions_of_a_source(photo, tmp_path, source):
+    config = ["--config", f"configs/sources/{source}.yaml"]
+    size = drawn(tmp_path, "drawn", photo, *config, "--count", "3", "--width", "5")
+    assert size[0] == 5 * 300
+    first = (tmp_path / "out" / "figure.png").read_bytes()
+    drawn(tmp_path, "drawn", photo, *config, "--count", "3", "--width", "5")
+    assert (tmp_path / "out" / "figure.png").read_bytes() == first
+
+
 def test_clicks_of_a_model_on_a_named_object(tmp_path, tiny_click_vit):
     save_pretrained(tiny_click_vit(), tmp_path / "model")
     drawn(tmp_path, "clicks", "--model", str(tmp_path / "model"), "--object", "chelsea", "--shown", "[1,2]")
@@ -61,7 +71,7 @@ def test_curves_of_result_files(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["pie"], "Expected one of merging, levels, shallow, clicks, curves, but got 'pie'"),
+        (["pie"], "Expected one of merging, levels, shallow, drawn, clicks, curves, but got 'pie'"),
         (["levels", "nowhere.png", "--out", "x"], "nowhere.png"),
         (["levels", "--out", "x"], "image"),
         (
@@ -69,6 +79,9 @@ def test_curves_of_result_files(tmp_path):
             "no object whose name starts with",
         ),
         (["curves", "a=nowhere.csv", "--out", "x"], "nowhere.csv"),
+        (["drawn", "nowhere.png", "--out", "x"], "nowhere.png"),
+        (["drawn", "nowhere.png", "--count", "0", "--out", "x"], "--count"),
+        (["drawn", "nowhere.png", "--data.regions", "Oracle", "--out", "x"], "Oracle"),
     ],
 )
 def test_bad_input(words, message, capsys, tmp_path, monkeypatch):
