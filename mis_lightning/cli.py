@@ -18,7 +18,11 @@ VERBS = {
         "mis_lightning.commands.lightning",
         "evaluate on the test benchmarks of a config: the NoC table",
     ),
-    "predict": ("mis_lightning.commands.lightning", "turn images and clicks into masks"),
+    "predict": ("mis_lightning.commands.predict", "turn images and clicks into masks"),
+    "export-masks": (
+        "mis_lightning.commands.export_masks",
+        "write a folder of annotations as PNG, label maps, COCO or NIfTI",
+    ),
     "precompute": (
         "mis_lightning.commands.precompute",
         "build the merge trees of a folder ahead of training",

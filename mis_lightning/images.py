@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,30 @@ IMAGE_SUFFIXES = (
     ".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp",
 )  # fmt: skip
 """Suffixes taken for images, in lower case."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How image files become RGB bytes, the same for training and prediction: arguments of :func:`to_rgb`.
+
+    Attributes:
+        window: ``(low, high)`` in the units of the file.
+        percentile: Lower and upper percentile in ``[0, 100]``; read only without ``window``.
+        channels: One index or three into the channels of a file.
+    """
+
+    window: tuple[float, float] | None = None
+    percentile: tuple[float, float] = (0.5, 99.5)
+    channels: tuple[int, ...] | None = None
+
+    def __call__(self, path: str | Path) -> NDArray[np.uint8]:
+        """Read an image file as RGB, as :func:`read_image` does."""
+        return read_image(path, window=self.window, percentile=self.percentile, channels=self.channels)
+
+    def settings(self) -> dict[str, Any]:
+        """What differs from the defaults, as JSON values."""
+        differs = {name: value for name, value in asdict(self).items() if value != getattr(Reading, name)}
+        return {"reading": differs} if differs else {}
 
 
 def as_rgb(image: NDArray[Any] | Image.Image | str | Path, **options: Any) -> NDArray[np.uint8]:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal, cast
 
 import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mis_lightning.annotation.batch import Answer, BatchAnswers
 from mis_lightning.clicks.iterative import answer_every_click, simulate_clicks
 from mis_lightning.data.click_requests import ClickRequest
 from mis_lightning.errors import InputError
-from mis_lightning.inference.predictor import ClickPredictor
 from mis_lightning.losses.interactive import ClickLoss
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.initialise import load_initial_weights
@@ -165,13 +163,14 @@ class InteractiveSegmentation(L.LightningModule):
     def test_step(self, *_: Any) -> None:
         """Do nothing: NoCEvaluation evaluates the samples of the batch."""
 
-    def predict_step(self, request: ClickRequest, *_: Any) -> tuple[Path, NDArray[np.bool_]]:
-        """Answer the clicks on one image; returns its path and the mask, bool ``(H, W)``."""
-        predictor = ClickPredictor(self)
-        predictor.set_image(request.path)
-        for click in request.clicks:
-            predictor.click(*click)
-        return request.path, predictor.mask
+    def predict_step(self, request: ClickRequest, *_: Any) -> Answer:
+        """Answer the clicks on one image."""
+        return self.batch_answers.answer(request)
+
+    @property
+    def batch_answers(self) -> BatchAnswers:
+        """What ``predict`` answers with."""
+        return BatchAnswers(self.model)
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser and the schedule (spec A9)."""

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mis_lightning.errors import DatasetNotFoundError, ImageError, InputError
-from mis_lightning.images import list_images, read_mask, to_rgb
+from mis_lightning.images import Reading, as_rgb, list_images, read_mask, to_rgb
 
 RNG = np.random.default_rng(7)
 RGB = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -199,3 +199,15 @@ def test_list_images_says_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(b"\xff\xfe\x00\x80" * 9)
     with pytest.raises(DatasetNotFoundError, match="is neither"):
         list_images(tmp_path / "film.mp4")
+
+
+def test_reading_says_what_differs_from_the_defaults(tmp_path):
+    assert Reading().settings() == {}
+    reading = Reading(window=(0.0, 9.0), channels=(2, 1, 0))
+    assert reading.settings() == {"reading": {"window": (0.0, 9.0), "channels": (2, 1, 0)}}
+    colours = np.random.default_rng(0).integers(0, 256, (8, 9, 3), dtype=np.uint8)
+    Image.fromarray(colours).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(Reading(channels=(2, 1, 0))(tmp_path / "a.png"), colours[..., ::-1])
+    expected = to_rgb(colours, window=(10, 20))
+    for image in (tmp_path / "a.png", str(tmp_path / "a.png"), Image.fromarray(colours), colours):
+        np.testing.assert_array_equal(as_rgb(image, window=(10, 20)), expected)

@@ -68,6 +68,8 @@ class MISCLI(LightningCLI):
             self.config[verb]["data"]["regions"] = None
             if self.config[verb].get("ckpt_path"):
                 self.config[verb]["model"]["initial_weights"] = None
+            if verb == "predict":
+                self.config[verb]["return_predictions"] = False  # MaskWriter keeps them, on disk
         super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:

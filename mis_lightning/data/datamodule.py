@@ -25,6 +25,7 @@ from mis_lightning.data.precompute_shared import precompute_shared, rank_and_wor
 from mis_lightning.data.region_dataset import Augmentation, RegionDataset
 from mis_lightning.data.training_images import find_training_images
 from mis_lightning.errors import ImageError, InputError
+from mis_lightning.images import Reading
 from mis_lightning.regions.merge_tree import MergeTreeRegions
 from mis_lightning.regions.shards import RegionShards, open_store
 from mis_lightning.regions.source import RegionSource
@@ -86,6 +87,8 @@ class MISDataModule(L.LightningDataModule):
         test_benchmarks: Makers of the benchmarks that ``test`` evaluates on.
         clicks: File of images and clicks that ``predict`` answers
             (:mod:`~mis_lightning.data.click_requests`).
+        clicks_folder: Folder that the paths in it begin at; ``None``: the folder of the file.
+        reading: How the pixels of deep images become bytes, in training and in ``predict``.
         seed: Decides all sampling, with the epoch and the image.
 
     Raises:
@@ -109,6 +112,8 @@ class MISDataModule(L.LightningDataModule):
         val_benchmarks: list[Callable[[], Benchmark]] | None = None,
         test_benchmarks: list[Callable[[], Benchmark]] | None = None,
         clicks: str | None = None,
+        clicks_folder: str | None = None,
+        reading: Reading | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -139,6 +144,8 @@ class MISDataModule(L.LightningDataModule):
         }
         self.benchmarks: dict[str, list[Benchmark]] = {}
         self.clicks = clicks
+        self.clicks_folder = clicks_folder
+        self.reading = reading if reading is not None else Reading()
         self.seed = seed
         self.training_set: RegionDataset | None = None
 
@@ -156,8 +163,8 @@ class MISDataModule(L.LightningDataModule):
                 "Expected training images in `data.images`: a folder, or a text file with one path per line. "
                 "But got none."
             )
-        images = find_training_images(self.images)
-        settings = self.regions.settings()
+        images = find_training_images(self.images, self.reading)
+        settings = {**self.regions.settings(), **self.reading.settings()}
         store = open_store(self.store or default_store(self.images, settings), settings)
         failures = {}
         if isinstance(store, RegionShards):
@@ -218,8 +225,9 @@ class MISDataModule(L.LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Any]:
         """Return the :class:`~mis_lightning.data.click_requests.ClickRequest` items one by one."""
         if self.clicks is None:
-            raise InputError("Expected a JSON file of images and clicks in `data.clicks`, but got none.")
-        return DataLoader(ClickRequests(self.clicks), batch_size=None)
+            raise InputError("Expected a file of images and clicks in `data.clicks`, but got none.")
+        requests = ClickRequests(self.clicks, self.clicks_folder, self.reading)
+        return DataLoader(requests, batch_size=None)
 
     def _benchmark_loader(self, benchmark: Benchmark) -> DataLoader[Any]:
         return DataLoader(_Groups(benchmark), batch_size=None, shuffle=False)

@@ -22,7 +22,6 @@ from tqdm import tqdm
 
 from mis_lightning.data.training_images import TrainingImage
 from mis_lightning.errors import ImageError, InputError
-from mis_lightning.images import read_image
 from mis_lightning.regions.source import Features, RegionSource
 from mis_lightning.regions.store import RegionStore
 
@@ -172,7 +171,7 @@ class _Decoded(Dataset[tuple[int, NDArray[np.uint8], str]]):
 
 
 def _read(image: TrainingImage) -> NDArray[np.uint8]:
-    pixels = read_image(image.path)
+    pixels = image.read()
     if min(pixels.shape[:2]) < SMALLEST_SIDE:
         raise ImageError(
             f"{image.path} is {pixels.shape[1]}×{pixels.shape[0]} pixels; training images need at least "

@@ -13,7 +13,6 @@ from torch.utils.data import Dataset
 
 from mis_lightning.clicks.initial import InitialPoints
 from mis_lightning.data.training_images import TrainingImage
-from mis_lightning.images import read_image
 from mis_lightning.regions.shards import RegionShards
 from mis_lightning.regions.source import RegionSource
 from mis_lightning.regions.store import RegionStore
@@ -85,9 +84,9 @@ class RegionDataset(Dataset[TrainingSample]):
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], np.random.Generator]:
         """Return image ``(H, W, 3)``, region ``(H, W)``, and the generator as the draw left it."""
         number, repeat = index % len(self.images), index // len(self.images)
-        key, path = self.images[number]
+        key = self.images[number].key
         generator = np.random.default_rng([self.seed, epoch, repeat, zlib.crc32(os.fsencode(key))])
-        image = read_image(path)
+        image = self.images[number].read()
         region = self.source.draw(self.store.load(key), (image.shape[0], image.shape[1]), generator)
         return image, region, generator
 

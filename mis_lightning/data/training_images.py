@@ -6,18 +6,30 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mis_lightning.errors import DatasetNotFoundError
-from mis_lightning.images import list_images
+from mis_lightning.images import Reading, list_images
 
 
 class TrainingImage(NamedTuple):
-    """One image file and the key of its regions in the store."""
+    """One image file, the key of its regions in the store, and how it is read."""
 
     key: str
     path: Path
+    reading: Reading = Reading()
+
+    def read(self) -> NDArray[np.uint8]:
+        """The image, RGB, uint8, ``(H, W, 3)``.
+
+        Raises:
+            ImageError: It cannot be read.
+        """
+        return self.reading(self.path)
 
 
-def find_training_images(source: str | Path) -> list[TrainingImage]:
+def find_training_images(source: str | Path, reading: Reading | None = None) -> list[TrainingImage]:
     """List the training images of a source, in a fixed order, each once.
 
     * a folder: every image below it; the key is the path relative to the folder;
@@ -28,16 +40,19 @@ def find_training_images(source: str | Path) -> list[TrainingImage]:
 
     Args:
         source: A path; ``~`` stands for the home folder.
+        reading: How they are read.
 
     Raises:
         DatasetNotFoundError: There is nothing there, or a file that is listed is missing.
     """
     source = Path(source).expanduser()
     if (source / "train.txt").is_file() and (source / "img").is_dir():
-        return _find_sbd(source)
-    base = source if source.is_dir() else source.parent
-    found = [TrainingImage(_key(path, base), path) for path in list_images(source)]
-    return list({image.key: image for image in found}.values())
+        found = _find_sbd(source)
+    else:
+        base = source if source.is_dir() else source.parent
+        found = [TrainingImage(image_key(path, base), path) for path in list_images(source)]
+    reading = reading if reading is not None else Reading()
+    return list({image.key: image._replace(reading=reading) for image in found}.values())
 
 
 def _find_sbd(source: Path) -> list[TrainingImage]:
@@ -56,7 +71,10 @@ def _find_sbd(source: Path) -> list[TrainingImage]:
     return found
 
 
-def _key(path: Path, base: Path) -> str:
-    """Name a file inside the store; ``..``, which would lead out of it, is taken out, links stay."""
+def image_key(path: Path, base: Path) -> str:
+    """Name a file inside a store: its path inside ``base``, or its absolute path without the first slash.
+
+    ``..``, which would lead out of the store, is taken out; links stay.
+    """
     inside, root = Path(os.path.abspath(path)), Path(os.path.abspath(base))
     return inside.relative_to(root if root in inside.parents else inside.anchor).as_posix()

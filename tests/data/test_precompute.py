@@ -64,7 +64,7 @@ def test_every_image_gets_the_tree_of_its_features(images, tmp_path):
     store, blocks = open_store(tmp_path / "trees"), Blocks()
     assert precompute(images, MergeTreeRegions(blocks), store, num_workers=0, progress=False) == {}
     assert blocks.calls == len(images)
-    for key, path in images:
+    for key, path, _ in images:
         expected = build_merge_tree(*Blocks()(np.asarray(Image.open(path))))
         tree = store.load(key)
         assert tree.grid == (4, 6)

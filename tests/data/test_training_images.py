@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from mis_lightning.data.training_images import find_training_images
+from mis_lightning.data.training_images import TrainingImage, find_training_images
 from mis_lightning.errors import DatasetNotFoundError
+from mis_lightning.images import Reading, to_rgb
 
 
 def touch(folder, *names):
@@ -48,7 +51,7 @@ def test_the_home_folder(tmp_path, monkeypatch):
 
 def test_one_image(tmp_path):
     touch(tmp_path, "1.jpg", "2.jpg")
-    assert find_training_images(tmp_path / "2.jpg") == [("2.jpg", tmp_path / "2.jpg")]
+    assert find_training_images(tmp_path / "2.jpg") == [TrainingImage("2.jpg", tmp_path / "2.jpg")]
 
 
 def test_a_list_file(tmp_path):
@@ -96,8 +99,8 @@ def sbd(tmp_path):
 
 def test_the_sbd_layout_trains_on_its_training_list_alone(sbd):
     assert find_training_images(sbd) == [
-        ("img/2008_2.jpg", sbd / "img" / "2008_2.jpg"),
-        ("img/2008_0.jpg", sbd / "img" / "2008_0.jpg"),
+        TrainingImage("img/2008_2.jpg", sbd / "img" / "2008_2.jpg"),
+        TrainingImage("img/2008_0.jpg", sbd / "img" / "2008_0.jpg"),
     ]
 
 
@@ -128,3 +131,11 @@ def test_nothing_there(tmp_path):
     (tmp_path / "list.txt").write_text("1.jpg\n")
     with pytest.raises(DatasetNotFoundError, match=r"do not exist, the first is .*1\.jpg"):
         find_training_images(tmp_path / "list.txt")
+
+
+def test_images_are_read_with_the_window_of_the_data(tmp_path):
+    deep = np.random.default_rng(0).integers(0, 4000, (20, 30)).astype(np.uint16)
+    Image.fromarray(deep).save(tmp_path / "a.png")
+    for reading, options in ((None, {}), (Reading(window=(1000, 2000)), {"window": (1000, 2000)})):
+        (image,) = find_training_images(tmp_path, reading)
+        np.testing.assert_array_equal(image.read(), to_rgb(deep, **options))

@@ -1,0 +1,205 @@
+"""A folder of annotations in the formats that other programs read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from mis_lightning.annotation.record import AnnotationRecord
+from mis_lightning.annotation.store import AnnotationStore
+from mis_lightning.errors import InputError
+from mis_lightning.files import written_whole
+from mis_lightning.formats.binary_png import write_binary_png
+from mis_lightning.formats.coco import write_coco
+from mis_lightning.formats.label_png import write_label_png
+from mis_lightning.formats.named_masks import NamedMask, NamedMasks
+from mis_lightning.formats.nifti import SUFFIXES, LabelVolume, NiftiSlices
+from mis_lightning.formats.slice_view import Axis
+
+Format = Literal["png", "labels", "coco", "nifti"]
+"""A grey PNG for each object, a label map for each image, one COCO file, a label volume for each volume."""
+
+
+_SLICE = re.compile(r"(?P<volume>.+)#(?P<axis>axial|coronal|sagittal)-(?P<number>\d+)")
+
+
+@dataclass
+class Exported:
+    """What was written.
+
+    Attributes:
+        files: The files.
+        failures: Why an image is missing, by its key.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def export_masks(
+    store: AnnotationStore,
+    out: Path,
+    form: Format,
+    keys: Sequence[str] | None = None,
+    volumes: Callable[[str], Path] | None = None,
+) -> Exported:
+    """Write annotations for other programs. Overlaps are settled as each record says.
+
+    * ``"png"``: ``<image>.png``, 0 and 255; of several objects ``<image>.<id>.png``;
+    * ``"labels"``: ``<image>.png``, the ids of the objects, with their names in ``labels.json``;
+    * ``"coco"``: ``coco.json``;
+    * ``"nifti"``: ``<volume>.nii.gz`` on the grid of the volume; objects of one name have one label, and the
+      names are in ``labels.json``. Keys that are no slices of a volume are left out.
+
+    ``<image>`` is its path inside the folder, without the suffix unless two images differ only there.
+
+    Args:
+        store: The annotations.
+        out: Folder; made if it is missing.
+        form: The format.
+        keys: Which; ``None``: all.
+        volumes: Finds the file of a volume by its path inside the folder of images; needed for ``"nifti"``.
+
+    Returns:
+        The files, and what failed.
+
+    Raises:
+        InputError: There is no such format, or no annotation.
+    """
+    if form not in get_args(Format):
+        raise InputError(f"Expected a format of {', '.join(get_args(Format))}, but got {form!r}.")
+    keys = store.keys() if keys is None else keys
+    if not keys:
+        raise InputError(f"Expected annotations in {store.folder}, but found none.")
+    result = Exported()
+    if form == "coco":
+        write_coco(out / "coco.json", (_named(key, record) for key, record in _records(store, keys, result)))
+        result.files.append(out / "coco.json")
+    elif form == "nifti":
+        _write_volumes(store, out, keys, volumes, result)
+    else:
+        _write_pictures(store, out, form, keys, result)
+    return result
+
+
+def _records(
+    store: AnnotationStore, keys: Iterable[str], result: Exported
+) -> Iterator[tuple[str, AnnotationRecord]]:
+    """The records one after the other; those that cannot be read are noted."""
+    for key in tqdm(keys, desc="export", leave=False, disable=None):
+        try:
+            yield key, store.read(key)
+        except InputError as error:
+            result.failures[key] = str(error)
+
+
+def _named(key: str, record: AnnotationRecord) -> NamedMasks:
+    objects = record.log.objects
+    if record.log.overlap == "allow":  # they are encoded as they are
+        return NamedMasks(
+            key, record.log.shape, tuple(NamedMask(one.name, record.counts[one.id]) for one in objects)
+        )
+    return NamedMasks.of(key, [(one.name, record.masks[one.id]) for one in objects], record.log.shape)
+
+
+def _write_pictures(
+    store: AnnotationStore, out: Path, form: Format, keys: Sequence[str], result: Exported
+) -> None:
+    stems, names = _stems(keys), {}
+    for key, record in _records(store, keys, result):
+        if form == "labels":
+            targets = {out / f"{stems[key]}.png": 0}
+        else:
+            ids = list(record.counts)
+            one = len(ids) == 1
+            targets = {out / (f"{stems[key]}.png" if one else f"{stems[key]}.{k}.png"): k for k in ids}
+        taken = next((path for path in targets if path in result.files), None)
+        if taken is not None:
+            result.failures[key] = f"Another image has its mask in {taken}: rename one of the two."
+            continue
+        for path, number in targets.items():
+            if form == "labels":
+                write_label_png(path, record.labels)
+                names[path.relative_to(out).as_posix()] = {one.id: one.name for one in record.log.objects}
+            else:
+                write_binary_png(path, record.masks[number])
+            result.files.append(path)
+    if form == "labels":
+        _write_names(out, names)
+
+
+def _write_volumes(
+    store: AnnotationStore,
+    out: Path,
+    keys: Sequence[str],
+    volumes: Callable[[str], Path] | None,
+    result: Exported,
+) -> None:
+    slices = defaultdict(list)
+    for key in keys:
+        found = _SLICE.fullmatch(key)
+        if found:
+            slices[found["volume"]].append((key, cast(Axis, found["axis"]), int(found["number"])))
+    if not slices or volumes is None:
+        raise InputError(
+            "Expected annotated slices of NIfTI volumes, and the folder of the volumes, for label volumes."
+        )
+    stems, names = _stems(list(slices)), {}
+    for volume, entries in slices.items():
+        labels_of: dict[str, int] = {}
+        try:
+            axes = {axis: NiftiSlices(volumes(volume), axis) for _, axis, _ in entries}
+            target = next(iter(axes.values())).empty_labels()
+            for key, axis, number in entries:
+                for _, record in _records(store, [key], result):
+                    picture = LabelVolume(axes[axis], target.voxels)
+                    picture[number] = _by_name(record, labels_of, picture[number])
+            path = out / f"{stems[volume]}.nii.gz"
+            target.save(path)
+        except InputError as error:
+            result.failures[volume] = str(error)
+            continue
+        names[path.relative_to(out).as_posix()] = {label: name for name, label in labels_of.items()}
+        result.files.append(path)
+    _write_names(out, names)
+
+
+def _by_name(
+    record: AnnotationRecord, labels_of: dict[str, int], before: NDArray[np.uint16]
+) -> NDArray[np.uint16]:
+    """A slice with its objects painted over what is there, one label for each name."""
+    if record.log.shape != before.shape:
+        raise InputError(
+            f"Expected a slice of {before.shape} pixels, but the annotation is of {record.log.shape}."
+        )
+    painted = before.copy()
+    for one in record.log.objects:
+        painted[record.labels == one.id] = labels_of.setdefault(one.name, len(labels_of) + 1)
+    return painted
+
+
+def _stems(keys: Sequence[str]) -> dict[str, str]:
+    """Names of files for keys: without the suffix, unless that makes two of them one."""
+    stems = {}
+    for key in keys:
+        folder, _, name = key.rpartition("/")
+        name, _, part = name.partition("#")
+        suffix = next((suffix for suffix in SUFFIXES[::-1] if name.endswith(suffix)), Path(name).suffix)
+        short = name.removesuffix(suffix) + (f"_{part}" if part else "")
+        stems[key] = f"{folder}/{short}" if folder else short
+    count = Counter(stems.values())
+    return {key: stem if count[stem] == 1 else key for key, stem in stems.items()}
+
+
+def _write_names(out: Path, names: Mapping[str, Mapping[int, str]]) -> None:
+    with written_whole(out / "labels.json") as temporary:
+        temporary.write_text(json.dumps(names, ensure_ascii=False, indent=1), encoding="utf-8")

@@ -1,0 +1,45 @@
+"""``mis export-masks``: a folder of annotations in the formats that other programs read."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from mis_lightning.annotation.export import Format, export_masks
+from mis_lightning.annotation.store import AnnotationStore
+from mis_lightning.errors import InputError
+
+
+def main(args: Sequence[str]) -> int:
+    """Run ``mis export-masks FOLDER --format FORMAT [--out DIR] [--images DIR]``.
+
+    Raises:
+        InputError: There is nothing to write, or some annotations are damaged; the others are written.
+    """
+    parser = argparse.ArgumentParser(prog="mis export-masks", description=__doc__)
+    parser.add_argument("folder", type=Path, help="what `mis annotate`, `mis predict` or a session saved")
+    parser.add_argument(
+        "--format",
+        required=True,
+        choices=get_args(Format),
+        help="png: one mask an object; labels: one label map an image; coco: one JSON file; nifti: one label "
+        "volume a volume",
+    )
+    parser.add_argument("--out", type=Path, help="folder to write to; FOLDER_FORMAT unless given")
+    parser.add_argument("--images", type=Path, help="folder of the NIfTI volumes, for --format nifti")
+    given = parser.parse_args(list(args))
+    folder = given.folder.absolute()
+    if not folder.is_dir():
+        raise InputError(f"Expected a folder of annotations, but there is none at {given.folder}.")
+    out = given.out if given.out is not None else folder.with_name(f"{folder.name}_{given.format}")
+    predicted = (folder / "report.json").is_file() and (folder / "annotations").is_dir()  # by `mis predict`
+    store = AnnotationStore(folder / "annotations" if predicted else folder)
+    volumes = None if given.images is None else given.images.joinpath
+    written = export_masks(store, out, given.format, volumes=volumes)
+    print(f"{len(written.files)} files in {out}")
+    if written.failures:
+        reasons = "\n".join(f"  {key}: {reason}" for key, reason in written.failures.items())
+        raise InputError(f"{len(written.failures)} annotations could not be written:\n{reasons}")
+    return 0

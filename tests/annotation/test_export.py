@@ -1,0 +1,147 @@
+"""Folders of annotations as other programs read them: pycocotools, Pillow, nibabel."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+
+from mis_lightning.annotation.export import export_masks
+from mis_lightning.annotation.session import AnnotationSession
+from mis_lightning.annotation.store import AnnotationStore
+from mis_lightning.errors import InputError
+
+
+def drawn(image, masks, overlap) -> AnnotationSession:
+    session = AnnotationSession(image, overlap=overlap)
+    for name, mask in masks:
+        session.add_object(name)
+        session.load_mask(mask)
+    return session
+
+
+@pytest.fixture(params=["keep", "overwrite", "allow"])
+def sessions(request, image) -> dict[str, AnnotationSession]:
+    random = np.random.default_rng(0)
+
+    def masks(*names):
+        return [(name, random.random(image.shape[:2]) < 0.5) for name in names]
+
+    sessions = {
+        "a.jpg": drawn(image, masks("cat", "dog", "cat"), request.param),
+        "a.png": drawn(image, masks("cat"), request.param),
+        "b/c.tif": drawn(image, masks("größe/2"), request.param),
+        "nothing.jpg": drawn(image, [], request.param),
+    }
+    sessions["a.jpg"].delete(2)
+    return sessions
+
+
+@pytest.fixture
+def store(tmp_path, sessions) -> AnnotationStore:
+    store = AnnotationStore(tmp_path / "store")
+    for key, session in sessions.items():
+        store.save(key, session)
+    return store
+
+
+def test_coco(tmp_path, store, sessions, capsys) -> None:
+    written = export_masks(store, tmp_path / "out", "coco")
+    assert written.files == [tmp_path / "out" / "coco.json"]
+    coco = COCO(written.files[0])
+    assert {entry["file_name"] for entry in coco.imgs.values()} == set(sessions)
+    for number, entry in coco.imgs.items():
+        session = sessions[entry["file_name"]]
+        found = coco.loadAnns(coco.getAnnIds(imgIds=number))
+        assert len(found) == len(session.objects)
+        for one, annotation in zip(session.objects, found, strict=True):
+            np.testing.assert_array_equal(coco.annToMask(annotation), session.mask(one.id))
+            assert coco.cats[annotation["category_id"]]["name"] == one.name
+    capsys.readouterr()
+
+
+def test_pictures(tmp_path, store, sessions) -> None:
+    out = tmp_path / "png"
+    names = {"a.jpg.1.png": ("a.jpg", 1), "a.jpg.3.png": ("a.jpg", 3)}
+    names |= {"a.png.png": ("a.png", 1), "b/c.png": ("b/c.tif", 1)}
+    written = export_masks(store, out, "png")
+    assert {path.relative_to(out).as_posix() for path in written.files} == set(names)
+    for name, (key, number) in names.items():
+        expected = sessions[key].mask(number) * np.uint8(255)
+        np.testing.assert_array_equal(np.array(Image.open(out / name)), expected)
+
+    out = tmp_path / "labels"
+    names = {"a.jpg.png": "a.jpg", "a.png.png": "a.png", "b/c.png": "b/c.tif", "nothing.png": "nothing.jpg"}
+    written = export_masks(store, out, "labels")
+    assert {path.relative_to(out).as_posix() for path in written.files} == set(names)
+    for name, key in names.items():
+        np.testing.assert_array_equal(np.array(Image.open(out / name)), sessions[key].label_map())
+    labels = json.loads((out / "labels.json").read_text())
+    assert labels["a.jpg.png"] == {"1": "cat", "3": "cat"}
+    assert labels["b/c.png"] == {"1": "größe/2"}
+
+
+def test_some_keys(tmp_path, store) -> None:
+    written = export_masks(store, tmp_path / "png", "png", ["a.png"])  # now without another a
+    assert written.files == [tmp_path / "png" / "a.png"]
+
+
+def test_damaged_records_and_names_twice_are_said(tmp_path, store, image) -> None:
+    (tmp_path / "store" / "a.png.json").write_text("{}")
+    store.save("a.1.bmp", drawn(image, [("cat", np.ones(image.shape[:2], bool))], "keep"))
+    written = export_masks(store, tmp_path / "png", "png", ["a.1.bmp", "a.jpg", "b/c.tif"])
+    assert list(written.failures) == ["a.jpg"]  # a.1.png is that of a.1.bmp
+    written = export_masks(store, tmp_path / "coco", "coco")
+    assert list(written.failures) == ["a.png"]
+    assert "a.png.json" in written.failures["a.png"]
+    assert len(json.loads(written.files[0].read_text())["images"]) == 4
+
+
+def test_what_does_not_fit_is_refused(tmp_path, store) -> None:
+    with pytest.raises(InputError, match="png, labels, coco, nifti"):
+        export_masks(store, tmp_path / "out", "gif")
+    with pytest.raises(InputError, match="found none"):
+        export_masks(AnnotationStore(tmp_path / "empty"), tmp_path / "out", "png")
+    with pytest.raises(InputError, match="slices of NIfTI"):
+        export_masks(store, tmp_path / "out", "nifti")
+    assert not (tmp_path / "out").exists()
+
+
+def test_volumes(tmp_path) -> None:
+    nibabel = pytest.importorskip("nibabel", reason="needs the medical extra")
+    from mis_lightning.formats.nifti import NiftiSlices
+
+    random, affine = (
+        np.random.default_rng(0),
+        np.array([[0, 2, 0, 5], [-1, 0, 0, 6], [0, 0, 3, 7], [0, 0, 0, 1]]),
+    )
+    scan = random.integers(0, 400, (9, 11, 13)).astype(np.int16)
+    (tmp_path / "scans").mkdir()
+    nibabel.save(nibabel.Nifti1Image(scan, affine), tmp_path / "scans" / "ct.nii.gz")
+    slices = NiftiSlices(tmp_path / "scans" / "ct.nii.gz", "sagittal")
+    store, expected = AnnotationStore(tmp_path / "store"), {}
+    for k, names in ((2, ("liver", "spleen")), (5, ("spleen",))):
+        session = drawn(slices[k], [(name, random.random(slices.shape) < 0.3) for name in names], "keep")
+        store.save(f"ct.nii.gz#sagittal-{k}", session)
+        expected[k] = {one.name: session.mask(one.id) for one in session.objects}
+    written = export_masks(store, tmp_path / "out", "nifti", volumes=(tmp_path / "scans").joinpath)
+    assert written.files == [tmp_path / "out" / "ct.nii.gz"]
+    labels = json.loads((tmp_path / "out" / "labels.json").read_text())["ct.nii.gz"]
+    assert labels == {"1": "liver", "2": "spleen"}
+    volume = nibabel.load(written.files[0])
+    assert volume.shape == scan.shape
+    np.testing.assert_array_equal(volume.affine, affine)
+    read = NiftiSlices(written.files[0], "sagittal")
+    for k in range(len(read)):
+        for label, name in labels.items():
+            there = expected.get(k, {}).get(name, np.zeros(read.shape, bool))
+            np.testing.assert_array_equal(read.values(k) == int(label), there)
+
+    (tmp_path / "scans" / "ct.nii.gz").unlink()
+    written = export_masks(store, tmp_path / "out", "nifti", volumes=(tmp_path / "scans").joinpath)
+    assert "no volume" in written.failures["ct.nii.gz"]
+    written = export_masks(store, tmp_path / "png", "png", [store.keys()[1]])  # slices are pictures, too
+    assert written.files == [tmp_path / "png" / "ct_sagittal-5.png"]
