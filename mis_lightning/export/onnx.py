@@ -51,10 +51,11 @@ def export_onnx(model: ClickNetwork, path: str | Path, opset: int = OPSET) -> fl
         raise InputError(f"Expected a name that ends in .onnx, but got {path}.")
     try:
         import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError:
         raise InputError(
-            'Exporting to ONNX needs onnx and onnxscript: pip install "mis-lightning[export]"'
+            'Exporting to ONNX needs onnx, onnxscript and onnxruntime: pip install "mis-lightning[export]"'
         ) from None
     with _quietly():
         program = torch.onnx.export(

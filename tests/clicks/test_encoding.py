@@ -84,8 +84,8 @@ def test_graphs_leave_batch_and_clicks_free():
         traced = torch.jit.trace(Draw(), example)
     for graph in (traced, torch.export.export(Draw(), (example,), dynamic_shapes=shapes).module()):
         for count, half_rows in ((1, 1), (3, 7)):
-            clicks = [Click(9, 2, False), Click(3, 11, True), Click(-1, 23.5, False)][: half_rows + 1]
-            points = pack_points([clicks] * count, half=half_rows)
+            clicks = [Click(9, 2, False), Click(3, 11, True), Click(5, 12.5, True), Click(-1, 23.5, False)]
+            points = pack_points([clicks[: half_rows + 1]] * count, half=half_rows)
             assert torch.equal(graph(points), encode_points(points, (20, 24)))
 
 
