@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mis_lightning.cli import main
 from mis_lightning.errors import InputError, StoreMismatchError
+from mis_lightning.merge_tree.sampling import node_mask, sample_node
 from mis_lightning.merge_tree.ward import build_merge_tree
 from mis_lightning.regions import shards
 from mis_lightning.regions.mask_set import MaskSet
@@ -95,6 +96,33 @@ def test_an_epoch_lists_no_folder(store, tmp_path, monkeypatch):
     for opened in stores:
         for key in KEYS:
             opened.load(key)
+
+
+@pytest.mark.slow
+def test_ten_thousand_trees_open_at_once_and_are_read_without_listing(tmp_path, monkeypatch):
+    store = RegionStore(tmp_path / "store", {"source": "test"})
+    trees = [
+        build_merge_tree(np.random.default_rng(i).random((192, 3), np.float32), (12, 16)) for i in range(20)
+    ]
+    keys = [f"{i // 1000}/{i}.jpg" for i in range(10_000)]
+    for number, key in enumerate(keys):
+        store.save(key, trees[number % 20])
+    write_shards(store, tmp_path / "packed", progress=False)
+    assert len(list((tmp_path / "packed").iterdir())) < 10
+
+    def listed(*_):
+        raise AssertionError("a folder was listed")
+
+    monkeypatch.setattr(os, "listdir", listed)
+    monkeypatch.setattr(os, "scandir", listed)
+    packed = open_store(tmp_path / "packed")
+    assert len(packed) == len(keys)
+    for epoch in range(2):
+        order = np.random.default_rng(epoch).permutation(len(keys))
+        for number in order[:: 5 - epoch]:
+            tree = packed.load(keys[number])
+            np.testing.assert_array_equal(tree.children, trees[number % 20].children)
+            assert node_mask(tree, sample_node(tree, np.random.default_rng(number)), (24, 32)).any()
 
 
 def test_nothing_is_taken_for_shards_that_is_none(store, tmp_path, monkeypatch):
