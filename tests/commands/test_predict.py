@@ -101,3 +101,20 @@ def test_without_a_model_and_export_masks(folder, capsys) -> None:
 def test_what_does_not_fit_is_said(folder, capsys, options, said) -> None:
     assert predict(folder, *options) == 2
     assert said in capsys.readouterr().err
+
+
+def test_with_a_config_it_is_the_verb_of_the_lightning_cli(folder, capsys) -> None:
+    (folder / "in" / "bad.png").unlink()
+    options = [
+        "--config=configs/cpu.yaml",
+        f"--data.clicks={folder / 'clicks.csv'}",
+        f"--data.clicks_folder={folder / 'in'}",
+        f"--trainer.default_root_dir={folder}",
+        "--trainer.logger=false",
+    ]
+    assert main(["predict", *options]) == 2
+    assert "bad.png" in capsys.readouterr().err
+    (folder / "clicks.csv").write_text("image,row,col\na.png,20,30\nb.png,20,30\n")
+    assert main(["predict", *options]) == 0
+    assert "2 of 2 images answered (1 of them known before)" in capsys.readouterr().out
+    assert {path.name for path in (folder / "masks").glob("*.png")} >= {"a.png", "b.png"}
