@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
     """
     options = argparse.ArgumentParser(prog="mis bench precompute", description=__doc__.split("\n")[0])
     options.add_argument("--images", required=True, help="folder of images")
-    options.add_argument("--count", type=int, default=60, help="images used (default: %(default)s)")
+    options.add_argument("--count", type=int, default=200, help="images used (default: %(default)s)")
     options.add_argument("--workers", type=int, default=2, help="worker processes (default: %(default)s)")
     options.add_argument("--repeats", type=int, default=3, help="rounds (default: %(default)s)")
     options.add_argument(

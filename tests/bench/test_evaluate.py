@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from mis_lightning.bench import evaluate
 from mis_lightning.errors import InputError
+from mis_lightning.models.click_hybrid import HybridClickViT
 
 
 def test_it_prints_and_writes_its_figures(tmp_path, capsys, monkeypatch):
@@ -34,6 +37,13 @@ def test_the_ways_to_choose_a_click_agree():
     click = evaluate.next_click(first, second)
     for depth in (evaluate._opencv, evaluate._scipy):
         assert evaluate._deepest(depth, first, second) == (click.positive, click.row * 500 + click.col)
+
+
+def test_the_small_preset_is_that_of_the_config():
+    settings = yaml.safe_load(Path("configs/cpu.yaml").read_text(encoding="utf-8"))["model"]["model"]
+    assert settings["class_path"] == f"{HybridClickViT.__module__}.HybridClickViT"
+    assert settings["init_args"].pop("input_size") == [128, 128]
+    assert settings["init_args"] == {**evaluate.SMALL, "dims": list(evaluate.SMALL["dims"])}
 
 
 def test_bad_options():
