@@ -97,6 +97,7 @@ def together(samples: Sequence[Sample], clicks: int, batch: int, side: int, roun
     """
     torch.manual_seed(0)
     model = HybridClickViT(input_size=(side, side), **SMALL).eval()
+    model = model.to(memory_format=torch.channels_last)  # as MISModule does
     settings = EvaluationSettings(target_iou=None, max_clicks=clicks)
     turns = [samples[first : first + batch] for first in range(0, len(samples), batch)]
     sizes = (1, batch)
