@@ -36,8 +36,8 @@ def decode(path: Path, *, keep_palette: bool) -> NDArray[Any]:
         keep_palette: Give the indices of a palette file as ``(H, W)``, not its colours.
 
     Returns:
-        ``(H, W)`` or RGB ``(H, W, 3)`` in the depth of the file (bool, integer, float), native byte order,
-        C-contiguous and writable; alpha is dropped.
+        ``(H, W)``, RGB ``(H, W, 3)``, or more channels ``(H, W, N)`` of a TIFF, in the depth of the file
+        (bool, integer, float), native byte order, C-contiguous and writable; alpha is dropped.
 
     Raises:
         ImageError: The file is missing, empty, damaged, not an image, of a layout that cannot be read
@@ -81,7 +81,7 @@ def _decode_with_pillow(file: IO[bytes], path: Path, head: bytes, keep_palette: 
         if image.format == "PNG" and head[24] == 16 and head[25] in (2, 4, 6):
             # Pillow would keep the upper byte; it has decoded the file all the same, which proves it whole.
             file.seek(0)
-            return _orient(_decode_with_opencv(file.read(), path), orientation)
+            return _orient(_decode_with_opencv(file.read(), path)[..., :3], orientation)
         return _orient(_to_array(image, path, keep_palette), orientation)
 
 
@@ -120,25 +120,27 @@ def _decode_deep_tiff(file: IO[bytes], path: Path) -> NDArray[Any] | None:
     _check_size(path, width, height)
     bits, kind = max(tags.get(258, (1,))), tags.get(339, (1,))[0]  # kind: 1 unsigned, 2 signed, 3 float
     samples, planar = tags.get(277, 1), tags.get(284, 1) == 2
-    pillow_reads = (bits <= 8 and kind == 1 and samples <= 4) or (
+    pillow_reads = (bits <= 8 and kind == 1 and samples <= 4 and not (planar and samples == 2)) or (
         samples == 1 and (bits, kind) in ((12, 1), (16, 1), (16, 2), (32, 2), (32, 3))
     )
     if pillow_reads:
         return None
-    if (
-        samples not in (1, 3, 4)
-        or bits not in (8, 16, 32, 64)
-        or (planar and samples > 1)
-        or (bits, kind) == (16, 3)
-    ):
-        name = {1: "unsigned", 2: "signed", 3: "float"}.get(kind, f"kind {kind}")
-        raise ImageError(
-            f"The TIFF {path} has {samples} {'planar ' if planar else ''}channel(s) of {bits} bits ({name}), "
-            "which is not supported as a file. Read it with tifffile, hand the array to "
-            "mis_lightning.images.to_rgb(array, channels=(red, green, blue)) and save the result as PNG."
-        )
+    alpha = tags.get(338, (2,))[0] in (1, 2)  # or another quantity, e.g. infrared
     file.seek(0)
-    return _decode_with_opencv(file.read(), path)
+    if samples not in (1, 3, 4) or bits not in (8, 16, 32, 64) or planar or (bits, kind) == (16, 3):
+        array = _decode_with_tifffile(file)  # OpenCV would misread them
+    else:
+        array = _decode_with_opencv(file.read(), path)
+    array = np.ascontiguousarray(array[..., :3] if samples == 4 and alpha else array)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _decode_with_tifffile(file: IO[bytes]) -> NDArray[Any]:
+    from tifffile import TiffFile  # only files of many channels need it
+
+    page = TiffFile(file).pages[0]
+    array = np.asarray(page.asarray())  # type: ignore[union-attr]
+    return np.moveaxis(array, 0, -1) if array.ndim == 3 and page.axes.startswith("S") else array
 
 
 def _decode_with_opencv(data: bytes, path: Path) -> NDArray[Any]:
@@ -147,7 +149,7 @@ def _decode_with_opencv(data: bytes, path: Path) -> NDArray[Any]:
     array = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None:
         raise ImageError(f"The image {path} is cut off, damaged or of an unknown kind (OpenCV). {_DAMAGED}")
-    return array if array.ndim == 2 else np.ascontiguousarray(array[..., 2::-1])  # BGR(A) -> RGB
+    return array if array.ndim == 2 else array[..., [2, 1, 0, 3][: array.shape[2]]]  # BGR(A) -> RGB(A)
 
 
 def _check_size(path: Path, width: int, height: int) -> None:

@@ -110,8 +110,8 @@ def read_array(path: str | Path) -> NDArray[Any]:
         path: As in :func:`read_image`.
 
     Returns:
-        ``(H, W)`` for grey files, ``(H, W, 3)`` RGB for colour and palette files, in the depth of the file:
-        bool, uint8, uint16, int32, float32, ...
+        ``(H, W)`` for grey files, ``(H, W, 3)`` RGB for colour and palette files, ``(H, W, N)`` for TIFF of
+        other channels, in the depth of the file: bool, uint8, uint16, int32, float32, ...
 
     Raises:
         ImageError: As in :func:`read_image`.

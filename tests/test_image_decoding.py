@@ -171,20 +171,46 @@ def test_deep_colour_png_keeps_all_bits(tmp_path: Path, channels: int) -> None:
     np.testing.assert_array_equal(read_array(tmp_path / "a.png"), deep[..., :3])
 
 
-@pytest.mark.parametrize(
-    ("shape", "options"),
-    [
-        ((6, 9, 2), {"photometric": "minisblack", "planarconfig": "contig"}),
-        ((6, 9, 5), {"photometric": "minisblack", "planarconfig": "contig"}),
-        ((3, 6, 9), {"photometric": "rgb", "planarconfig": "separate"}),
-    ],
-)
-def test_tiff_layouts_that_would_be_misread_are_refused(
-    tmp_path: Path, shape: tuple[int, ...], options: dict[str, str]
-) -> None:
-    write_tiff(tmp_path / "a.tif", RNG.integers(0, 9999, shape, dtype=np.uint16), **options)
-    with pytest.raises(ImageError, match=r"a\.tif.*channel.*tifffile"):
-        read_image(tmp_path / "a.tif")
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("planar", [False, True])
+@pytest.mark.parametrize("channels", [2, 5, 12])
+def test_tiff_of_many_channels(tmp_path: Path, dtype: str, planar: bool, channels: int) -> None:
+    stack = (RNG.random((6, 9, channels)) * 250).astype(dtype)
+    options = {"photometric": "minisblack", "planarconfig": "separate" if planar else "contig"}
+    options["byteorder"] = ">" if channels == 5 else "<"
+    write_tiff(tmp_path / "a.tif", np.moveaxis(stack, -1, 0) if planar else stack, **options)
+    array = read_array(tmp_path / "a.tif")
+    assert array.dtype == dtype
+    assert array.dtype.isnative
+    assert array.flags.c_contiguous
+    if channels > 2 or dtype != "uint8":  # two of 8 bits are grey and alpha for Pillow
+        np.testing.assert_array_equal(array, stack)
+    if channels > 2:
+        with pytest.raises(ImageError, match=rf"a\.tif.*{channels} channels.*channels="):
+            read_image(tmp_path / "a.tif")
+        chosen = (channels - 1, 0, 2)
+        found = read_image(tmp_path / "a.tif", channels=chosen)
+        np.testing.assert_array_equal(found, to_rgb(stack, channels=chosen))
+
+
+def test_planar_and_half_precision_tiff(tmp_path: Path) -> None:
+    deep = RNG.integers(0, 9999, (6, 9, 3), dtype=np.uint16)
+    write_tiff(tmp_path / "a.tif", np.moveaxis(deep, -1, 0), photometric="rgb", planarconfig="separate")
+    np.testing.assert_array_equal(read_array(tmp_path / "a.tif"), deep)
+    half = RNG.random((6, 9)).astype(np.float16)
+    write_tiff(tmp_path / "b.tif", half)
+    np.testing.assert_array_equal(read_array(tmp_path / "b.tif"), half)
+
+
+def test_the_fourth_channel_is_kept_unless_it_is_alpha(tmp_path: Path) -> None:
+    deep = RNG.integers(0, 9999, (6, 9, 4), dtype=np.uint16)
+    write_tiff(tmp_path / "a.tif", deep, photometric="rgb", extrasamples=["unspecified"])
+    np.testing.assert_array_equal(read_array(tmp_path / "a.tif"), deep)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), to_rgb(deep[..., :3]))
+    found = read_image(tmp_path / "a.tif", channels=(3, 0, 1))  # infrared, red, green
+    np.testing.assert_array_equal(found, to_rgb(deep, channels=(3, 0, 1)))
+    write_tiff(tmp_path / "b.tif", deep, photometric="rgb", extrasamples=["unassalpha"])
+    np.testing.assert_array_equal(read_array(tmp_path / "b.tif"), deep[..., :3])
 
 
 # --- files that are refused --------------------------------------------------------------------------------
