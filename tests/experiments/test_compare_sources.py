@@ -60,8 +60,8 @@ def test_the_commands_parse(module, parse, source, tmp_path, monkeypatch):
     monkeypatch.setenv("MIS_DATA_DIR", "data")
     row = next(row for row in reversed(module.ROWS) if row.source == source)
     config = parse(module.commands(row, tmp_path, [])[1][4:])
-    assert config["trainer"]["max_steps"] == 80
-    assert config["model"]["lr_scheduler"]["init_args"]["total_steps"] == 80
+    assert config["trainer"]["max_steps"] == 60
+    assert config["model"]["lr_scheduler"]["init_args"]["total_steps"] == 60
     assert f"regions.{source}." in config["data"]["regions"]["class_path"]
     assert config["data"]["store"] == str(tmp_path / row.name / "store")
     (benchmark,) = config["data"]["test_benchmarks"]
