@@ -134,7 +134,7 @@ def test_two_processes_keep_the_same_weights(sbd, tmp_path, recipe, decay):
         own = options(recipe, sbd, tmp_path / "run", *words)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(script), str(tmp_path / "said.json"), *own]
-    done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", timeout=280)
+    done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
     said = json.loads((tmp_path / "said.json").read_text())
     assert said == {"ranks": 2, "equal": True, "finite": True, "moved": said["moved"], "steps": 2}
