@@ -35,6 +35,8 @@ _HOME = {
     "ClickViT": "models.click_vit",
     "load_pretrained": "models.pretrained",
     "ClickPredictor": "inference.predictor",
+    "AnnotationSession": "annotation.session",
+    "AnnotationStore": "annotation.store",
     "EvaluationSettings": "inference.session",
     "simulate_session": "inference.session",
     "number_of_clicks": "metrics.functional",
@@ -46,6 +48,8 @@ _HOME = {
 __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:
+    from mis_lightning.annotation.session import AnnotationSession as AnnotationSession
+    from mis_lightning.annotation.store import AnnotationStore as AnnotationStore
     from mis_lightning.clicks.simulated_user import next_click as next_click
     from mis_lightning.data.datamodule import MISDataModule as MISDataModule
     from mis_lightning.errors import InputError as InputError

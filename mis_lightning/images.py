@@ -38,7 +38,7 @@ IMAGE_SUFFIXES = (
 
 @dataclass(frozen=True)
 class Reading:
-    """How image files become RGB bytes, the same for training and prediction: arguments of :func:`to_rgb`.
+    """How images become RGB bytes, the same for training and prediction: the arguments of :func:`to_rgb`.
 
     Attributes:
         window: ``(low, high)`` in the units of the file.
@@ -50,9 +50,9 @@ class Reading:
     percentile: tuple[float, float] = (0.5, 99.5)
     channels: tuple[int, ...] | None = None
 
-    def __call__(self, path: str | Path) -> NDArray[np.uint8]:
-        """Read an image file as RGB, as :func:`read_image` does."""
-        return read_image(path, window=self.window, percentile=self.percentile, channels=self.channels)
+    def __call__(self, image: NDArray[Any] | Image.Image | str | Path) -> NDArray[np.uint8]:
+        """Read an image of any kind as RGB, as :func:`as_rgb` does."""
+        return as_rgb(image, window=self.window, percentile=self.percentile, channels=self.channels)
 
     def settings(self) -> dict[str, Any]:
         """What differs from the defaults, as JSON values."""

@@ -115,7 +115,8 @@ def action_from_json(entry: Any) -> Action:
     Raises:
         InputError: It is no action.
     """
-    kind = _KINDS.get(entry.get("kind") if isinstance(entry, dict) else None)  # type: ignore[arg-type]
+    name = entry.get("kind") if isinstance(entry, dict) else None
+    kind = _KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise InputError(f"Expected an action with a `kind` of {', '.join(_KINDS)}, but got {_short(entry)}.")
     names = {field.name for field in fields(kind)}
@@ -167,7 +168,10 @@ def sample_scribble(points: ArrayLike, shape: tuple[int, int]) -> tuple[tuple[fl
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise InputError(f"Expected a position in pixels, but got {_short(value)}.")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return math.inf
 
 
 def _check_type(name: str, value: Any) -> None:

@@ -214,7 +214,10 @@ class ObjectList:
         """Pixels of each mask, by id."""
         if self._overlap == "allow":
             return {one.id: int(np.count_nonzero(one.mask)) for one in self._objects.values()}
-        counts = np.bincount(self._labels().ravel(), minlength=self._next_id)
+        labels = self._labels()
+        if len(self._objects) <= 8:  # quicker than counting all labels at once
+            return {number: int(np.count_nonzero(labels == number)) for number in self._objects}
+        counts = np.bincount(labels.ravel(), minlength=self._next_id)
         return {number: int(counts[number]) for number in self._objects}
 
     def _rest(self) -> None:

@@ -42,7 +42,7 @@ from mis_lightning.annotation.record import AnnotationRecord
 from mis_lightning.annotation.steps import ImageSteps
 from mis_lightning.annotation.tracked_object import TrackedObject
 from mis_lightning.errors import InputError
-from mis_lightning.images import as_rgb
+from mis_lightning.images import Reading
 from mis_lightning.inference.advance import ClickModel, PredictionSettings
 from mis_lightning.inference.answers import ModelAnswers, check_box, check_click
 from mis_lightning.inference.predictor import device_of
@@ -68,6 +68,7 @@ class AnnotationSession(ObjectList):
         threshold: A pixel belongs to the mask where its probability is above this.
         device: Where to compute. A module is moved there; ``None`` leaves it where it is.
         tree: Makes and asks the merge tree.
+        reading: How pixels deeper than 8 bits become bytes, and which channels count.
         name: Of the image, for the log; a path brings its own.
 
     Attributes:
@@ -91,9 +92,10 @@ class AnnotationSession(ObjectList):
         threshold: float = 0.5,
         device: torch.device | str | None = None,
         tree: TreeAnswers | None = None,
+        reading: Reading | None = None,
         name: str | None = None,
     ) -> None:
-        self.image = as_rgb(image)
+        self.image = (reading if reading is not None else Reading())(image)
         self.name = name if name is not None else Path(image).name if isinstance(image, (str, Path)) else ""
         self.shape = (self.image.shape[0], self.image.shape[1])
         if isinstance(model, nn.Module) and device is not None:
@@ -240,7 +242,8 @@ class AnnotationSession(ObjectList):
             log: Of :meth:`log`.
             image: The image.
             model: What answered then.
-            **options: ``device``, ``tree`` and ``name`` of the constructor; the log says the rest.
+            **options: ``device``, ``tree``, ``reading`` and ``name`` of the constructor; the log says the
+                rest.
 
         Raises:
             InputError: The log is none, or image, model or merge tree are not those of the log.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,8 @@ class OnnxClickModel:
     """
 
     def __init__(self, path: str | Path, device: torch.device | str = "cpu") -> None:
-        self._session = _open(Path(path), torch.device(device))
+        self._path = Path(path)
+        self._session = _open(self._path, torch.device(device))
         stored = self._session.get_modelmeta().custom_metadata_map
         names = tuple(one.name for one in self._session.get_inputs())
         outputs = tuple(one.name for one in self._session.get_outputs())
@@ -52,6 +55,11 @@ class OnnxClickModel:
                 f"Expected the inputs {', '.join(INPUTS)} and the output {OUTPUT} in {path}, "
                 f"but got {', '.join(names)} and {', '.join(outputs)}. Make it with `mis export`."
             )
+
+    @cached_property
+    def identity(self) -> str:
+        """A name that tells whether two files are the same (:mod:`mis_lightning.annotation.identity`)."""
+        return f"onnx-{hashlib.sha256(self._path.read_bytes()).hexdigest()[:16]}"
 
     def __call__(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
         """Answer clicks.

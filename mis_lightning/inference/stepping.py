@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mis_lightning.errors import InputError
-from mis_lightning.images import as_rgb
+from mis_lightning.images import Reading
 from mis_lightning.inference.answers import Answers, check_click
 from mis_lightning.inference.history import History
 from mis_lightning.structures import Click
@@ -49,17 +49,20 @@ class SteppingPredictor(Generic[S]):
         """The steps behind the clicks."""
         raise NotImplementedError
 
-    def set_image(self, image: NDArray[Any] | Image.Image | str | Path) -> None:
+    def set_image(
+        self, image: NDArray[Any] | Image.Image | str | Path, reading: Reading | None = None
+    ) -> None:
         """Start on a new image; all clicks are forgotten.
 
         Args:
             image: A path, a PIL image or an array (:func:`~mis_lightning.images.as_rgb`).
+            reading: How pixels deeper than 8 bits become bytes, and which channels count.
 
         Raises:
             InputError: It cannot be read or has an unexpected shape; the previous image stays.
         """
-        answers = self.answers
-        self._history = History(answers.begin(as_rgb(image)), answers.pack, answers.unpack)
+        answers, reading = self.answers, reading if reading is not None else Reading()
+        self._history = History(answers.begin(reading(image)), answers.pack, answers.unpack)
 
     def click(self, row: float, col: float, positive: bool = True) -> NDArray[np.float32]:
         """Add a click and answer it. Clicks that were undone before can no longer be redone.

@@ -12,6 +12,7 @@ from PIL import Image
 
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.errors import InputError
+from mis_lightning.images import Reading, to_rgb
 from mis_lightning.inference.advance import PredictionSettings, advance, start
 from mis_lightning.inference.predictor import ClickPredictor
 from mis_lightning.inference.session import EvaluationSettings, simulate_session
@@ -435,6 +436,15 @@ def test_image_kinds_and_names(image, tmp_path) -> None:
         np.testing.assert_array_equal(AnnotationSession(kind).image, image)
     deep = grey.astype(np.uint16) * 200
     assert AnnotationSession(deep).image.shape == (*SHAPE, 3)
+    window = Reading(window=(3000.0, 9000.0))
+    expected = to_rgb(deep, window=(3000, 9000))
+    np.testing.assert_array_equal(AnnotationSession(deep, reading=window).image, expected)
+    predictor = TreePredictor()
+    predictor.set_image(deep, window)
+    session = AnnotationSession(expected)
+    session.add_object()
+    session.click(20, 30)
+    np.testing.assert_array_equal(predictor.click(20, 30) > 0.5, session.mask())
     with pytest.raises(InputError):
         AnnotationSession(tmp_path / "none.png")
     with pytest.raises(InputError, match="threshold"):

@@ -1,0 +1,40 @@
+"""Names of models: the same for the same weights, another for any change."""
+
+from __future__ import annotations
+
+import torch
+
+from mis_lightning.annotation.identity import model_identity
+
+
+def answer_nothing(image, previous_mask, points):
+    return previous_mask
+
+
+def test_names(net, other_net, tiny_click_vit) -> None:
+    names = [
+        model_identity(model)
+        for model in (net, other_net, None, answer_nothing, tiny_click_vit(), tiny_click_vit(seed=1))
+    ]
+    assert len(set(names)) == 6
+    assert names[0].startswith("Net-")
+    assert names[2] == "merge-tree"
+    assert names[3].endswith("answer_nothing")
+    assert model_identity(tiny_click_vit()) == names[4]
+    # the config counts, also where it changes no weight
+    assert model_identity(tiny_click_vit(click_radius=5.0)) != names[4]
+    model = tiny_click_vit()
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] += 1e-6
+    assert model_identity(model) != names[4]
+    assert model_identity(tiny_click_vit().bfloat16()) != names[4]
+
+
+def test_a_model_may_name_itself() -> None:
+    class Exported:
+        identity = "onnx-12"
+
+        def __call__(self, image, previous_mask, points):
+            return previous_mask
+
+    assert model_identity(Exported()) == "onnx-12"
