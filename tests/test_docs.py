@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mis_lightning.cli import VERBS
+from mis_lightning.cli import VERBS, main
 from mis_lightning.commands.bench import PARTS
 from mis_lightning.commands.figure import KINDS
 from mis_lightning.commands.lightning import run
@@ -71,7 +71,9 @@ def test_the_verb_and_its_files_are_there(command):
 FIT = [
     command
     for command in COMMANDS
-    if command.startswith(("mis fit", "mis test", "mis predict")) and "…" not in command
+    if command.startswith(("mis fit", "mis test", "mis predict"))
+    and "…" not in command
+    and "--clicks" not in command  # needs no config
 ]
 
 
@@ -118,6 +120,29 @@ def test_the_classes_of_the_how_tos_do_what_they_say(tmp_path):
     (sample,) = (names["Leaves"](str(tmp_path))[index] for index in range(1))
     assert (sample.name, sample.ignore, sample.image.shape) == ("a", None, (37, 50, 3))
     assert (sample.mask == region).all()
+
+
+def test_annotating_from_python_does_what_it_says(tmp_path, monkeypatch):
+    nibabel = pytest.importorskip("nibabel", reason="needs the medical extra")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    photo = np.random.default_rng(0).integers(0, 256, (180, 240, 3), np.uint8)
+    Image.fromarray(photo).save(tmp_path / "photos" / "cat.jpg")
+    scan = np.random.default_rng(0).integers(0, 256, (40, 50, 9)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(scan, np.diag([1, 1, 3, 1])), "ct.nii.gz")
+    names: dict = {}
+    for snippet in snippets("how_to.md"):
+        if "AnnotationSession" in snippet:
+            exec(snippet, names)
+            if "store" in snippet:
+                photo_session = names["session"]
+    assert names["mask"].any()
+    assert [one.name for one in photo_session.objects] == ["cat", "ball", "dog"]
+    assert main(["export-masks", "photos_masks", "--format", "coco"]) == 0
+    assert (tmp_path / "photos_masks_coco" / "coco.json").is_file()
+    labels = nibabel.load("labels.nii.gz")
+    assert labels.shape == scan.shape
+    assert np.asarray(labels.dataobj).any(axis=(0, 1)).nonzero()[0].tolist() == [5]
 
 
 def test_the_reference_knows_every_source_and_picture():
