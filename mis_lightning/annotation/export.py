@@ -21,7 +21,6 @@ from mis_lightning.files import written_whole
 from mis_lightning.formats.binary_png import write_binary_png
 from mis_lightning.formats.coco import write_coco
 from mis_lightning.formats.label_png import write_label_png
-from mis_lightning.formats.named_masks import NamedMask, NamedMasks
 from mis_lightning.formats.nifti import SUFFIXES, LabelVolume, NiftiSlices
 from mis_lightning.formats.slice_view import Axis
 
@@ -82,7 +81,7 @@ def export_masks(
         raise InputError(f"Expected annotations in {store.folder}, but found none.")
     result = Exported()
     if form == "coco":
-        write_coco(out / "coco.json", (_named(key, record) for key, record in _records(store, keys, result)))
+        write_coco(out / "coco.json", (record.named(key) for key, record in _records(store, keys, result)))
         result.files.append(out / "coco.json")
     elif form == "nifti":
         _write_volumes(store, out, keys, volumes, result)
@@ -100,15 +99,6 @@ def _records(
             yield key, store.read(key)
         except InputError as error:
             result.failures[key] = str(error)
-
-
-def _named(key: str, record: AnnotationRecord) -> NamedMasks:
-    objects = record.log.objects
-    if record.log.overlap == "allow":  # they are encoded as they are
-        return NamedMasks(
-            key, record.log.shape, tuple(NamedMask(one.name, record.counts[one.id]) for one in objects)
-        )
-    return NamedMasks.of(key, [(one.name, record.masks[one.id]) for one in objects], record.log.shape)
 
 
 def _write_pictures(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mis_lightning.annotation.log import ClickLog
 from mis_lightning.annotation.overlap import paint
 from mis_lightning.errors import InputError
+from mis_lightning.formats.named_masks import NamedMask, NamedMasks
 from mis_lightning.formats.rle import decode_rle
 
 
@@ -73,3 +74,11 @@ class AnnotationRecord:
         if self.log.overlap == "allow":
             return self.own_masks
         return {number: self.labels == number for number in self.counts}
+
+    def named(self, image: str) -> NamedMasks:
+        """The masks after the overlap policy with their names, as the formats take them."""
+        objects = self.log.objects
+        if self.log.overlap == "allow":  # they are encoded as they are
+            named = tuple(NamedMask(one.name, self.counts[one.id]) for one in objects)
+            return NamedMasks(image, self.log.shape, named)
+        return NamedMasks.of(image, [(one.name, self.masks[one.id]) for one in objects], self.log.shape)

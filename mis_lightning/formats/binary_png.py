@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,18 @@ from mis_lightning.files import written_whole
 from mis_lightning.images import read_mask
 
 
+def binary_png(mask: NDArray[np.bool_]) -> bytes:
+    """Encode a mask, bool, ``(H, W)``."""
+    buffer = io.BytesIO()
+    Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(buffer, format="PNG", compress_level=1)
+    return buffer.getvalue()
+
+
 def write_binary_png(path: Path, mask: NDArray[np.bool_]) -> None:
     """Write a mask, bool, ``(H, W)``, whole or not at all."""
+    data = binary_png(mask)
     with written_whole(path) as temporary:
-        Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(temporary, format="PNG")
+        temporary.write_bytes(data)
 
 
 def read_binary_png(path: str | Path) -> NDArray[np.bool_]:

@@ -19,16 +19,20 @@ from mis_lightning.formats.rle import area_and_box, counts_to_text, decode_rle
 
 
 def write_coco(path: Path, images: Iterable[NamedMasks]) -> int:
-    """Write the objects of images, whole or not at all.
+    """Write the objects of images (:func:`coco_content`), whole or not at all; returns how many."""
+    content = coco_content(images)
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(content), encoding="utf-8")
+    return len(content["annotations"])
+
+
+def coco_content(images: Iterable[NamedMasks]) -> dict[str, Any]:
+    """The objects of images as the JSON values of a COCO file.
 
     Objects without a pixel are left out, for COCO has no box for them; their images stay.
 
     Args:
-        path: The file.
         images: Taken one by one; only their encoded masks are held.
-
-    Returns:
-        Number of objects written.
     """
     entries: list[dict[str, Any]] = []
     found: list[tuple[int, NamedMasks, NamedMask]] = []
@@ -53,15 +57,12 @@ def write_coco(path: Path, images: Iterable[NamedMasks]) -> int:
                     "iscrowd": 0,
                 }
             )
-    content = {
+    return {
         "info": {"description": "Annotated with mis_lightning"},
         "images": entries,
         "annotations": annotations,
         "categories": [{"id": number, "name": name} for name, number in category.items()],
     }
-    with written_whole(path) as temporary:
-        temporary.write_text(json.dumps(content), encoding="utf-8")
-    return len(annotations)
 
 
 def read_coco(path: str | Path) -> list[NamedMasks]:
