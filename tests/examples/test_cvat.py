@@ -82,7 +82,7 @@ def test_bad_requests_get_a_message(main, context, changes) -> None:
 
 
 def test_the_function_names_its_handler(main) -> None:
-    function = yaml.safe_load((FOLDER / "function.yaml").read_text())
+    function = yaml.safe_load((FOLDER / "function.yaml").read_text(encoding="utf-8"))
     module, name = function["spec"]["handler"].split(":")
     assert (FOLDER / f"{module}.py").is_file()
     assert callable(getattr(main, name))

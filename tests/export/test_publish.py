@@ -73,7 +73,7 @@ def test_a_dry_run_writes_what_is_uploaded(api, tiny_click_vit, tmp_path: Path, 
 
     loaded = load_pretrained(dry)
     assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
-    assert "license: apache-2.0" in (dry / "README.md").read_text()
+    assert "license: apache-2.0" in (dry / "README.md").read_text(encoding="utf-8")
     assert main([*push, "--dry-run", str(dry)]) == 0  # again, over the earlier one
 
 

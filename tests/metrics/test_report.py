@@ -130,14 +130,14 @@ def test_written_files(tmp_path) -> None:
     rows = write_report(tmp_path / "new", {"GrabCut": GRABCUT, "odd": [nan]}, settings)
 
     assert sorted(os.listdir(tmp_path / "new")) == ["curves.csv", "results.json", "table.md"]
-    assert (tmp_path / "new/table.md").read_text() == format_table(
+    assert (tmp_path / "new/table.md").read_text(encoding="utf-8") == format_table(
         rows, "markdown", with_intervals=True
     ) + "\n"
 
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is no JSON")
 
-    record = json.loads((tmp_path / "new/results.json").read_text(), parse_constant=refuse)
+    record = json.loads((tmp_path / "new/results.json").read_text(encoding="utf-8"), parse_constant=refuse)
     assert record["settings"] == {
         "evaluation": {"weights": "weights.ckpt", "size": [448, 448], "zoom_in": None},
         "rate": 0.5,
@@ -154,7 +154,9 @@ def test_written_files(tmp_path) -> None:
         np.testing.assert_array_equal(curves["GrabCut"][one.name], one.ious)
         assert curves["GrabCut"][one.name].dtype == np.float32
     np.testing.assert_array_equal(curves["odd"]['e, "quoted"'], nan.ious)
-    assert (tmp_path / "new/curves.csv").read_text().splitlines()[1] == "GrabCut,a,1,3,4,1,0.53"
+    assert (tmp_path / "new/curves.csv").read_text(encoding="utf-8").splitlines()[
+        1
+    ] == "GrabCut,a,1,3,4,1,0.53"
 
 
 def test_float32_survives_the_csv(tmp_path) -> None:
