@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -106,7 +106,7 @@ _KINDS: Mapping[str, type[Action]] = {
 
 def action_to_json(action: Action) -> dict[str, Any]:
     """The action as JSON values."""
-    return {"kind": action.kind, **asdict(action)}
+    return {"kind": action.kind, **vars(action)}  # asdict copies deeply: a tenth of a millisecond each
 
 
 def action_from_json(entry: Any) -> Action:
