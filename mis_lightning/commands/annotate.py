@@ -7,11 +7,14 @@ import socket
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Thread
 
+import numpy as np
 from jsonargparse import ArgumentError, ArgumentParser
 from torch import nn
 
 from mis_lightning.annotation.overlap import Overlap
+from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.errors import InputError
 from mis_lightning.models.default_model import default_model
 from mis_lightning.models.pretrained import load_pretrained
@@ -50,6 +53,7 @@ def main(args: Sequence[str]) -> int:
     if not access.is_loopback:
         print("Whoever has the token below can see the images. The connection is not encrypted.")
     print(f"\n    {url}\n\nCtrl+C ends it.", flush=True)
+    Thread(target=warm_up, args=(model,), daemon=True).start()
     if given.open:
         webbrowser.open(url)
     import uvicorn
@@ -66,6 +70,14 @@ def main(args: Sequence[str]) -> int:
     )
     uvicorn.Server(config).run(sockets=[listening])
     return 0
+
+
+def warm_up(model: nn.Module | None) -> None:
+    """Compile and load what the first click would wait for."""
+    session = AnnotationSession(np.zeros((64, 64, 3), np.uint8), model)
+    session.add_object()
+    session.levels(32, 32)
+    session.click(32, 32)
 
 
 def default_out(source: Path) -> Path:

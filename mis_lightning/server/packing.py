@@ -4,37 +4,36 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import numpy as np
-from PIL import Image
-
-from mis_lightning.annotation.record import AnnotationRecord
-from mis_lightning.formats.label_png import label_png
-from mis_lightning.server.messages import ExportFormat
+from mis_lightning.annotation.export import Format, export_masks
+from mis_lightning.annotation.store import AnnotationStore
+from mis_lightning.errors import InputError
 
 
-def pack(records: Mapping[str, AnnotationRecord], format: ExportFormat) -> tuple[str, bytes]:
-    """Put annotations into one file.
+def pack(store: AnnotationStore, form: Format) -> tuple[str, bytes]:
+    """Write annotations as ``mis export-masks`` does, and put them into one file.
 
     Args:
-        records: By name of the image.
-        format: ``"coco"``: one JSON file; ``"labels"``: a ZIP file with an indexed PNG for each image;
-            ``"masks"``: one with a black and white PNG for each object.
+        store: The annotations.
+        form: The format.
 
     Returns:
-        Its name and its bytes.
+        The name of the file and its bytes: the COCO file itself, or a ZIP file.
+
+    Raises:
+        InputError: There is none, or one of them cannot be read or written.
     """
-    if format == "coco":
-        raise NotImplementedError
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # PNG is compressed already
-        for name, record in records.items():
-            if format == "labels":
-                archive.writestr(f"{name}.png", label_png(record.labels))
-                continue
-            for number, mask in record.masks.items():
-                picture = io.BytesIO()
-                Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(picture, format="PNG")
-                archive.writestr(f"{name}.{number}.png", picture.getvalue())
-    return f"{format}.zip", buffer.getvalue()
+    with TemporaryDirectory(prefix="mis_export_") as place:
+        written = export_masks(store, Path(place), form)
+        if written.failures:
+            reasons = "; ".join(f"{key}: {reason}" for key, reason in written.failures.items())
+            raise InputError(f"{len(written.failures)} annotations could not be exported: {reasons}")
+        if form == "coco":
+            return "coco.json", written.files[0].read_bytes()
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for path in sorted(path for path in Path(place).rglob("*") if path.is_file()):
+                archive.write(path, path.relative_to(place).as_posix())
+        return f"masks_{form}.zip", buffer.getvalue()

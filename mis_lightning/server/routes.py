@@ -92,12 +92,7 @@ async def export(
     office: InOffice, workspace: OfTab, format: Annotated[messages.ExportFormat, Query()]
 ) -> Response:
     """Everything annotated, as this tab shows it, in one file."""
-
-    def packed() -> tuple[str, bytes]:
-        records = {entry.name: workspace.record(entry) for entry in office.desk.library.refresh()}
-        return pack({name: record for name, record in records.items() if record is not None}, format)
-
-    name, data = await office.compute(workspace, packed)
+    name, data = await office.compute(workspace, lambda: pack(workspace.shown(), format))
     kind = "application/json" if name.endswith(".json") else "application/zip"
     headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
     return Response(data, media_type=kind, headers=headers)

@@ -128,6 +128,7 @@ class Workspace:
                 break
         else:
             session = AnnotationSession(image, model, overlap=self.desk.overlap, name=name)
+        session.levels(0, 0)  # builds the merge tree now, not at the first click
         self.desk.sessions.put(key, session)
         return session
 
@@ -226,6 +227,10 @@ class Workspace:
                 return store.read(entry.name)
         return None
 
+    def shown(self) -> AnnotationStore:
+        """The annotations of all images as this tab shows them, drafts before results; to be read."""
+        return _Shown(self, self.desk)
+
     def _keep(self, entry: Entry, session: AnnotationSession) -> None:
         try:
             if entry.name not in self._drafts:
@@ -262,6 +267,24 @@ class Workspace:
             return self._base(entry).read_text(encoding="ascii")
         except FileNotFoundError:
             return NOTHING
+
+
+class _Shown(AnnotationStore):
+    """Two folders seen as one."""
+
+    def __init__(self, workspace: Workspace, desk: Desk) -> None:
+        super().__init__(workspace.folder)
+        self._entries = {entry.name: entry for entry in desk.library.refresh()}
+        self._workspace = workspace
+
+    def keys(self) -> list[str]:
+        return [name for name, entry in self._entries.items() if self._workspace.saved(entry) != "none"]
+
+    def read(self, key: str) -> AnnotationRecord:
+        record = self._workspace.record(self._entries[key])
+        if record is None:
+            raise InputError(f"There is no annotation of {key}.")
+        return record
 
 
 def revision(session: AnnotationSession) -> str:

@@ -1,27 +1,27 @@
 // The keyboard: one table that is both obeyed and shown in the help.
 
-/** [keys as shown, what they do, name of the action] */
+/** [keys as shown, what they do] */
 export const KEYS = [
-  [["C"], "click tool", "tool-click"],
-  [["G"], "region tool: choose how much", "tool-region"],
-  [["B"], "box tool", "tool-box"],
-  [["S"], "scribble tool", "tool-scribble"],
-  [["X"], "clicks add, or remove", "sign"],
-  [["Ctrl+Z"], "undo", "undo"],
-  [["Ctrl+Y", "Ctrl+Shift+Z"], "redo", "redo"],
-  [["N"], "new object", "new-object"],
-  [["1"], "… 9: switch to an object", "object"],
-  [["R"], "rename the object", "rename"],
-  [["Delete"], "delete the object", "delete"],
-  [["[", "]"], "region smaller, larger", "level"],
-  [["Enter"], "use the region; at the cross: a click", "enter"],
-  [["Esc"], "leave the region, the box", "escape"],
-  [["↑", "↓", "←", "→"], "move the cross (Shift: by one pixel)", "arrows"],
-  [["H"], "hide or show masks", "hide"],
-  [["+", "−", "0"], "zoom in, out, fit", "zoom"],
-  [[",", "."], "previous, next image", "image"],
-  [["Ctrl+S"], "save this image", "save"],
-  [["?"], "this help", "help"],
+  [["C"], "click tool"],
+  [["G"], "region tool: choose how much"],
+  [["B"], "box tool"],
+  [["S"], "scribble tool"],
+  [["X"], "clicks add, or remove"],
+  [["Ctrl+Z"], "undo"],
+  [["Ctrl+Y", "Ctrl+Shift+Z"], "redo"],
+  [["N"], "new object"],
+  [["1 – 9"], "switch to an object"],
+  [["R"], "rename the object"],
+  [["Delete"], "delete the object"],
+  [["[", "]"], "region smaller, larger"],
+  [["Enter"], "use the region; at the cross: a click"],
+  [["Esc"], "leave the region, the box"],
+  [["↑", "↓", "←", "→"], "move the cross (Shift: by one pixel)"],
+  [["H"], "hide or show masks"],
+  [["+", "−", "0"], "zoom in, out, fit"],
+  [[",", "."], "previous, next image"],
+  [["Ctrl+S"], "save this image"],
+  [["?"], "this help"],
 ];
 
 export function fillTable(body) {

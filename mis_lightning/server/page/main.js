@@ -42,6 +42,7 @@ function show() {
   find("save-state").textContent = { none: "", draft: "Not saved yet", saved: "Saved" }[state.saved];
   find("save-state").className = state.saved;
   images.mark(page.image, state.saved, state.objects.length);
+  view.canvas.dataset.revision = state.revision; // what is shown, for tests
 }
 
 async function fail(error) {
@@ -57,7 +58,7 @@ async function fail(error) {
 }
 
 /** Ask for a change of this image; the answer is its new state. */
-function change(method, path, body = {}, { pending, began } = {}) {
+function change(method, path, body = {}, { pending, timed = false } = {}) {
   const key = page.image;
   if (!key || !page.state) return Promise.resolve(false);
   if (pending) {
@@ -66,6 +67,7 @@ function change(method, path, body = {}, { pending, began } = {}) {
   }
   return queued(async () => {
     if (page.image !== key) return false; // the user has moved on
+    const asked = performance.now();
     try {
       const known = Object.fromEntries([...masks].map(([id, mask]) => [id, mask.version]));
       const url = here(path);
@@ -75,7 +77,7 @@ function change(method, path, body = {}, { pending, began } = {}) {
       if (page.image !== key) return false;
       if (pending) view.pending.splice(0, pending.length);
       take(whole);
-      if (began !== undefined) time(whole, performance.now() - began);
+      if (timed) time(whole, performance.now() - asked);
       return true;
     } catch (error) {
       if (pending) view.pending.splice(0, pending.length);
@@ -104,6 +106,7 @@ async function openImage(key) {
   page.state = null;
   masks.clear();
   view.clear();
+  delete view.canvas.dataset.revision;
   images.current(key);
   const entry = images.entries.get(key).image;
   find("image-name").textContent = entry.name;
@@ -214,18 +217,17 @@ function setSign(adds) {
 }
 
 function click(place, adds) {
-  const began = performance.now();
   if (page.tool === "region" && adds) { showLevels(place); return; }
   leaveLevels();
-  change("POST", "click", { ...place, positive: adds }, { pending: [{ ...place, positive: adds }], began });
+  change("POST", "click", { ...place, positive: adds }, { pending: [{ ...place, positive: adds }], timed: true });
 }
 
 function box([top, left, bottom, right]) {
-  change("POST", "box", { top, left, bottom, right }, { began: performance.now() });
+  change("POST", "box", { top, left, bottom, right }, { timed: true });
 }
 
 function scribble(points, adds) {
-  change("POST", "scribble", { points, positive: adds }, { began: performance.now() });
+  change("POST", "scribble", { points, positive: adds }, { timed: true });
 }
 
 // ---- regions of the merge tree -------------------------------------------------------------------------------
@@ -268,7 +270,7 @@ function leaveLevels() {
 async function takeLevel() {
   const { levels } = view;
   if (!levels) return;
-  const done = change("POST", "level", { row: levels.row, col: levels.col, level: levels.numbers[levels.level] }, { began: performance.now() });
+  const done = change("POST", "level", { row: levels.row, col: levels.col, level: levels.numbers[levels.level] }, { timed: true });
   if (await done && view.levels === levels) leaveLevels();
 }
 
@@ -355,7 +357,7 @@ on("opacity", "input", (event) => {
 });
 on("load-mask", "change", (event) => {
   const [file] = event.target.files;
-  if (file) change("POST", "mask", file, { began: performance.now() });
+  if (file) change("POST", "mask", file, { timed: true });
   event.target.value = "";
 });
 for (const close of document.querySelectorAll("dialog .close")) close.addEventListener("click", () => close.closest("dialog").close());
