@@ -25,7 +25,7 @@ def reproduce(scripts):
 def test_the_page_is_up_to_date(reproduce, capsys) -> None:
     assert reproduce.main([]) == 0
     page = capsys.readouterr().out
-    assert (ROOT / "experiments" / "reproduce.md").read_text() == page
+    assert (ROOT / "experiments" / "reproduce.md").read_text(encoding="utf-8") == page
     for table, row in ROWS:
         assert f"**`{table.name}/{row.name}`** {row.label}" in page
     for numeral in ("I", "II", "III", "IV", "V"):
