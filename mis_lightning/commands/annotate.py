@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import secrets
 import socket
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
+from typing import get_args
 
 import numpy as np
-from jsonargparse import ArgumentError, ArgumentParser
-from torch import nn
 
 from mis_lightning.annotation.overlap import Overlap
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.errors import InputError
+from mis_lightning.images import Reading
+from mis_lightning.inference.advance import ClickModel
+from mis_lightning.inference.predictor import ClickPredictor
 from mis_lightning.models.default_model import default_model
-from mis_lightning.models.pretrained import load_pretrained
+from mis_lightning.models.shipped import DEFAULT
 from mis_lightning.server.access import Access
 from mis_lightning.server.app import cookie_name, create_app
 from mis_lightning.server.library import Library
@@ -32,15 +35,18 @@ def main(args: Sequence[str]) -> int:
     Raises:
         InputError: The options do not fit, there is no image, or the port is taken.
     """
-    try:
-        given = _parser().parse_args(list(args))
-    except ArgumentError as error:
-        raise InputError(str(error)) from error
-    source = Path(given.images)
-    out = Path(given.out) if given.out is not None else default_out(source)
-    library = Library(source, leave_out=out)
+    given = _parser().parse_args(list(args))
+    source: Path = given.images
+    out: Path = given.out if given.out is not None else default_out(source)
+    reading = Reading(
+        tuple(given.window) if given.window else None,
+        channels=tuple(given.channels) if given.channels else None,
+    )
+    library = Library(source, leave_out=out, reading=reading)
     for path in library.left_out:
         print(f"left out: {path} (a link that leads out of the folder, or a name that no mask file can have)")
+    if not len(library):
+        raise InputError(f"None of the images in {source} can be shown.")
     model, name = _model(given.checkpoint, given.training_free)
     token = given.token
     access = Access(given.host, "0" * 32 if token is None else token)  # only to ask whether it is loopback
@@ -72,7 +78,7 @@ def main(args: Sequence[str]) -> int:
     return 0
 
 
-def warm_up(model: nn.Module | None) -> None:
+def warm_up(model: ClickModel | None) -> None:
     """Compile and load what the first click would wait for."""
     session = AnnotationSession(np.zeros((64, 64, 3), np.uint8), model)
     session.add_object()
@@ -93,43 +99,33 @@ def address(host: str, port: int, token: str | None) -> str:
     return f"http://{name}:{port}/" + (f"#token={token}" if token is not None else "")
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="mis annotate", description=__doc__, exit_on_error=False)
-    parser.add_argument("images", type=str, help="a folder, an image, or a text file with one path per line")
-    parser.add_argument(
-        "--checkpoint", type=str, default=None, help="a model folder, a .safetensors or a .ckpt file"
-    )
-    parser.add_argument(
-        "--training_free",
-        "--training-free",
-        action="store_true",
-        help="let the merge tree answer, not a model",
-    )
-    parser.add_argument(
-        "--out", type=str, default=None, help="folder of the masks; IMAGES_masks unless given"
-    )
-    parser.add_argument(
-        "--overlap", type=Overlap, default="keep", help="who gets a pixel that several objects want"
-    )
-    parser.add_argument("--port", type=int, default=8765, help="0 takes any that is free")
-    parser.add_argument(
-        "--host", type=str, default="127.0.0.1", help="beyond this machine a token is needed as well"
-    )
-    parser.add_argument("--token", type=str, default=None, help="made and printed where one is needed")
-    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mis annotate", description="Click masks in the browser.")
+    add = parser.add_argument
+    add("images", type=Path, help="a folder, an image, or a text file with one path per line")
+    add("--checkpoint", "--model", help="a model folder, a .safetensors, .ckpt or .onnx file")
+    add("--training-free", action="store_true", help="let the merge tree answer, not a model")
+    add("--out", type=Path, help="folder of the masks; IMAGES_masks unless given")
+    add("--overlap", default="keep", choices=get_args(Overlap), help="who gets what several objects want")
+    add("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="values that become 0 and 255")
+    add("--channels", type=int, nargs="+", help="one channel or three of the files")
+    add("--port", type=int, default=8765, help="0 takes any that is free (8765)")
+    add("--host", default="127.0.0.1", help="beyond this machine a token is needed as well (127.0.0.1)")
+    add("--token", help="what browsers must show; made and printed where one is needed")
+    add("--open", action="store_true", help="open the page in the browser")
     return parser
 
 
-def _model(checkpoint: str | None, training_free: bool) -> tuple[nn.Module | None, str]:
+def _model(checkpoint: str | None, training_free: bool) -> tuple[ClickModel | None, str]:
     """The model, and what the page calls it."""
     if training_free:
         if checkpoint is not None:
             raise InputError("Expected one of `--checkpoint` and `--training-free`, but got both.")
         return None, "merge tree, no training"
     if checkpoint is not None:
-        return load_pretrained(checkpoint), Path(checkpoint).name
+        return ClickPredictor.from_pretrained(checkpoint).model, Path(checkpoint).name
     model = default_model()
-    return (None, "merge tree, no training") if model is None else (model, "the model of the package")
+    return (None, "merge tree, no training") if model is None else (model, f"{DEFAULT}, of the package")
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from mis_lightning.annotation.log import is_plain
 from mis_lightning.errors import ImageError
-from mis_lightning.images import list_images, read_image
+from mis_lightning.images import Reading, list_images
 
 THUMBNAIL = 160
 """Longer side of a thumbnail, in pixels."""
@@ -57,14 +59,19 @@ class Library:
     Args:
         source: The folder, list or image.
         leave_out: A folder whose images are not listed: where the masks go.
+        reading: How pixels deeper than 8 bits become bytes, and which channels count.
+
+    Attributes:
+        left_out: Images that are not shown: links that lead out of the folder, names no mask file can have.
 
     Raises:
         DatasetNotFoundError: There is no image.
     """
 
-    def __init__(self, source: Path, leave_out: Path | None = None) -> None:
+    def __init__(self, source: Path, leave_out: Path | None = None, reading: Reading | None = None) -> None:
         self.source = source
         self._leave_out = leave_out
+        self._reading = reading if reading is not None else Reading()
         self._entries: dict[str, Entry] = {}
         self._pixels: _Cache[NDArray[np.uint8]] = _Cache(_PIXEL_MEMORY, lambda image: image.nbytes)
         self._pictures: _Cache[bytes] = _Cache(_PICTURE_MEMORY, len)
@@ -74,19 +81,21 @@ class Library:
     def refresh(self) -> list[Entry]:
         """Look again, for new files; the images in their order."""
         paths = list_images(self.source)
-        folder = self.source if self.source.is_dir() else None
-        entries, outside = {}, []
+        is_folder = self.source.is_dir()
+        root = self.source.resolve() if is_folder else _common_folder(paths)
+        entries, left_out = {}, []
         for path in paths:
             real = path.resolve()
             if self._leave_out is not None and real.is_relative_to(self._leave_out.resolve()):
                 continue
-            if folder is not None and not real.is_relative_to(folder.resolve()):
-                outside.append(path)
+            shown = path.relative_to(self.source) if is_folder else real.relative_to(root)
+            name = shown.as_posix()
+            if not real.is_relative_to(root) or not is_plain(name) or "\\" in name:
+                left_out.append(path)
                 continue
-            name = path.relative_to(folder).as_posix() if folder is not None else path.name
-            digest = hashlib.blake2b(os.fsencode(name if folder is not None else real), digest_size=8)
-            entries[digest.hexdigest()] = Entry(digest.hexdigest(), name, real)
-        self._entries, self.left_out = entries, outside
+            key = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+            entries[key] = Entry(key, name, real)
+        self._entries, self.left_out = entries, left_out
         return list(entries.values())
 
     def __getitem__(self, key: str) -> Entry:
@@ -109,7 +118,7 @@ class Library:
 
         def make() -> NDArray[np.uint8]:
             self._check(entry)
-            image = read_image(entry.path)
+            image = self._reading(entry.path)
             if image.shape[0] * image.shape[1] > MAX_PIXELS:  # of a kind that Pillow cannot measure
                 raise _too_large(entry, image.shape[1], image.shape[0])
             image.flags.writeable = False
@@ -136,7 +145,7 @@ class Library:
         def make() -> bytes:
             self._check(entry)
             image = _draft(entry.path)
-            return _jpeg(_within(read_image(entry.path) if image is None else image, THUMBNAIL), 80)
+            return _jpeg(_within(self._reading(entry.path) if image is None else image, THUMBNAIL), 80)
 
         return self._pictures.get(("thumbnail", entry.key, *_stamp(entry)), make)
 
@@ -145,8 +154,10 @@ class Library:
         if os.path.realpath(entry.path) != str(entry.path):
             raise ImageError(f"{entry.name} has become a link since it was listed. Load the page again.")
         try:
-            with Image.open(entry.path) as image:  # reads the head alone
-                size = image.size
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is lower
+                with Image.open(entry.path) as image:  # reads the head alone
+                    size = image.size
         except Image.DecompressionBombError:
             raise _too_large(entry) from None
         except Exception:
@@ -180,6 +191,11 @@ class _Cache(Generic[V]):
             while self._used > self._limit:
                 self._used -= self._size(self._values.popitem(last=False)[1])
         return value
+
+
+def _common_folder(paths: list[Path]) -> Path:
+    """The folder that all images of a list are in."""
+    return Path(os.path.commonpath([path.resolve().parent for path in paths]))
 
 
 def _stamp(entry: Entry) -> tuple[int, int]:

@@ -15,6 +15,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -58,23 +59,23 @@ class OpenSessions:
     """The sessions used last, of all tabs. One that is put out is read from its draft when it is needed."""
 
     def __init__(self) -> None:
-        self._sessions: OrderedDict[tuple[Path, str], AnnotationSession] = OrderedDict()
+        self._sessions: OrderedDict[tuple[Path, str], tuple[AnnotationSession, str]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: tuple[Path, str]) -> AnnotationSession | None:
-        """A session, if it is open."""
+    def get(self, key: tuple[Path, str]) -> tuple[AnnotationSession, str] | None:
+        """A session, if it is open, and the digest of the result that it knows of."""
         with self._lock:
             if key in self._sessions:
                 self._sessions.move_to_end(key)
             return self._sessions.get(key)
 
-    def put(self, key: tuple[Path, str], session: AnnotationSession) -> None:
+    def put(self, key: tuple[Path, str], session: AnnotationSession, result: str) -> None:
         """Keep a session, and let go of others if they are too many."""
         with self._lock:
-            self._sessions[key] = session
-            pixels = sum(one.shape[0] * one.shape[1] for one in self._sessions.values())
+            self._sessions[key] = session, result
+            pixels = sum(one.shape[0] * one.shape[1] for one, _ in self._sessions.values())
             while pixels > OPEN_PIXELS and len(self._sessions) > 1:
-                _, gone = self._sessions.popitem(last=False)
+                _, (gone, _) = self._sessions.popitem(last=False)
                 pixels -= gone.shape[0] * gone.shape[1]
 
     def drop(self, key: tuple[Path, str]) -> None:
@@ -117,11 +118,12 @@ class Workspace:
         Raises:
             InputError: The image or what was kept cannot be read.
         """
-        key = (self.folder, entry.key)
-        session = self.desk.sessions.get(key)
-        if session is not None:
-            return session
-        image, model, name = self.desk.library.read(entry), self.desk.model, entry.name
+        key, name = (self.folder, entry.key), entry.name
+        kept = self.desk.sessions.get(key)
+        if kept is not None and (name in self._drafts or kept[1] == self._digest(entry)):
+            return kept[0]  # unless somebody else has saved since, and there is no draft to protect
+        result = self._digest(entry)
+        image, model = self.desk.library.read(entry), self.desk.model
         for store in (self._drafts, self.desk.results):
             if name in store:
                 session = store.load(name, image, model, name=name)
@@ -129,7 +131,7 @@ class Workspace:
         else:
             session = AnnotationSession(image, model, overlap=self.desk.overlap, name=name)
         session.levels(0, 0)  # builds the merge tree now, not at the first click
-        self.desk.sessions.put(key, session)
+        self.desk.sessions.put(key, session, result)
         return session
 
     def change(
@@ -184,6 +186,7 @@ class Workspace:
                     f"Somebody else has saved masks of {entry.name} since this tab opened it."
                 )
             self.desk.results.save(entry.name, session)
+            self.desk.sessions.put((self.folder, entry.key), session, self._digest(entry))
         self._drop_draft(entry)
         return session
 
@@ -206,15 +209,17 @@ class Workspace:
         return "saved" if entry.name in self.desk.results else "none"
 
     def count(self, entry: Entry) -> int:
-        """Number of objects on an image; 0 where what was kept of it is damaged."""
-        session = self.desk.sessions.get((self.folder, entry.key))
-        if session is not None:
-            return len(session.objects)
-        try:
-            record = self.record(entry)
-        except InputError:
-            return 0
-        return 0 if record is None else len(record.counts)
+        """Number of objects kept of an image; 0 where that is damaged."""
+        for store in (self._drafts, self.desk.results):
+            path = store.folder / f"{entry.name}.json"
+            try:
+                status = path.stat()
+                return _count(path, status.st_mtime_ns, status.st_size)
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
+                return 0
+        return 0
 
     def record(self, entry: Entry) -> AnnotationRecord | None:
         """What this tab shows of an image, draft before result; ``None`` where there is nothing.
@@ -267,6 +272,12 @@ class Workspace:
             return self._base(entry).read_text(encoding="ascii")
         except FileNotFoundError:
             return NOTHING
+
+
+@lru_cache(maxsize=1 << 16)
+def _count(path: Path, modified: int, size: int) -> int:
+    """Objects in a record, read once for each state of its file: a folder may hold thousands."""
+    return len(json.loads(path.read_bytes())["objects"])
 
 
 class _Shown(AnnotationStore):
