@@ -73,7 +73,7 @@ def levels_at(session: AnnotationSession, row: float, col: float) -> messages.Le
     shares = [float(sizes[level]) / first.size for level in levels]
     start = next(i for i, share in enumerate(shares) if share >= FIRST_SHARE or i == len(shares) - 1)
     return messages.Levels(
-        grid=(first.shape[0], first.shape[1]),
+        grid=list(first.shape),
         first=messages.to_text(first),
         levels=levels,
         shares=shares,

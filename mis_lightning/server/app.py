@@ -10,6 +10,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from torch import nn
 
 from mis_lightning import __version__
 from mis_lightning.annotation.overlap import Overlap
@@ -71,6 +72,8 @@ def create_app(
         InputError: ``results`` is a file.
     """
     access = access if access is not None else Access()
+    if isinstance(model, nn.Module):
+        model.eval()  # once: switching it back and forth in several threads would mix them
     desk = Desk(library, AnnotationStore(results), model, overlap, OpenSessions())
     app = FastAPI(
         title="mis annotate",

@@ -216,7 +216,7 @@ class Levels(_Answer):
         start: Index of the one to begin with.
     """
 
-    grid: tuple[int, int]
+    grid: Annotated[list[int], Field(min_length=2, max_length=2)]
     first: str
     levels: list[int]
     shares: list[float]

@@ -122,6 +122,8 @@ class Workspace:
         kept = self.desk.sessions.get(key)
         if kept is not None and (name in self._drafts or kept[1] == self._digest(entry)):
             return kept[0]  # unless somebody else has saved since, and there is no draft to protect
+        if name in self._drafts and name in self.desk.results and self._is_saved(name):
+            self._drop_draft(entry)  # killed in the middle of saving
         result = self._digest(entry)
         image, model = self.desk.library.read(entry), self.desk.model
         for store in (self._drafts, self.desk.results):
@@ -247,10 +249,15 @@ class Workspace:
             raise NotKeptError(f"The work on {entry.name} cannot be kept: {error}") from error
 
     def _conflicts(self, entry: Entry) -> bool:
-        now, base = self._digest(entry), self._read_base(entry)
-        if now in (NOTHING, base):
+        now = self._digest(entry)
+        return now not in (NOTHING, self._read_base(entry)) and not self._is_saved(entry.name)
+
+    def _is_saved(self, name: str) -> bool:
+        """Whether the draft of an image is the same as the result; a damaged one is not."""
+        try:
+            return self.desk.results.read(name) == self._drafts.read(name)
+        except InputError:
             return False
-        return self.desk.results.read(entry.name) != self._drafts.read(entry.name)
 
     def _drop_draft(self, entry: Entry) -> None:
         self._drafts.remove(entry.name)

@@ -7,7 +7,7 @@ import { ImageList, ObjectList, ask, find, menu, notice, showTimes } from "./pan
 import { listen } from "./pointer.js";
 import { View } from "./view.js";
 
-const view = new View(find("canvas"));
+export const view = new View(find("canvas"));
 const page = { tab: null, image: null, state: null, tool: "click", adds: true, info: null };
 const masks = new Map(); // id -> Mask of the image shown
 
