@@ -16,26 +16,33 @@ Curves = Mapping[str, ArrayLike] | Iterable[ArrayLike]
 
 _LINES = ("-", "--", "-.", ":")
 _MARKERS = "osD^vPX"  # one for each colour of the palette
+_INSIDE = 3  # as many runs leave room for a legend between their curves
+_LEGEND_ROW = 0.17  # inches
 
 
 def iou_curves(runs: Mapping[str, Curves], max_clicks: int = 20, *, width: float = COLUMN_WIDTH) -> Figure:
     """Draw the mean IoU after each click.
 
-    Runs differ in colour, dashes and markers, so that the figure can be printed in grey.
+    Runs differ in colour, dashes and markers, so that the figure can be printed in grey. The legend of more
+    than three runs stands below the axes, where it hides no curve.
 
     Args:
         runs: The curves of the objects by the label of the run. What
             :func:`mis_lightning.metrics.curves.read_curves` makes of one ``curves.csv`` fits, a line for each
             benchmark, and so do parts of several: ``{"ours": read_curves("a/curves.csv")["GrabCut"], ...}``.
         max_clicks: Length of the axis.
-        width: Of the figure, in inches; the height is three quarters of it, at most 3 inches.
+        width: Of the figure, in inches; the height is three quarters of it, at most 3 inches, and that of
+            a legend below.
 
     Raises:
         InputError: No runs, or curves that :func:`mean_curve` does not take.
     """
     if not runs:
         raise InputError("Expected at least one run with its IoU curves, but got none.")
-    figure = Figure(figsize=(width, min(0.75 * width, 3.0)), layout="constrained")
+    columns = max(1, round(width / 1.65))
+    rows = 0 if len(runs) <= _INSIDE else -(-len(runs) // columns)
+    height = min(0.75 * width, 3.0) + _LEGEND_ROW * rows
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     clicks = np.arange(1, max_clicks + 1)
     for number, (label, curves) in enumerate(runs.items()):
@@ -58,7 +65,11 @@ def iou_curves(runs: Mapping[str, Curves], max_clicks: int = 20, *, width: float
     axes.grid(color="0.9", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="best", fontsize=TICK_SIZE, frameon=False, handlelength=3)
+    looks = {"fontsize": TICK_SIZE, "frameon": False, "handlelength": 3}
+    if rows:
+        figure.legend(loc="outside lower center", ncols=columns, columnspacing=1.2, **looks)
+    else:
+        axes.legend(loc="best", **looks)
     return figure
 
 

@@ -28,14 +28,25 @@ def test_clicks_without_any_value_are_nan() -> None:
 
 def test_a_line_for_each_run_that_grey_print_tells_apart() -> None:
     runs = {f"run {i}": [[i / 10, 0.9]] for i in range(7)}
-    (axes,) = iou_curves(runs, max_clicks=5).axes
+    figure = iou_curves(runs, max_clicks=5)
+    (axes,) = figure.axes
     assert len({line.get_color() for line in axes.lines}) == 7
     assert len({(line.get_linestyle(), line.get_marker()) for line in axes.lines}) == 7
     for i, line in enumerate(axes.lines):
         np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4, 5])
         np.testing.assert_allclose(line.get_ydata(), [i / 10, 0.9, 0.9, 0.9, 0.9])
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == list(runs)
+    (legend,) = figure.legends
+    assert axes.get_legend() is None
+    assert [text.get_text() for text in legend.get_texts()] == list(runs)
+    figure.draw_without_rendering()
+    assert legend.get_window_extent().y1 <= axes.get_tightbbox().y0 + 1  # below the axes and their label
     assert axes.get_ylim()[1] == 1.0
+
+
+def test_the_legend_of_few_runs_is_among_the_curves() -> None:
+    figure = iou_curves({"a": [[0.5, 0.6]], "b": [[0.2, 0.9]]}, 5)
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["a", "b"]
+    assert figure.legends == []
 
 
 def test_a_written_report_can_be_drawn(tmp_path) -> None:
