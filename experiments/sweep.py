@@ -82,10 +82,11 @@ def read_points(path: Path) -> list[Point]:
 
 
 def _name(chosen: Mapping[str, Any]) -> str:
-    """``{a.b: grid, c.d: {model: x}}`` -> ``grid,x``: the values alone, so that names stay short."""
+    """``{a.b: grid, c.d: {model: x}, config: e/f.yaml}`` -> ``grid,x,f``: values alone, names stay short."""
     values: list[str] = []
-    for value in chosen.values():
-        values += [str(v) for v in (value.values() if isinstance(value, Mapping) else [value])]
+    for key, value in chosen.items():
+        text = Path(value).stem if key == "config" else value
+        values += [str(v) for v in (text.values() if isinstance(text, Mapping) else [text])]
     return re.sub(r"[^\w.,=-]+", "-", ",".join(values)) or "only"
 
 

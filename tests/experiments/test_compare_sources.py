@@ -60,11 +60,11 @@ def test_the_commands_parse(module, parse, source, tmp_path, monkeypatch):
     monkeypatch.setenv("MIS_DATA_DIR", "data")
     row = next(row for row in reversed(module.ROWS) if row.source == source)
     config = parse(module.commands(row, tmp_path, [])[1][4:])
-    assert config["trainer"]["max_steps"] == 60
-    assert config["model"]["lr_scheduler"]["init_args"]["total_steps"] == 60
+    assert config["trainer"]["max_steps"] == 240
+    assert config["model"]["lr_scheduler"]["init_args"]["total_steps"] == 240
     assert f"regions.{source}." in config["data"]["regions"]["class_path"]
     assert config["data"]["store"] == str(tmp_path / row.name / "store")
-    (benchmark,) = config["data"]["test_benchmarks"]
+    _, benchmark = config["data"]["test_benchmarks"]
     assert benchmark["init_args"]["root"] == "data/GrabCut"
     if source == "true_masks":
         assert config["data"]["regions"]["init_args"]["masks"] == f"{tmp_path}/photographs-masks"

@@ -70,6 +70,32 @@ def test_table_two_has_the_papers_six_extractors(sweep, parse) -> None:
     ]
 
 
+def test_the_recipe_is_taken_apart_one_thing_at_a_time(sweep, parse) -> None:
+    points = sweep.read_points(ROOT / "experiments/recipe/sweep.yaml")
+    assert [point.name for point in points[:2]] == ["0,shipped", "0,nodes_alone"]
+    first, *others = (parse([*point.args, "--data.images=x"]) for point in points[:5])
+    changed = [
+        {name for name, value in flat(first).items() if flat(other).get(name, value) != value}
+        for other in others
+    ]
+    assert changed[0] == {"data.regions.init_args.union_probability"}
+    assert changed[1] == {"model.learn_from"}
+    assert changed[2] == {"model.model.class_path", "model.model.init_args.depth"} | {
+        name for name in changed[2] if name.startswith("model.model.init_args.")
+    }
+    assert changed[3] == {"model.loss.init_args.smoothness_weight"}
+    assert {parse([*point.args])["seed_everything"] for point in points} == {0, 1, 2}
+
+
+def flat(config, prefix: str = "") -> dict[str, object]:
+    """``{"a": {"b": 1}}`` -> ``{"a.b": 1}``."""
+    parts: dict[str, object] = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        parts |= flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return parts
+
+
 def test_variables_and_combinations(sweep, tmp_path, monkeypatch) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(
