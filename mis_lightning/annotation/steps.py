@@ -109,7 +109,7 @@ class ImageSteps:
 
     def mask(self, state: ObjectState, threshold: float) -> NDArray[np.bool_]:
         """The pixels of an object whatever the others are, bool, ``(H, W)``."""
-        return self.answers.probability(state.state) > threshold
+        return self.answers.mask(state.state, threshold)
 
     def pack(self, state: ObjectState) -> ObjectState:
         """The state in little memory, until it is asked for."""

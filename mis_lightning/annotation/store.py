@@ -38,10 +38,12 @@ class AnnotationStore:
 
     Args:
         folder: Where they are; made by the first save.
+        label_maps: Keep the PNG files, too; without them a save takes a fraction of the time.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, label_maps: bool = True) -> None:
         self.folder = Path(folder)
+        self._suffixes = (".png", ".json") if label_maps else (".json",)
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError(f"Expected a folder for the annotations, but {self.folder} is a file.")
         if self.folder.is_dir():
@@ -53,7 +55,7 @@ class AnnotationStore:
         Raises:
             InputError: The key does not fit, or the folder cannot be written to.
         """
-        self.write(key, session.record(), session.label_map())
+        self.write(key, session.record(), session.label_map() if ".png" in self._suffixes else None)
 
     def write(self, key: str, record: AnnotationRecord, labels: NDArray[np.uint16] | None = None) -> None:
         """Keep a record; ``labels`` is its label map, if it is known.
@@ -61,13 +63,14 @@ class AnnotationStore:
         Raises:
             InputError: The key does not fit, or the folder cannot be written to.
         """
-        picture = label_png(labels if labels is not None else record.labels)
-        text = json.dumps(record.to_json(), separators=(",", ":"))
+        content = {".json": json.dumps(record.to_json(), separators=(",", ":")).encode()}
+        if ".png" in self._suffixes:
+            content[".png"] = label_png(labels if labels is not None else record.labels)
         try:
             with _WRITING:
-                for suffix, data in ((".png", picture), (".json", text.encode())):
+                for suffix in self._suffixes:
                     with written_whole(self._path(key, suffix)) as temporary:
-                        temporary.write_bytes(data)
+                        temporary.write_bytes(content[suffix])
         except OSError as error:
             raise InputError(f"The annotation of {key} cannot be kept in {self.folder}: {error}.") from error
 
@@ -127,20 +130,22 @@ class AnnotationStore:
     def remove(self, key: str) -> None:
         """Remove the annotation of an image, if there is one."""
         with _WRITING:
-            for suffix in (".json", ".png"):  # a JSON file never loses its PNG to a kill
+            for suffix in reversed(self._suffixes):  # a JSON file never loses its PNG to a kill
                 self._path(key, suffix).unlink(missing_ok=True)
 
     def keys(self) -> list[str]:
         """The keys of all records, sorted."""
         found = self.folder.rglob("*.json") if self.folder.is_dir() else []
         keys = (path.relative_to(self.folder).as_posix().removesuffix(".json") for path in found)
-        return sorted(key for key in keys if _is_key(key) and self._path(key, ".png").is_file())
+        return sorted(key for key in keys if _is_key(key) and self._path(key, self._suffixes[0]).is_file())
 
     def __contains__(self, key: str) -> bool:
         return self._path(key, ".json").is_file()
 
     def _mend(self, key: str, session: AnnotationSession) -> None:
         """Make the PNG again where a kill left that of the save after."""
+        if ".png" not in self._suffixes:
+            return
         picture, path = label_png(session.label_map()), self._path(key, ".png")
         with _WRITING:
             if not path.is_file() or path.read_bytes() != picture:

@@ -16,6 +16,7 @@ import numpy as np
 from mis_lightning.annotation.overlap import Overlap
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.errors import InputError
+from mis_lightning.formats.slice_view import Axis
 from mis_lightning.images import Reading
 from mis_lightning.inference.advance import ClickModel
 from mis_lightning.inference.predictor import ClickPredictor
@@ -42,9 +43,9 @@ def main(args: Sequence[str]) -> int:
         tuple(given.window) if given.window else None,
         channels=tuple(given.channels) if given.channels else None,
     )
-    library = Library(source, leave_out=out, reading=reading)
-    for path in library.left_out:
-        print(f"left out: {path} (a link that leads out of the folder, or a name that no mask file can have)")
+    library = Library(source, leave_out=out, reading=reading, axis=given.axis)
+    for path, reason in library.left_out.items():
+        print(f"left out: {path} ({reason})")
     if not len(library):
         raise InputError(f"None of the images in {source} can be shown.")
     model, name = _model(given.checkpoint, given.training_free)
@@ -102,12 +103,13 @@ def address(host: str, port: int, token: str | None) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mis annotate", description="Click masks in the browser.")
     add = parser.add_argument
-    add("images", type=Path, help="a folder, an image, or a text file with one path per line")
+    add("images", type=Path, help="a folder, an image, a NIfTI volume, or a text file with one path per line")
     add("--checkpoint", "--model", help="a model folder, a .safetensors, .ckpt or .onnx file")
     add("--training-free", action="store_true", help="let the merge tree answer, not a model")
     add("--out", type=Path, help="folder of the masks; IMAGES_masks unless given")
     add("--overlap", default="keep", choices=get_args(Overlap), help="who gets what several objects want")
     add("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="values that become 0 and 255")
+    add("--axis", default="axial", choices=get_args(Axis), help="across which volumes are cut (axial)")
     add("--channels", type=int, nargs="+", help="one channel or three of the files")
     add("--port", type=int, default=8765, help="0 takes any that is free (8765)")
     add("--host", default="127.0.0.1", help="beyond this machine a token is needed as well (127.0.0.1)")
@@ -134,6 +136,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
+        listening.listen()  # a browser that is faster than the server waits for it
     except (OSError, OverflowError) as error:
         raise InputError(
             f"Cannot listen on {host}, port {port}: {error}. Choose another with `--port`."

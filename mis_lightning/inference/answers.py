@@ -74,6 +74,10 @@ class Answers(Protocol[S]):
         """What a state says, float32, ``(H, W)``; zeros before the first click."""
         ...
 
+    def mask(self, state: S, threshold: float) -> NDArray[np.bool_]:
+        """Where that is above a threshold, bool, ``(H, W)``."""
+        ...
+
     def pack(self, state: S) -> S:
         """The state in little memory, until it is asked for."""
         ...
@@ -124,6 +128,12 @@ class ModelAnswers:
         if state.probability is None:
             return np.zeros(state.shape, dtype=np.float32)
         return state.probability.float().cpu().numpy().copy()
+
+    def mask(self, state: ClickState, threshold: float) -> NDArray[np.bool_]:
+        """Where the last answer is above a threshold, bool, ``(H, W)``."""
+        if state.probability is None:
+            return np.zeros(state.shape, dtype=np.bool_)
+        return (state.probability.float() > threshold).cpu().numpy()
 
     def pack(self, state: ClickState) -> ClickState:
         """The state without its large maps."""

@@ -115,7 +115,7 @@ class SteppingPredictor(Generic[S]):
     @property
     def mask(self) -> NDArray[np.bool_]:
         """Where the last answer is above the threshold, bool, ``(H, W)``."""
-        return self.probability > self._threshold
+        return self.answers.mask(self._state, self._threshold)
 
     @property
     def _state(self) -> S:

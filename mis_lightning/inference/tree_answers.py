@@ -95,8 +95,8 @@ class TreeAnswers:
         """0 or 1 at each pixel, float32, ``(H, W)``."""
         return self.mask(state).astype(np.float32)
 
-    def mask(self, state: TreeState) -> NDArray[np.bool_]:
-        """The pixels that belong, bool, ``(H, W)``."""
+    def mask(self, state: TreeState, threshold: float = 0.5) -> NDArray[np.bool_]:
+        """The pixels that belong, bool, ``(H, W)``, whatever the threshold in [0, 1)."""
         tree = state.tree
         patches = [(_patch(state, click), click.positive) for click in state.clicks]
         wanted = [patch for patch, positive in patches if positive]

@@ -1,7 +1,7 @@
 """The images of one folder: which there are, their pixels, and small and large pictures of them.
 
 A request names an image by a digest of its path inside the folder. The digest is looked up among the images
-found there, so no text from a request ever becomes a path.
+found there, so no text from a request ever becomes a path. Each slice of a NIfTI volume is an image.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from mis_lightning.annotation.log import is_plain
-from mis_lightning.errors import ImageError
+from mis_lightning.errors import DatasetNotFoundError, ImageError, InputError
+from mis_lightning.formats.nifti import NiftiSlices, is_volume, list_volumes
+from mis_lightning.formats.slice_view import Axis
 from mis_lightning.images import Reading, list_images
 
 THUMBNAIL = 160
@@ -43,15 +45,20 @@ class Entry:
         key: What a request calls it.
         name: Its path inside the folder, with ``/``.
         path: Where it lies, links resolved.
+        slice: Which slice of a volume it is; ``None``: it is no slice.
     """
 
     key: str
     name: str
     path: Path
+    slice: int | None = None
 
 
 class Library:
     """The images of a folder, a list or a file, as :func:`~mis_lightning.images.list_images` finds them.
+
+    Volumes are found beside them; slice 12 of ``ct.nii.gz`` is called ``ct.nii.gz#axial-12``, as by
+    ``mis predict``.
 
     A link that leads out of the folder is not followed. A list may name files anywhere: it was written by
     whoever started the server.
@@ -60,43 +67,82 @@ class Library:
         source: The folder, list or image.
         leave_out: A folder whose images are not listed: where the masks go.
         reading: How pixels deeper than 8 bits become bytes, and which channels count.
+        axis: Across which volumes are cut.
 
     Attributes:
-        left_out: Images that are not shown: links that lead out of the folder, names no mask file can have.
+        left_out: Why a file is not shown, by its path.
 
     Raises:
         DatasetNotFoundError: There is no image.
     """
 
-    def __init__(self, source: Path, leave_out: Path | None = None, reading: Reading | None = None) -> None:
+    def __init__(
+        self,
+        source: Path,
+        leave_out: Path | None = None,
+        reading: Reading | None = None,
+        axis: Axis = "axial",
+    ) -> None:
         self.source = source
+        self._axis: Axis = axis
+        self._volumes: dict[tuple[Path, int, int], NiftiSlices] = {}  # by path and state of the file
+        self._reading_volume = threading.Lock()  # nibabel's files are not for several threads
         self._leave_out = leave_out
         self._reading = reading if reading is not None else Reading()
         self._entries: dict[str, Entry] = {}
         self._pixels: _Cache[NDArray[np.uint8]] = _Cache(_PIXEL_MEMORY, lambda image: image.nbytes)
         self._pictures: _Cache[bytes] = _Cache(_PICTURE_MEMORY, len)
-        self.left_out: list[Path] = []
+        self.left_out: dict[Path, str] = {}
         self.refresh()
 
     def refresh(self) -> list[Entry]:
         """Look again, for new files; the images in their order."""
-        paths = list_images(self.source)
+        paths = _list(self.source)
         is_folder = self.source.is_dir()
         root = self.source.resolve() if is_folder else _common_folder(paths)
-        entries, left_out = {}, []
+        entries, left_out = {}, {}
         for path in paths:
             real = path.resolve()
             if self._leave_out is not None and real.is_relative_to(self._leave_out.resolve()):
                 continue
             shown = path.relative_to(self.source) if is_folder else real.relative_to(root)
             name = shown.as_posix()
-            if not real.is_relative_to(root) or not is_plain(name) or "\\" in name:
-                left_out.append(path)
+            if not real.is_relative_to(root):
+                left_out[path] = "a link that leads out of the folder"
                 continue
-            key = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
-            entries[key] = Entry(key, name, real)
+            if not is_plain(name) or "\\" in name:
+                left_out[path] = "a name that no mask file can have"
+                continue
+            for number, one in self._names(real, name, path, left_out):
+                key = hashlib.blake2b(one.encode(), digest_size=8).hexdigest()
+                entries[key] = Entry(key, one, real, number)
         self._entries, self.left_out = entries, left_out
         return list(entries.values())
+
+    def _names(
+        self, real: Path, name: str, path: Path, left_out: dict[Path, str]
+    ) -> list[tuple[int | None, str]]:
+        """The image of a file, or the slices of a volume, in order."""
+        if not is_volume(real):
+            return [(None, name)]
+        try:
+            return [(k, f"{name}#{self._axis}-{k}") for k in range(len(self._volume(real)))]
+        except InputError as error:
+            left_out[path] = str(error)
+            return []
+
+    def _volume(self, path: Path) -> NiftiSlices:
+        """A volume, opened once for each state of its file."""
+        stamp = (path, *_stamp(path))
+        if stamp not in self._volumes:
+            channel = self._reading.channels[0] if self._reading.channels else None
+            self._volumes[stamp] = NiftiSlices(path, self._axis, self._reading.window, channel)
+        return self._volumes[stamp]
+
+    def volumes(self) -> dict[str, Path]:
+        """Where the volumes are, by what their slices are called before the ``#``."""
+        slices = [entry for entry in self._entries.values() if entry.slice is not None]
+        return {entry.name.rpartition("#")[0]: entry.path for entry in slices}
 
     def __getitem__(self, key: str) -> Entry:
         """The image of a key.
@@ -118,13 +164,13 @@ class Library:
 
         def make() -> NDArray[np.uint8]:
             self._check(entry)
-            image = self._reading(entry.path)
+            image = self._decode(entry)
             if image.shape[0] * image.shape[1] > MAX_PIXELS:  # of a kind that Pillow cannot measure
                 raise _too_large(entry, image.shape[1], image.shape[0])
             image.flags.writeable = False
             return image
 
-        return self._pixels.get((entry.key, *_stamp(entry)), make)
+        return self._pixels.get((entry.key, *_stamp(entry.path)), make)
 
     def picture(self, entry: Entry) -> bytes:
         """What the page shows of an image, JPEG, at most ``MAX_PICTURE`` pixels a side.
@@ -132,7 +178,7 @@ class Library:
         Raises:
             ImageError: As :meth:`read`.
         """
-        stamp = ("picture", entry.key, *_stamp(entry))
+        stamp = ("picture", entry.key, *_stamp(entry.path))
         return self._pictures.get(stamp, lambda: _jpeg(_within(self.read(entry), MAX_PICTURE), 92))
 
     def thumbnail(self, entry: Entry) -> bytes:
@@ -144,15 +190,23 @@ class Library:
 
         def make() -> bytes:
             self._check(entry)
-            image = _draft(entry.path)
-            return _jpeg(_within(self._reading(entry.path) if image is None else image, THUMBNAIL), 80)
+            image = _draft(entry.path) if entry.slice is None else None
+            return _jpeg(_within(self._decode(entry) if image is None else image, THUMBNAIL), 80)
 
-        return self._pictures.get(("thumbnail", entry.key, *_stamp(entry)), make)
+        return self._pictures.get(("thumbnail", entry.key, *_stamp(entry.path)), make)
+
+    def _decode(self, entry: Entry) -> NDArray[np.uint8]:
+        if entry.slice is None:
+            return self._reading(entry.path)
+        with self._reading_volume:
+            return self._volume(entry.path)[entry.slice]
 
     def _check(self, entry: Entry) -> None:
         """Refuse an image that was replaced by a link since it was listed, or that is too large to decode."""
         if os.path.realpath(entry.path) != str(entry.path):
             raise ImageError(f"{entry.name} has become a link since it was listed. Load the page again.")
+        if entry.slice is not None:
+            return
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is lower
@@ -193,17 +247,30 @@ class _Cache(Generic[V]):
         return value
 
 
+def _list(source: Path) -> list[Path]:
+    """Images and volumes, in their order."""
+    if not source.is_dir():
+        return [source] if source.is_file() and is_volume(source) else list_images(source)
+    volumes = list_volumes(source)
+    try:
+        return sorted([*list_images(source), *volumes], key=lambda path: path.relative_to(source).as_posix())
+    except DatasetNotFoundError:
+        if volumes:
+            return volumes
+        raise
+
+
 def _common_folder(paths: list[Path]) -> Path:
     """The folder that all images of a list are in."""
     return Path(os.path.commonpath([path.resolve().parent for path in paths]))
 
 
-def _stamp(entry: Entry) -> tuple[int, int]:
+def _stamp(path: Path) -> tuple[int, int]:
     """Changes when the file does."""
     try:
-        status = entry.path.stat()
+        status = path.stat()
     except OSError:
-        raise ImageError(f"There is no image file {entry.name} any more. Load the page again.") from None
+        raise ImageError(f"There is no image file {path.name} any more. Load the page again.") from None
     return status.st_mtime_ns, status.st_size
 
 

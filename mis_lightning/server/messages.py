@@ -21,7 +21,7 @@ Position = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Key = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
 ObjectId = Annotated[str, Field(pattern="^[0-9]{1,5}$")]
 Saved = Literal["none", "draft", "saved"]
-ExportFormat = Literal["coco", "labels", "png"]
+ExportFormat = Literal["coco", "labels", "png", "nifti"]
 
 
 class _Question(BaseModel):
@@ -128,12 +128,14 @@ class Info(_Answer):
         model: What answers clicks, in words.
         trained: Whether that is a model, not the merge tree.
         results: Where saved masks lie.
+        volumes: Whether there are slices of volumes, so that label volumes can be exported.
     """
 
     version: str
     model: str
     trained: bool
     results: str
+    volumes: bool
 
 
 class ImageLine(_Answer):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,12 +13,13 @@ from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.errors import InputError
 
 
-def pack(store: AnnotationStore, form: Format) -> tuple[str, bytes]:
+def pack(store: AnnotationStore, form: Format, volumes: Mapping[str, Path]) -> tuple[str, bytes]:
     """Write annotations as ``mis export-masks`` does, and put them into one file.
 
     Args:
         store: The annotations.
         form: The format.
+        volumes: Where the volumes are whose slices are annotated, by name.
 
     Returns:
         The name of the file and its bytes: the COCO file itself, or a ZIP file.
@@ -26,7 +28,7 @@ def pack(store: AnnotationStore, form: Format) -> tuple[str, bytes]:
         InputError: There is none, or one of them cannot be read or written.
     """
     with TemporaryDirectory(prefix="mis_export_") as place:
-        written = export_masks(store, Path(place), form)
+        written = export_masks(store, Path(place), form, volumes=volumes.__getitem__ if volumes else None)
         if written.failures:
             reasons = "; ".join(f"{key}: {reason}" for key, reason in written.failures.items())
             raise InputError(f"{len(written.failures)} annotations could not be exported: {reasons}")

@@ -55,6 +55,7 @@ async def info(office: InOffice, session: OfSession) -> messages.Info:
         model=office.model_name,
         trained=office.desk.model is not None,
         results=str(office.desk.results.folder),
+        volumes=bool(office.desk.library.volumes()),
     )
 
 
@@ -92,7 +93,8 @@ async def export(
     office: InOffice, workspace: OfTab, format: Annotated[messages.ExportFormat, Query()]
 ) -> Response:
     """Everything annotated, as this tab shows it, in one file."""
-    name, data = await office.compute(workspace, lambda: pack(workspace.shown(), format))
+    volumes = office.desk.library.volumes
+    name, data = await office.compute(workspace, lambda: pack(workspace.shown(), format, volumes()))
     kind = "application/json" if name.endswith(".json") else "application/zip"
     headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
     return Response(data, media_type=kind, headers=headers)

@@ -110,7 +110,7 @@ class Workspace:
         self.folder = folder
         self.desk = desk
         self.lock = asyncio.Lock()
-        self._drafts = AnnotationStore(folder)
+        self._drafts = AnnotationStore(folder, label_maps=False)
 
     def open(self, entry: Entry) -> AnnotationSession:
         """The session of an image: as it is in memory, or this tab's draft, or the result, or a new one.
@@ -291,7 +291,7 @@ class _Shown(AnnotationStore):
     """Two folders seen as one."""
 
     def __init__(self, workspace: Workspace, desk: Desk) -> None:
-        super().__init__(workspace.folder)
+        super().__init__(workspace.folder, label_maps=False)
         self._entries = {entry.name: entry for entry in desk.library.refresh()}
         self._workspace = workspace
 

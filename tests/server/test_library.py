@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from mis_lightning.errors import DatasetNotFoundError, ImageError
+from mis_lightning.formats.nifti import NiftiSlices
 from mis_lightning.images import Reading, read_image
 from mis_lightning.server import library as module
 from mis_lightning.server.library import THUMBNAIL, Library
@@ -178,3 +179,52 @@ def test_the_cache_keeps_what_was_used_last():
     assert "".join(made) == "abcab"  # two fit: "c" puts "a" out, which puts "b" out
     assert cache.get("large", lambda: b"x" * 11) == b"x" * 11
     assert cache._used <= 10
+
+
+@pytest.fixture
+def scan(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    folder = tmp_path / "scans"
+    (folder / "old").mkdir(parents=True)
+    values = np.arange(8 * 10 * 6, dtype=np.int16).reshape(8, 10, 6)
+    nibabel.save(nibabel.Nifti1Image(values, np.diag([1, 1, 3, 1])), folder / "ct.nii.gz")
+    return folder
+
+
+def test_each_slice_of_a_volume_is_an_image(scan):
+    library = Library(scan)
+    assert names(library) == [f"ct.nii.gz#axial-{k}" for k in range(6)]
+    assert names(Library(scan / "ct.nii.gz", axis="sagittal")) == [
+        f"ct.nii.gz#sagittal-{k}" for k in range(8)
+    ]
+    expected = NiftiSlices(scan / "ct.nii.gz")
+    for k, entry in enumerate(library.refresh()):
+        np.testing.assert_array_equal(library.read(entry), expected[k])
+    with Image.open(io.BytesIO(library.thumbnail(entry))) as small:
+        assert small.size == (8, 10)
+    assert library.volumes() == {"ct.nii.gz": (scan / "ct.nii.gz").resolve()}
+
+
+def test_the_window_of_volumes(scan):
+    library = Library(scan, reading=Reading((0.0, 100.0)))
+    first = library.read(library.refresh()[0])
+    np.testing.assert_array_equal(first, NiftiSlices(scan / "ct.nii.gz", window=(0.0, 100.0))[0])
+    assert (first == 255).any()
+
+
+def test_volumes_beside_images_and_broken_ones(scan):
+    Image.new("RGB", (9, 9)).save(scan / "b.png")
+    (scan / "a.nii").write_bytes(b"no volume")
+    library = Library(scan)
+    assert names(library)[0] == "b.png"
+    assert len(library) == 7
+    assert {path.name: "NIfTI" in why for path, why in library.left_out.items()} == {"a.nii": True}
+
+
+def test_a_volume_that_changes_is_read_anew(scan):
+    nibabel = pytest.importorskip("nibabel")
+    library = Library(scan)
+    before = library.read(library.refresh()[0])
+    nibabel.save(nibabel.Nifti1Image(np.eye(8, dtype=np.int16)[..., None], np.eye(4)), scan / "ct.nii.gz")
+    (entry,) = library.refresh()
+    assert library.read(entry).shape != before.shape

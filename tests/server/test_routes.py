@@ -15,8 +15,12 @@ from PIL import Image
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.formats.label_png import read_label_png
+from mis_lightning.formats.nifti import NiftiSlices
 from mis_lightning.images import read_image
 from mis_lightning.server import workspace as limits
+from mis_lightning.server.access import Access
+from mis_lightning.server.app import create_app
+from mis_lightning.server.library import Library
 
 
 def mask_of(one, shape):
@@ -155,6 +159,43 @@ def test_export_takes_what_the_tab_shows(page, open_page, app, tmp_path):
     answer = stranger.client.get(f"/api/tabs/{stranger.tab}/export?format=png")
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.namelist() == ["a.png"]  # what is saved, and nobody's drafts
+
+
+def test_slices_of_a_volume_come_back_as_one(open_page, tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    values = np.zeros((20, 30, 4), np.int16)
+    values[5:15, 8:20, 1:3] = 400
+    affine = np.diag([0.75, 0.75, 5, 1])
+    (tmp_path / "scans").mkdir()
+    nibabel.save(nibabel.Nifti1Image(values, affine), tmp_path / "scans" / "ct.nii.gz")
+    app = create_app(Library(tmp_path / "scans"), tmp_path / "masks", access=Access())
+    page = open_page(app)
+    assert page.client.get("/api/info").json()["volumes"] is True
+    assert list(page.images) == [f"ct.nii.gz#axial-{k}" for k in range(4)]
+    wanted = NiftiSlices(tmp_path / "scans" / "ct.nii.gz")
+    for number in (1, 2):
+        page.open(f"ct.nii.gz#axial-{number}")
+        page.do("objects", name="organ")
+        row, col = np.argwhere(wanted.values(number) == 400).mean(0)
+        levels = page.client.post(page.url("levels"), json={"row": row, "col": col}).json()
+        level = levels["levels"][int(np.argmin(np.abs(np.subtract(levels["shares"], 120 / 600))))]
+        page.do("level", row=row, col=col, level=level)
+    answer = page.client.get(f"/api/tabs/{page.tab}/export?format=nifti")
+    assert answer.status_code == 200, answer.text
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        archive.extractall(tmp_path / "out")
+    labels = nibabel.load(tmp_path / "out" / "ct.nii.gz")
+    np.testing.assert_array_equal(labels.affine, affine)
+    np.testing.assert_array_equal(np.asarray(labels.dataobj), values // 400)
+    assert json.loads((tmp_path / "out" / "labels.json").read_text()) == {"ct.nii.gz": {"1": "organ"}}
+
+
+def test_a_folder_without_volumes_has_no_label_volumes(page):
+    page.do("click", row=20, col=20)
+    assert page.client.get("/api/info").json()["volumes"] is False
+    answer = page.client.get(f"/api/tabs/{page.tab}/export?format=nifti")
+    assert answer.status_code == 422
+    assert "NIfTI" in answer.json()["detail"]
 
 
 def test_nothing_to_export_is_said(page):

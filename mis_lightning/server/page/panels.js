@@ -184,14 +184,16 @@ export function showTimes(times) {
 
 /** A menu under its button, with the keys of a menu. */
 export function menu(button, list, chosen) {
-  const items = [...list.querySelectorAll('[role="menuitem"]')];
+  const all = [...list.querySelectorAll('[role="menuitem"]')];
+  const shown = () => all.filter((item) => !item.hidden);
   const toggle = (open) => {
     list.hidden = !open;
     button.setAttribute("aria-expanded", String(open));
-    (open ? items[0] : button).focus();
+    (open ? shown()[0] : button).focus();
   };
   button.addEventListener("click", () => toggle(list.hidden));
   list.addEventListener("keydown", (event) => {
+    const items = shown();
     const at = items.indexOf(document.activeElement);
     const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1 }[event.key];
     if (to !== undefined) items[(to + items.length) % items.length].focus();
@@ -200,7 +202,7 @@ export function menu(button, list, chosen) {
     event.preventDefault();
     event.stopPropagation();
   });
-  for (const item of items) item.addEventListener("click", () => { toggle(false); chosen(item.dataset.format); });
+  for (const item of all) item.addEventListener("click", () => { toggle(false); chosen(item.dataset.format); });
   addEventListener("pointerdown", (event) => {
     if (list.hidden || event.target.closest(".menu")) return;
     list.hidden = true;

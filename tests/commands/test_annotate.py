@@ -1,0 +1,123 @@
+"""``mis annotate``: what it opens, where it listens, what it says; the server itself is in tests/server."""
+
+from __future__ import annotations
+
+import socket
+
+import numpy as np
+import pytest
+import uvicorn
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from mis_lightning.commands import annotate
+from mis_lightning.errors import InputError
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    Image.fromarray(image).save(folder / "a.png")
+    return folder
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs the command up to where it would wait for browsers."""
+
+    def start(*args):
+        seen = {}
+
+        def serve(server, sockets):
+            (listening,) = sockets
+            seen["address"] = listening.getsockname()[:2]
+            port = seen["address"][1]
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()  # it does listen already
+            seen["app"] = server.config.app
+            listening.close()
+
+        monkeypatch.setattr(uvicorn.Server, "run", serve)
+        assert annotate.main([str(arg) for arg in args]) == 0
+        seen["text"] = capsys.readouterr().out
+        return seen
+
+    return start
+
+
+def enter(seen, **body):
+    host = f"127.0.0.1:{seen['address'][1]}"
+    headers = {"origin": f"http://{host}"}
+    return TestClient(seen["app"], base_url=f"http://{host}", headers=headers).post("/api/tabs", json=body)
+
+
+def test_it_stays_on_this_machine_and_asks_for_nothing(run, photos):
+    seen = run(photos, "--port", 0, "--training-free")
+    assert seen["address"][0] == "127.0.0.1"
+    assert f"http://127.0.0.1:{seen['address'][1]}/\n" in seen["text"]
+    assert f"masks go to {photos}_masks; clicks are answered by merge tree, no training" in seen["text"]
+    assert "token" not in seen["text"]
+    assert enter(seen).status_code == 200
+
+
+def test_beyond_this_machine_a_token_is_made(run, photos):
+    seen = run(photos, "--port", 0, "--host", "0.0.0.0", "--training-free")
+    assert "The connection is not encrypted." in seen["text"]
+    token = seen["text"].split("#token=")[1].split()[0]
+    assert len(token) >= 32
+    assert enter(seen).status_code == 401
+    assert enter(seen, token="no").status_code == 401
+    assert enter(seen, token=token).status_code == 200
+
+
+def test_a_token_of_ones_own(run, photos):
+    token = "sixteen characters, and some more"
+    seen = run(photos, "--port", 0, "--token", token, "--training-free")
+    assert enter(seen).status_code == 401
+    assert enter(seen, token=token).status_code == 200
+    with pytest.raises(InputError, match="token"):
+        annotate.main([str(photos), "--port", "0", "--training-free", "--token", "short"])
+
+
+def test_the_shipped_model_unless_another_is_named(run, photos, tmp_path):
+    assert "answered by mis-small, of the package" in run(photos, "--port", 0)["text"]
+    with pytest.raises(InputError, match=r"nothing\.ckpt"):
+        annotate.main([str(photos), "--checkpoint", str(tmp_path / "nothing.ckpt")])
+    with pytest.raises(InputError, match="but got both"):
+        annotate.main([str(photos), "--checkpoint", "x.ckpt", "--training-free"])
+
+
+def test_a_port_that_is_taken(photos):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(InputError, match=f"port {port}.*--port"):
+            annotate.main([str(photos), "--training-free", "--port", str(port)])
+
+
+def test_a_folder_without_images(tmp_path):
+    (tmp_path / "notes.txt").write_text("no image\n")
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    with pytest.raises(InputError, match="empty"):
+        annotate.main([str(folder), "--training-free"])
+
+
+@pytest.mark.parametrize(
+    ("host", "token", "url"),
+    [
+        ("127.0.0.1", None, "http://127.0.0.1:80/"),
+        ("::1", None, "http://[::1]:80/"),
+        ("0.0.0.0", "t", f"http://{socket.gethostname()}:80/#token=t"),
+    ],
+)
+def test_what_to_type_into_a_browser(host, token, url):
+    assert annotate.address(host, 80, token) == url
+
+
+def test_masks_go_beside_the_images(tmp_path):
+    assert annotate.default_out(tmp_path / "photos") == tmp_path / "photos_masks"
+    (tmp_path / "one.jpg").touch()
+    assert annotate.default_out(tmp_path / "one.jpg") == tmp_path / "one_masks"
