@@ -163,8 +163,8 @@ def test_export_takes_what_the_tab_shows(page, open_page, app, tmp_path):
 
 def test_slices_of_a_volume_come_back_as_one(open_page, tmp_path):
     nibabel = pytest.importorskip("nibabel")
-    values = np.zeros((20, 30, 4), np.int16)
-    values[5:15, 8:20, 1:3] = 400
+    values = np.zeros((20, 32, 4), np.int16)
+    values[4:16, 8:20, 1:3] = 400  # whole patches
     affine = np.diag([0.75, 0.75, 5, 1])
     (tmp_path / "scans").mkdir()
     nibabel.save(nibabel.Nifti1Image(values, affine), tmp_path / "scans" / "ct.nii.gz")
@@ -178,7 +178,7 @@ def test_slices_of_a_volume_come_back_as_one(open_page, tmp_path):
         page.do("objects", name="organ")
         row, col = np.argwhere(wanted.values(number) == 400).mean(0)
         levels = page.client.post(page.url("levels"), json={"row": row, "col": col}).json()
-        level = levels["levels"][int(np.argmin(np.abs(np.subtract(levels["shares"], 120 / 600))))]
+        level = levels["levels"][int(np.argmin(np.abs(np.subtract(levels["shares"], 144 / 640))))]
         page.do("level", row=row, col=col, level=level)
     answer = page.client.get(f"/api/tabs/{page.tab}/export?format=nifti")
     assert answer.status_code == 200, answer.text
