@@ -99,7 +99,7 @@ function tracePath(rows, bottom) {
 /** The fills of all objects in one picture of the image's size; large images get one of fewer pixels. */
 export class Overlay {
   constructor(height, width) {
-    this.step = Math.max(1, Math.ceil(Math.sqrt((height * width) / 16e6)));
+    this.step = Math.max(1, Math.ceil(Math.sqrt((height * width) / 4e6)));
     this.source = { height, width };
     this.canvas = document.createElement("canvas");
     this.canvas.height = Math.ceil(height / this.step);

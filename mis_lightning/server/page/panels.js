@@ -53,7 +53,7 @@ export class ImageList {
     if (!entry) return;
     Object.assign(entry.image, { state, objects });
     entry.item.classList.toggle("saved", state === "saved");
-    const text = state === "none" ? "not begun" : `${count(objects, "object")}${state === "draft" ? ", unsaved" : ""}`;
+    const text = state === "none" ? "not begun" : `${count(objects, "object")}${state === "draft" ? ", draft" : ""}`;
     entry.small.replaceChildren(...(state === "saved" ? [icon("check")] : []), text);
     entry.button.setAttribute("aria-label", `${entry.image.name}, ${state === "saved" ? "saved, " : ""}${text}`);
     this.tell();

@@ -11,6 +11,8 @@ export class View {
     this.opacity = 0.45;
     this.hidden = false;
     this.onzoom = () => {};
+    this.ground = new Layer(); // the picture as it lies
+    this.still = new Layer(); // and the masks: what clicks in waiting and moving lines do not change
     this.clear();
     new ResizeObserver(() => this.resize()).observe(canvas);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
@@ -118,23 +120,29 @@ export class View {
   paint() {
     if (this.asked) cancelAnimationFrame(this.asked);
     this.asked = null;
+    const { context, canvas, picture, x, y, scale } = this;
     const ratio = window.devicePixelRatio || 1;
-    const context = this.context;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    if (!picture) return;
+    const [width, height] = [this.width * scale, this.height * scale];
+    const ground = this.ground.drawn([picture, x, y, scale, ratio, canvas.width, canvas.height], canvas, ratio, (layer) => {
+      layer.imageSmoothingEnabled = scale < 3;
+      layer.imageSmoothingQuality = scale < 0.5 ? "medium" : "low";
+      layer.drawImage(picture, x, y, width, height);
+    });
+    const still = this.still.drawn([...this.ground.key, this.objects, this.opacity, this.hidden], canvas, ratio, (layer) => {
+      layer.drawImage(ground, 0, 0, canvas.width / ratio, canvas.height / ratio);
+      if (this.hidden) return;
+      layer.imageSmoothingEnabled = scale < 1;
+      layer.globalAlpha = this.opacity;
+      layer.drawImage(this.overlay.canvas, x, y, width, height);
+      layer.globalAlpha = 1;
+      for (const object of this.objects) if (!object.active) this.outline(layer, object.mask?.outline, colourOf(object.id), 1.5);
+      for (const object of this.objects) if (object.active) this.outline(layer, object.mask?.outline, colourOf(object.id), 2.5);
+    });
+    context.drawImage(still, 0, 0);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, this.canvas.width, this.canvas.height);
-    if (!this.picture) return;
-    const [width, height] = [this.width * this.scale, this.height * this.scale];
-    context.imageSmoothingEnabled = this.scale < 3;
-    context.imageSmoothingQuality = this.scale < 0.5 ? "medium" : "low";
-    context.drawImage(this.picture, this.x, this.y, width, height);
-    if (!this.hidden) {
-      context.imageSmoothingEnabled = this.scale < 1;
-      context.globalAlpha = this.opacity;
-      context.drawImage(this.overlay.canvas, this.x, this.y, width, height);
-      context.globalAlpha = 1;
-      for (const object of this.objects) if (!object.active) this.outline(object.mask?.outline, colourOf(object.id), 1.5);
-      for (const object of this.objects) if (object.active) this.outline(object.mask?.outline, colourOf(object.id), 2.5);
-    }
     if (this.levels) this.drawLevels(width, height);
     const active = this.objects.find((object) => object.active);
     for (const click of active?.clicks ?? []) this.dot(click, false);
@@ -143,9 +151,8 @@ export class View {
     if (this.cross) this.drawCross();
   }
 
-  outline(path, colour, thick, scaleX = 1, scaleY = 1, dash = []) {
+  outline(context, path, colour, thick, scaleX = 1, scaleY = 1) {
     if (!path) return;
-    const context = this.context;
     context.save();
     context.translate(this.x, this.y);
     context.scale(this.scale, this.scale);
@@ -157,7 +164,6 @@ export class View {
     context.stroke(scaled);
     context.strokeStyle = colour;
     context.lineWidth = thick / this.scale;
-    context.setLineDash(dash.map((length) => length / this.scale));
     context.stroke(scaled);
     context.restore();
   }
@@ -168,7 +174,7 @@ export class View {
     context.globalAlpha = Math.max(0.35, this.opacity);
     context.drawImage(levels.canvas, this.x, this.y, width, height);
     context.globalAlpha = 1;
-    this.outline(levels.path, "#ffffff", 2, this.width / levels.width, this.height / levels.height);
+    this.outline(context, levels.path, "#ffffff", 2, this.width / levels.width, this.height / levels.height);
     this.dot({ row: levels.row, col: levels.col, positive: true }, true);
   }
 
@@ -236,5 +242,25 @@ export class View {
       }
       context.stroke();
     }
+  }
+}
+
+/** A drawing kept until what it was drawn from has changed. */
+class Layer {
+  constructor() {
+    this.canvas = document.createElement("canvas");
+    this.key = [];
+  }
+
+  /** The drawing, as large as a canvas; made anew by `draw(context)`, in CSS pixels, where the key is another. */
+  drawn(key, { width, height }, ratio, draw) {
+    if (key.length !== this.key.length || key.some((part, i) => part !== this.key[i])) {
+      this.key = key;
+      Object.assign(this.canvas, { width, height }); // empties it, too
+      const context = this.canvas.getContext("2d");
+      context.setTransform(ratio, 0, 0, ratio, 0, 0);
+      draw(context);
+    }
+    return this.canvas;
   }
 }
