@@ -14,6 +14,7 @@ from mis_lightning.commands.compare import open_benchmark
 from mis_lightning.errors import InputError
 from mis_lightning.figures.click_sequence import click_sequence, record_session
 from mis_lightning.figures.drawn_regions import drawn_regions
+from mis_lightning.figures.learning_curve import learning_curves
 from mis_lightning.figures.merge_levels import merge_levels, merging_step, shallow_nodes
 from mis_lightning.figures.noc_curve import iou_curves
 from mis_lightning.figures.save import save
@@ -22,6 +23,7 @@ from mis_lightning.images import read_image
 from mis_lightning.inference.grabcut import GrabCutPredictor
 from mis_lightning.inference.session import EvaluationSettings
 from mis_lightning.metrics.curves import read_curves
+from mis_lightning.metrics.training_log import TrainingLog, join_logs, read_training_log
 from mis_lightning.models.pretrained import load_pretrained
 from mis_lightning.regions.merge_tree import MergeTreeRegions
 from mis_lightning.regions.source import RegionSource
@@ -33,6 +35,7 @@ KINDS = {
     "drawn": "regions that training draws of an image, from any source",
     "clicks": "one object of a benchmark, click by click (Figures IV and V)",
     "curves": "mean IoU against clicks of several runs (Figure I)",
+    "training": "loss and NoC against the steps of training runs",
 }
 
 
@@ -48,7 +51,7 @@ def main(args: Sequence[str]) -> int:
         return 0
     if args[0] not in KINDS:
         raise InputError(f"Expected one of {', '.join(KINDS)}, but got {args[0]!r}.")
-    options, draw = {"drawn": _drawn, "clicks": _clicks, "curves": _curves}.get(args[0], _tree)(args[0])
+    options, draw = _OTHERS.get(args[0], _tree)(args[0])
     options.add_argument(
         "--out", type=str, required=True, help="where the PNG and the PDF go; without a suffix"
     )
@@ -170,3 +173,25 @@ def _curves(kind: str) -> tuple[ArgumentParser, Draw]:
         return iou_curves(runs, given.max_clicks, width=given.width)
 
     return parser, drawn
+
+
+def _training(kind: str) -> tuple[ArgumentParser, Draw]:
+    """Logs of training runs."""
+    parser = _parser(kind, PAGE_WIDTH)
+    what = "LABEL=RUN: a metrics.csv or the folder of a run; the stages of one training have one label"
+    parser.add_argument("runs", nargs="+", help=what)
+    parser.add_argument("--benchmark", type=str, default=None, help="whose NoC, if a run has several")
+    parser.add_argument("--smooth", type=int, default=5, help="logged values that the loss is the mean of")
+
+    def drawn(given: Namespace) -> Figure:
+        stages: dict[str, list[TrainingLog]] = {}
+        for entry in given.runs:
+            label, equals, path = entry.rpartition("=")
+            stages.setdefault(label if equals else Path(path).name, []).append(read_training_log(path))
+        runs = {label: join_logs(logs) for label, logs in stages.items()}
+        return learning_curves(runs, given.benchmark, given.smooth, width=given.width)
+
+    return parser, drawn
+
+
+_OTHERS = {"drawn": _drawn, "clicks": _clicks, "curves": _curves, "training": _training}

@@ -59,6 +59,14 @@ def test_clicks_of_a_model_on_a_named_object(tmp_path, tiny_click_vit):
     drawn(tmp_path, "clicks", "--model", str(tmp_path / "model"), "--object", "chelsea", "--shown", "[1,2]")
 
 
+def test_training_of_two_stages(tmp_path):
+    header = "epoch,step,train/loss,val/bundled/noc@85\n"
+    for name in ("first", "second"):
+        (tmp_path / name / "version_0").mkdir(parents=True)
+        (tmp_path / name / "version_0" / "metrics.csv").write_text(f"{header}0,9,0.5,\n0,19,0.25,12.5\n")
+    drawn(tmp_path, "training", f"ours={tmp_path / 'first'}", f"ours={tmp_path / 'second'}")
+
+
 def test_curves_of_result_files(tmp_path):
     for run, level in (("a", 0.5), ("b", 0.8)):
         clicks = (Click(1, 1, True), Click(2, 2, True))
@@ -71,7 +79,7 @@ def test_curves_of_result_files(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["pie"], "Expected one of merging, levels, shallow, drawn, clicks, curves, but got 'pie'"),
+        (["pie"], "Expected one of merging, levels, shallow, drawn, clicks, curves, training, but got 'pie'"),
         (["levels", "nowhere.png", "--out", "x"], "nowhere.png"),
         (["levels", "--out", "x"], "image"),
         (
@@ -79,6 +87,7 @@ def test_curves_of_result_files(tmp_path):
             "no object whose name starts with",
         ),
         (["curves", "a=nowhere.csv", "--out", "x"], "nowhere.csv"),
+        (["training", "a=nowhere.csv", "--out", "x"], "nowhere.csv"),
         (["drawn", "nowhere.png", "--out", "x"], "nowhere.png"),
         (["drawn", "nowhere.png", "--count", "0", "--out", "x"], "--count"),
         (["drawn", "nowhere.png", "--data.regions", "Oracle", "--out", "x"], "Oracle"),
