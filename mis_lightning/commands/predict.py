@@ -61,6 +61,7 @@ def main(args: Sequence[str]) -> int:
         channels=tuple(given.channels) if given.channels else None,
     )
     requests = ClickRequests(given.clicks, given.images, reading, given.axis)
+    requests.check_images()
     answers = BatchAnswers(_model(given.model, given.training_free), given.overlap, given.threshold)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)

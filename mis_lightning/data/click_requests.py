@@ -90,7 +90,8 @@ class ClickRequests(Dataset[ClickRequest]):
         axis: Across which volumes are cut.
 
     Raises:
-        InputError: The file is missing or not of the format above; the message names the image and the click.
+        InputError: The file is missing or not of the format above, where the message names the image and the
+            click.
     """
 
     def __init__(
@@ -115,10 +116,23 @@ class ClickRequests(Dataset[ClickRequest]):
                 found[key] = ClickRequest(path, key, reading or Reading(), number, axis)
             of_object = clicks.setdefault(key, {}).setdefault(kind, [])
             of_object += [click] if click is not None else []
-        self.requests = list(found.values())
+        self.file, self.requests = file, list(found.values())
         for request in self.requests:
             asked = clicks[request.key].items()
             request.objects = tuple(ObjectRequest(kind, tuple(those)) for kind, those in asked)
+
+    def check_images(self) -> None:
+        """See whether any image is there; which ones are missing is said one by one, as they are read.
+
+        Raises:
+            InputError: None is: the paths begin elsewhere.
+        """
+        if self.requests and not any(request.path.is_file() for request in self.requests):
+            raise InputError(
+                f"None of the {len(self.requests)} images of {self.file} is there; the first would be "
+                f"{self.requests[0].path}. Paths begin at the folder of the file, unless `--images` "
+                "(`data.clicks_folder`) names another."
+            )
 
     def __len__(self) -> int:
         return len(self.requests)

@@ -227,6 +227,7 @@ class MISDataModule(L.LightningDataModule):
         if self.clicks is None:
             raise InputError("Expected a file of images and clicks in `data.clicks`, but got none.")
         requests = ClickRequests(self.clicks, self.clicks_folder, self.reading)
+        requests.check_images()
         return DataLoader(requests, batch_size=None)
 
     def _benchmark_loader(self, benchmark: Benchmark) -> DataLoader[Any]:

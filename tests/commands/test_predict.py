@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -118,3 +120,31 @@ def test_with_a_config_it_is_the_verb_of_the_lightning_cli(folder, capsys) -> No
     assert main(["predict", *options]) == 0
     assert "2 of 2 images answered (1 of them known before)" in capsys.readouterr().out
     assert {path.name for path in (folder / "masks").glob("*.png")} >= {"a.png", "b.png"}
+
+
+@pytest.mark.slow
+def test_two_processes_answer_what_one_does(folder, tmp_path) -> None:
+    (folder / "config.yaml").write_text(
+        "trainer: {accelerator: cpu, logger: false, enable_checkpointing: false}\n"
+        "model:\n"
+        "  model:\n"
+        "    class_path: mis_lightning.models.click_hybrid.HybridClickViT\n"
+        "    init_args: {input_size: [32, 32], dims: [8, 8, 8], dim: 16, depth: 1, heads: 2}\n"
+        "  loss: {class_path: mis_lightning.losses.interactive.ClickLoss}\n"
+        f"data: {{clicks: {folder}/clicks.csv, clicks_folder: {folder}/in, images: {folder}/in}}\n"
+        "seed_everything: 0\n"
+    )
+    outs = {count: tmp_path / f"out{count}" for count in (1, 2)}
+    for count, out in outs.items():
+        name = "mis_lightning.callbacks.mask_writer.MaskWriter"
+        writer = {"class_path": name, "init_args": {"folder": str(out)}}
+        command = [sys.executable, "-m", "mis_lightning", "predict", f"--config={folder / 'config.yaml'}"]
+        command += [f"--trainer.devices={count}", f"--trainer.callbacks={json.dumps([writer])}"]
+        strategy = ["--trainer.strategy=ddp"] if count == 2 else []
+        done = subprocess.run([*command, *strategy], capture_output=True, text=True, check=False, timeout=300)
+        assert "2 of 3 images answered" in done.stdout, done.stderr
+    reports = [json.loads((out / "report.json").read_text()) for out in outs.values()]
+    assert reports[0] == reports[1]
+    pictures = [{path.name: path.read_bytes() for path in out.glob("*.png")} for out in outs.values()]
+    assert pictures[0] == pictures[1]
+    assert pictures[0].keys() == {"a.1.png", "a.2.png", "b.png"}

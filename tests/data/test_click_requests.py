@@ -73,6 +73,15 @@ def test_a_folder_of_images(tmp_path):
         ClickRequests(file, tmp_path / "nowhere")
 
 
+def test_images_that_are_all_elsewhere_are_one_mistake(tmp_path):
+    file = write(tmp_path, {"a.jpg": [], "b.jpg": []})
+    with pytest.raises(InputError, match=r"None of the 2 images of .*a\.jpg\. .*--images"):
+        ClickRequests(file).check_images()
+    (tmp_path / "b.jpg").touch()
+    ClickRequests(file).check_images()  # what else is missing is said when it is read
+    ClickRequests(write(tmp_path, {})).check_images()
+
+
 def test_images_are_read_as_they_are_to_be(tmp_path):
     deep = np.random.default_rng(0).integers(0, 4000, (20, 30)).astype(np.uint16)
     Image.fromarray(deep).save(tmp_path / "a.png")
