@@ -3,7 +3,8 @@
     python experiments/seeds.py runs/sweeps/recipe
 
 The points of ``experiments/recipe/sweep.yaml`` are folders ``<seed>,<variant>`` that hold
-``evaluation/results.json``; unfinished ones are left out. A cell is the mean over the seeds, and the lowest and highest of them.
+``evaluation/results.json``; unfinished ones are left out. A cell is the mean over the seeds, with the lowest
+and highest of them.
 """
 
 from __future__ import annotations
