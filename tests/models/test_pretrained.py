@@ -49,6 +49,13 @@ def test_folder_round_trip(tiny_click_vit, tmp_path: Path, layout: torch.memory_
     torch.testing.assert_close(answer(loaded), answer(model), atol=1e-6, rtol=0)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="permissions are of POSIX")
+def test_the_weights_may_be_read_by_whom_any_new_file_may(tiny_click_vit, tmp_path: Path) -> None:
+    save_pretrained(tiny_click_vit(), tmp_path)
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_checkpoint_of_a_training_run(tiny_click_vit, tmp_path: Path) -> None:
     model = tiny_click_vit()
     torch.save(checkpoint(model), tmp_path / "last.ckpt")
