@@ -38,8 +38,8 @@ def save_pretrained(model: ClickNetwork, target: str | Path) -> Path:
     folder, weights = _parts(target)
     folder.mkdir(parents=True, exist_ok=True)
     with written_whole(folder / weights) as temporary:
-        weights = {name: value.contiguous() for name, value in model.state_dict().items()}
-        temporary.write_bytes(save(weights))  # `save_file` makes a file that nobody else may read
+        tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+        temporary.write_bytes(save(tensors))  # `save_file` makes a file that nobody else may read
     with written_whole(folder / CONFIG) as temporary:
         temporary.write_text(json.dumps(describe(model), indent=2) + "\n")
     return target
