@@ -197,18 +197,19 @@ def to_rgb(
     return np.ascontiguousarray(np.repeat(scaled, 3, axis=2) if scaled.shape[2] == 1 else scaled)
 
 
-def list_images(source: str | Path) -> list[Path]:
+def list_images(source: str | Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[Path]:
     """List image files, always in the same order.
 
     Args:
         source: One of
 
-            * a folder: every file below it with a suffix of ``IMAGE_SUFFIXES`` in any case, links followed,
+            * a folder: every file below it with one of the suffixes in any case, links followed,
               sorted by the path inside the folder (by character code, upper case first); hidden files and
               folders (``.name``) and ``__MACOSX`` are left out;
             * an image file: the list of that one;
             * a text file: one path per line, absolute or relative to the text file's folder, in the order of
               the lines; empty lines and lines that start with ``#`` are skipped.
+        suffixes: What ends the names of images, in lower case.
 
     Returns:
         At least one path.
@@ -219,10 +220,10 @@ def list_images(source: str | Path) -> list[Path]:
     source = Path(source)
     if source.is_dir():
         found = sorted(_walk(source), key=lambda path: path.relative_to(source).as_posix())
-        images = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
+        images = [path for path in found if path.name.lower().endswith(suffixes)]
         if not images:
             raise DatasetNotFoundError(
-                f"Expected images ({', '.join(IMAGE_SUFFIXES)}) in {source} or below it, but found none: "
+                f"Expected images ({', '.join(suffixes)}) in {source} or below it, but found none: "
                 f"it holds {_census(found)}."
             )
         return images
@@ -232,17 +233,17 @@ def list_images(source: str | Path) -> list[Path]:
             f"Expected a folder of images, an image or a text file with one path per line, but {source} does "
             f"not exist. The nearest folder that does, {parent}, holds {_census(list(parent.iterdir()))}."
         )
-    if source.suffix.lower() in IMAGE_SUFFIXES:
+    if source.name.lower().endswith(suffixes):
         return [source]
-    return _read_list(source)
+    return _read_list(source, suffixes)
 
 
-def _read_list(source: Path) -> list[Path]:
+def _read_list(source: Path, suffixes: tuple[str, ...]) -> list[Path]:
     try:
         lines = [line.strip() for line in source.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError:
         raise DatasetNotFoundError(
-            f"Expected an image ({', '.join(IMAGE_SUFFIXES)}) or a text file with one path per line, "
+            f"Expected an image ({', '.join(suffixes)}) or a text file with one path per line, "
             f"but {source} is neither."
         ) from None
     images = [source.parent / line for line in lines if line and not line.startswith("#")]

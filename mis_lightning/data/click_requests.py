@@ -28,7 +28,7 @@ from torch.utils.data import Dataset
 
 from mis_lightning.data.training_images import image_key
 from mis_lightning.errors import InputError
-from mis_lightning.formats.nifti import SUFFIXES, NiftiSlices
+from mis_lightning.formats.nifti import NiftiSlices, is_volume
 from mis_lightning.formats.slice_view import Axis
 from mis_lightning.images import Reading
 from mis_lightning.structures import Click
@@ -73,7 +73,7 @@ class ClickRequest:
         Raises:
             InputError: It cannot be read, or there is no such slice.
         """
-        if not self.path.name.lower().endswith(SUFFIXES):
+        if not is_volume(self.path):
             return self.reading(self.path)
         if self.slice is None:
             raise InputError(f"Expected a `slice` with the clicks on the volume {self.path}.")

@@ -25,12 +25,6 @@ def is_volume(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
-def list_volumes(folder: Path) -> list[Path]:
-    """The volumes in a folder and below it, sorted; hidden files and folders are left out."""
-    found = (path for path in folder.rglob("*.[nN][iI][iI]*") if is_volume(path) and path.is_file())
-    return sorted(p for p in found if not any(part[0] == "." for part in p.relative_to(folder).parts))
-
-
 def window_of_level(level: float, width: float) -> tuple[float, float]:
     """The range of values that a window shows, e.g. level 40 and width 400: ``(-160, 240)``."""
     return level - width / 2, level + width / 2

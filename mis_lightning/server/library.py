@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from mis_lightning.annotation.log import is_plain
-from mis_lightning.errors import DatasetNotFoundError, ImageError, InputError
-from mis_lightning.formats.nifti import NiftiSlices, is_volume, list_volumes
+from mis_lightning.errors import ImageError, InputError
+from mis_lightning.formats.nifti import SUFFIXES, NiftiSlices, is_volume
 from mis_lightning.formats.slice_view import Axis
-from mis_lightning.images import Reading, list_images
+from mis_lightning.images import IMAGE_SUFFIXES, Reading, list_images
 
 THUMBNAIL = 160
 """Longer side of a thumbnail, in pixels."""
@@ -85,7 +85,7 @@ class Library:
     ) -> None:
         self.source = source
         self._axis: Axis = axis
-        self._volumes: dict[tuple[Path, int, int], NiftiSlices] = {}  # by path and state of the file
+        self._volumes: dict[Path, tuple[tuple[int, int], NiftiSlices]] = {}  # with the state of the file
         self._reading_volume = threading.Lock()  # nibabel's files are not for several threads
         self._leave_out = leave_out
         self._reading = reading if reading is not None else Reading()
@@ -97,7 +97,7 @@ class Library:
 
     def refresh(self) -> list[Entry]:
         """Look again, for new files; the images in their order."""
-        paths = _list(self.source)
+        paths = list_images(self.source, (*IMAGE_SUFFIXES, *SUFFIXES))
         is_folder = self.source.is_dir()
         root = self.source.resolve() if is_folder else _common_folder(paths)
         entries, left_out = {}, {}
@@ -133,11 +133,11 @@ class Library:
 
     def _volume(self, path: Path) -> NiftiSlices:
         """A volume, opened once for each state of its file."""
-        stamp = (path, *_stamp(path))
-        if stamp not in self._volumes:
+        stamp = _stamp(path)
+        if path not in self._volumes or self._volumes[path][0] != stamp:
             channel = self._reading.channels[0] if self._reading.channels else None
-            self._volumes[stamp] = NiftiSlices(path, self._axis, self._reading.window, channel)
-        return self._volumes[stamp]
+            self._volumes[path] = stamp, NiftiSlices(path, self._axis, self._reading.window, channel)
+        return self._volumes[path][1]
 
     def volumes(self) -> dict[str, Path]:
         """Where the volumes are, by what their slices are called before the ``#``."""
@@ -245,19 +245,6 @@ class _Cache(Generic[V]):
             while self._used > self._limit:
                 self._used -= self._size(self._values.popitem(last=False)[1])
         return value
-
-
-def _list(source: Path) -> list[Path]:
-    """Images and volumes, in their order."""
-    if not source.is_dir():
-        return [source] if source.is_file() and is_volume(source) else list_images(source)
-    volumes = list_volumes(source)
-    try:
-        return sorted([*list_images(source), *volumes], key=lambda path: path.relative_to(source).as_posix())
-    except DatasetNotFoundError:
-        if volumes:
-            return volumes
-        raise
 
 
 def _common_folder(paths: list[Path]) -> Path:
