@@ -6,7 +6,7 @@ The pipeline, in the order of the folders::
     tree = build_merge_tree(features, grid)            # merge_tree/   patch features -> merge tree
     node = sample_node(tree, generator)                #               merge tree -> region
     points = InitialPoints()(mask, generator)          # clicks/       region -> clicks
-    logits = model(image, previous_mask, points)       # models/       clicks -> mask
+    logits = model(image, Prompt(points, previous))    # models/       clicks -> mask
     loss, terms = ClickLoss()(logits, mask, image)     # losses/
     session = simulate_session(model, sample, ...)     # inference/    a simulated user
     number_of_clicks(session.ious, 0.85)               # metrics/      NoC@85
@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Click": "structures",
+    "Prompt": "structures",
     "Sample": "structures",
     "InputError": "errors",
     "MergeTree": "merge_tree.tree",
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from mis_lightning.regions.merge_tree import MergeTreeRegions as MergeTreeRegions
     from mis_lightning.regions.store import RegionStore as RegionStore
     from mis_lightning.structures import Click as Click
+    from mis_lightning.structures import Prompt as Prompt
     from mis_lightning.structures import Sample as Sample
 
 

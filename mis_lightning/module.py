@@ -21,6 +21,7 @@ from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.initialise import load_initial_weights
 from mis_lightning.models.pretrained import CHECKPOINT_KEY, describe
 from mis_lightning.optim import layerwise_decay_groups
+from mis_lightning.structures import Prompt
 
 
 class InteractiveSegmentation(L.LightningModule):
@@ -86,9 +87,9 @@ class InteractiveSegmentation(L.LightningModule):
         self.layer_decay = layer_decay
         self.seed = seed
 
-    def forward(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
+    def forward(self, image: Tensor, prompt: Prompt) -> Tensor:
         """Answer clicks; the signature of a click model (:mod:`mis_lightning.structures`)."""
-        return cast(Tensor, self.model(image, previous_mask, points))
+        return cast(Tensor, self.model(image, prompt))
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -122,8 +123,8 @@ class InteractiveSegmentation(L.LightningModule):
         """Simulate a few clicks without gradient and answer once with it (spec A6.2)."""
         rounds = int(torch.randint(self.max_simulated_clicks + 1, (), generator=generator))
         self.model.eval()
-        previous, points = simulate_clicks(
-            lambda previous, points: self.model(image, previous, points),
+        prompt = simulate_clicks(
+            lambda prompt: self.model(image, prompt),
             points,
             mask,
             rounds,
@@ -132,14 +133,14 @@ class InteractiveSegmentation(L.LightningModule):
         )
         self.model.train()
         seen = image if self.colour_jitter is None else self.colour_jitter(image)
-        return cast(Tensor, self.model(seen, previous, points))
+        return cast(Tensor, self.model(seen, prompt))
 
     def _every_answer(
         self, image: Tensor, mask: Tensor, points: Tensor, generator: torch.Generator
     ) -> Iterator[Tensor]:
         """Answer the initial points and every simulated click."""
         return answer_every_click(
-            lambda previous, points: self.model(image, previous, points),
+            lambda prompt: self.model(image, prompt),
             points,
             mask,
             self.max_simulated_clicks,

@@ -10,19 +10,21 @@ Conventions:
 * a probability map is float32 in ``[0, 1]``; logits are float32 without bound;
 * the *points* tensor is float32 ``(B, 2K, 3)``: rows ``0..K-1`` are positive clicks, rows ``K..2K-1``
   negative ones; columns are ``(row, col, order)``; an unused row is ``(-1, -1, -1)`` (spec A6.1, B3);
-* a click model is any callable ``model(image, previous_mask, points) -> logits`` with ``image``
-  ``(B, 3, H, W)`` in ``[0, 1]``, ``previous_mask`` ``(B, 1, H, W)`` probabilities (zeros before the first
-  click), ``points`` as above in pixels of ``image``, and ``logits`` ``(B, 1, H, W)``;
+* a click model is any callable ``model(image, prompt) -> logits`` with ``image`` ``(B, 3, H, W)`` in
+  ``[0, 1]``, a :class:`Prompt`, and ``logits`` ``(B, 1, H, W)``;
 * a random function takes a generator: ``numpy.random.Generator`` on arrays, ``torch.Generator`` on tensors.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # importing torch takes a second, and most of this file does without
+    from torch import Tensor
 
 Connectivity = Literal["grid", "full"]
 """Which regions may merge: only neighbours on the patch grid, or any two."""
@@ -34,6 +36,21 @@ class Click(NamedTuple):
     row: float
     col: float
     positive: bool
+
+
+class Prompt(NamedTuple):
+    """What a click model is asked about a batch of ``B`` images, beside the images themselves.
+
+    Attributes:
+        points: The clicks, float32, ``(B, 2K, 3)``, in pixels of the network's input.
+        previous_mask: Probabilities of the last answer, float32, ``(B, 1, H, W)``; zeros before the first.
+        granularity: How large a part of the view is wanted, float32, ``(B,)``; ``nan`` where an image asks
+            for none; ``None`` where no image does.
+    """
+
+    points: Tensor
+    previous_mask: Tensor
+    granularity: Tensor | None = None
 
 
 @dataclass(frozen=True)

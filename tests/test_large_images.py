@@ -51,10 +51,10 @@ def test_evaluation(photograph):
     mask = np.zeros(SIZE, np.bool_)
     mask[700:2100, 800:2600] = True
 
-    def model(image, previous_mask, points):
+    def model(image, prompt):
         """Everything within half of the input's height of the first positive click."""
-        rows = torch.arange(image.shape[2])[:, None] - points[:, 0, 0, None, None]
-        cols = torch.arange(image.shape[3]) - points[:, 0, 1, None, None]
+        rows = torch.arange(image.shape[2])[:, None] - prompt.points[:, 0, 0, None, None]
+        cols = torch.arange(image.shape[3]) - prompt.points[:, 0, 1, None, None]
         return (image.shape[2] / 4 - torch.maximum(rows.abs(), cols.abs()))[:, None]
 
     settings = EvaluationSettings(target_iou=None, max_clicks=3)

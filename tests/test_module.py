@@ -16,6 +16,7 @@ from mis_lightning.models.click_vit import ClickViT
 from mis_lightning.models.pretrained import load_pretrained, save_pretrained
 from mis_lightning.module import _mean_iou
 from mis_lightning.optim import WarmupCosine
+from mis_lightning.structures import Prompt
 
 # Steps are also run by hand, without a trainer to log to.
 pytestmark = pytest.mark.filterwarnings("ignore:.*self.log.*", "ignore:.*trainer.*not registered.*")
@@ -28,11 +29,16 @@ class Recording(ClickViT):
         super().__init__(**shape)
         self.calls: list[dict[str, Any]] = []
 
-    def forward(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
+    def forward(self, image: Tensor, prompt: Prompt) -> Tensor:
         modes = {module.training for module in self.modules()}
-        call = {"modes": modes, "grad": torch.is_grad_enabled(), "image": image, "previous": previous_mask}
-        self.calls.append({**call, "points": points})
-        return super().forward(image, previous_mask, points)
+        call = {
+            "modes": modes,
+            "grad": torch.is_grad_enabled(),
+            "image": image,
+            "previous": prompt.previous_mask,
+        }
+        self.calls.append({**call, "points": prompt.points})
+        return super().forward(image, prompt)
 
 
 class RecordingLoss(ClickLoss):
@@ -199,7 +205,7 @@ def test_learning_from_every_answer(tiny_training, tiny_click_vit) -> None:
     assert all(torch.equal(call["image"], 1 - batch["image"].float() / 255) for call in calls)
     assert [bool(call["previous"].any()) for call in calls] == [False, True, True]
     image, mask = batch["image"].float() / 255, batch["mask"]
-    again = [module.model(c["image"], c["previous"], c["points"]) for c in calls]
+    again = [module.model(c["image"], Prompt(c["points"], c["previous"])) for c in calls]
     expected = sum(module.loss(logits, mask, image)[0] for logits in again) / 3
     torch.testing.assert_close(loss, expected)
 

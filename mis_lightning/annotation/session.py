@@ -1,8 +1,8 @@
 """One image, several objects, one user: every kind of action, with undo and redo for each object.
 
 >>> import torch
->>> def model(image, previous_mask, points):  # any click model; this one answers "everything"
-...     return torch.ones_like(previous_mask)
+>>> def model(image, prompt):  # any click model; this one answers "everything"
+...     return torch.ones_like(prompt.previous_mask)
 >>> session = AnnotationSession(np.zeros((40, 60, 3), dtype=np.uint8), model, size=(32, 32))
 >>> session.add_object("sky")
 1

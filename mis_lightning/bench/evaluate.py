@@ -32,7 +32,7 @@ from mis_lightning.data.bundled import BundledBenchmark
 from mis_lightning.errors import InputError
 from mis_lightning.inference.session import EvaluationSettings, Session, simulate_sessions
 from mis_lightning.models.click_hybrid import HybridClickViT
-from mis_lightning.structures import Sample
+from mis_lightning.structures import Prompt, Sample
 
 TOGETHER_GOAL, USER_GOAL = 1.5, 10.0  # times as fast; ms per click
 PHOTOGRAPH = (375, 500)
@@ -143,7 +143,7 @@ def _forward(model: HybridClickViT, count: int, clicks: int) -> float:
     with torch.inference_mode():
         for _ in range(4):
             start = time.perf_counter()
-            model(image, previous, points)
+            model(image, Prompt(points, previous))
             times.append(time.perf_counter() - start)
     return median(times[1:]) / count
 
@@ -159,7 +159,7 @@ class PlayedModel:
         self.calls = 0
         self.seconds = 0.0
 
-    def __call__(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
+    def __call__(self, image: Tensor, prompt: Prompt) -> Tensor:
         """Return the next wave, for each input."""
         start = time.process_time()
         self.calls += 1

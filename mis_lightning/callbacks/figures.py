@@ -24,6 +24,7 @@ from mis_lightning.figures.save import save
 from mis_lightning.figures.training_batch import training_batch
 from mis_lightning.inference.session import Session
 from mis_lightning.merge_tree.tree import MergeTree
+from mis_lightning.structures import Prompt
 
 
 class RegionFigures(L.Callback):
@@ -108,7 +109,7 @@ class TrainingFigures(L.Callback):
         mode = pl_module.training
         with torch.no_grad(), isolate_rng():
             pl_module.eval()
-            logits = pl_module(image, torch.zeros_like(image[:, :1]), shown["points"])
+            logits = pl_module(image, Prompt(shown["points"], torch.zeros_like(image[:, :1])))
             pl_module.train(mode)
         figure = training_batch(
             shown["image"].permute(0, 2, 3, 1).cpu().numpy(),

@@ -34,18 +34,18 @@ def pack_points(clicks: Sequence[Sequence[Click]], half: int | None = None) -> T
         >>> pack_points([[Click(4, 5, True), Click(1, 2, False), Click(7, 7, True)]])[0].int().tolist()
         [[4, 5, 0], [7, 7, 2], [1, 2, 1], [-1, -1, -1]]
     """
-    most = max((sum(c.positive == sign for c in one) for one in clicks for sign in (True, False)), default=0)
+    halves = [
+        [(c.row, c.col, order) for order, c in enumerate(one) if bool(c.positive) is kind]
+        for one in clicks
+        for kind in (True, False)
+    ]
+    most = max(map(len, halves), default=0)
     if half is None:
         half = max(most, 1)
     elif most > half:
         raise InputError(f"Expected at most {half} clicks of a kind per image, but got {most}; raise `half`.")
-    points = torch.full((len(clicks), 2 * half, 3), -1.0)
-    for sample, one in zip(points, clicks, strict=True):
-        used = {True: 0, False: half}
-        for order, click in enumerate(one):
-            sample[used[bool(click.positive)]] = torch.tensor([click.row, click.col, order])
-            used[bool(click.positive)] += 1
-    return points
+    padded = [[*rows, *[(-1, -1, -1)] * (half - len(rows))] for rows in halves]
+    return torch.tensor(padded, dtype=torch.float32).reshape(len(clicks), 2 * half, 3)
 
 
 def encode_points(points: Tensor, size: tuple[int, int], radius: float = RADIUS) -> Tensor:

@@ -8,20 +8,21 @@ import torch
 from torch import Tensor
 
 from mis_lightning.clicks.corrective import add_corrective_clicks
+from mis_lightning.structures import Prompt
 
 
 def simulate_clicks(
-    answer: Callable[[Tensor, Tensor], Tensor],
+    answer: Callable[[Prompt], Tensor],
     points: Tensor,
     mask: Tensor,
     rounds: int,
     generator: torch.Generator,
     threshold: float = 0.49,
-) -> tuple[Tensor, Tensor]:
+) -> Prompt:
     """Let the model answer ``rounds`` times without gradient, clicking its largest error after each answer.
 
     Args:
-        answer: ``answer(previous_mask, points) -> logits``, the click model in evaluation mode on this batch.
+        answer: ``answer(prompt) -> logits``, the click model in evaluation mode on this batch.
         points: Initial points, float32 ``(B, 2K, 3)``.
         mask: The regions, bool ``(B, 1, H, W)``.
         rounds: Clicks to add per sample; 0 leaves the points as they are.
@@ -29,19 +30,19 @@ def simulate_clicks(
         threshold: A pixel counts as predicted where its probability is above this.
 
     Returns:
-        The previous mask ``(B, 1, H, W)``: the last answer's probabilities, zeros when there was none. It
-        is the answer *before* the most recent click. And the points with the new clicks.
+        The points with the new clicks, and as the previous mask the last answer's probabilities, zeros when
+        there was none. It is the answer *before* the most recent click.
     """
-    previous = torch.zeros(mask.shape, device=mask.device)
+    prompt = _first_prompt(points, mask)
     for order in range(1, rounds + 1):
         with torch.no_grad():
-            previous = torch.sigmoid(answer(previous, points).float())
-        points = add_corrective_clicks(points, previous, mask, order, generator, threshold)
-    return previous, points
+            logits = answer(prompt)
+        prompt = _next_prompt(prompt, logits, mask, order, generator, threshold)
+    return prompt
 
 
 def answer_every_click(
-    answer: Callable[[Tensor, Tensor], Tensor],
+    answer: Callable[[Prompt], Tensor],
     points: Tensor,
     mask: Tensor,
     rounds: int,
@@ -54,7 +55,7 @@ def answer_every_click(
     clicks are seen as often as late ones. No gradient flows from an answer to the one before it.
 
     Args:
-        answer: ``answer(previous_mask, points) -> logits``, the click model on this batch.
+        answer: ``answer(prompt) -> logits``, the click model on this batch.
         points: Initial points, float32 ``(B, 2K, 3)``.
         mask: The regions, bool ``(B, 1, H, W)``.
         rounds: Clicks to add per sample.
@@ -64,10 +65,27 @@ def answer_every_click(
     Yields:
         Logits ``(B, 1, H, W)``, ``rounds + 1`` times.
     """
-    previous = torch.zeros(mask.shape, device=mask.device)
+    prompt = _first_prompt(points, mask)
     for order in range(1, rounds + 2):
-        logits = answer(previous, points)
+        logits = answer(prompt)
         yield logits
         if order <= rounds:
-            previous = torch.sigmoid(logits.detach().float())
-            points = add_corrective_clicks(points, previous, mask, order, generator, threshold)
+            prompt = _next_prompt(prompt, logits, mask, order, generator, threshold)
+
+
+def _first_prompt(points: Tensor, mask: Tensor) -> Prompt:
+    return Prompt(points, torch.zeros(mask.shape, device=mask.device))
+
+
+def _next_prompt(
+    prompt: Prompt,
+    logits: Tensor,
+    mask: Tensor,
+    order: int,
+    generator: torch.Generator,
+    threshold: float,
+) -> Prompt:
+    """The prompt after an answer: its probabilities, and a click on its largest error."""
+    previous = torch.sigmoid(logits.detach().float())
+    points = add_corrective_clicks(prompt.points, previous, mask, order, generator, threshold)
+    return prompt._replace(points=points, previous_mask=previous)

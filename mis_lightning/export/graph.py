@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from mis_lightning import __version__
@@ -14,9 +15,27 @@ from mis_lightning.errors import InputError
 from mis_lightning.inference.advance import ClickModel
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.pretrained import describe
+from mis_lightning.structures import Prompt
 
 TOLERANCE = 1e-4
 """Largest difference of a graph's logits from its model's; in units of the largest logit, at least 1."""
+
+
+class FlatModel(nn.Module):
+    """A click model whose inputs are three tensors, as a graph's are: image, previous mask, points."""
+
+    def __init__(self, model: ClickNetwork) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
+        """Logits, ``(B, 1, H, W)``."""
+        return cast(Tensor, self.model(image, Prompt(points, previous_mask)))
+
+
+def of_flat(graph: Callable[[Tensor, Tensor, Tensor], Tensor]) -> ClickModel:
+    """The click model of a graph that takes three tensors."""
+    return lambda image, prompt: graph(image, prompt.previous_mask, prompt.points)
 
 
 def free_dimensions() -> tuple[dict[int, Any], ...]:
@@ -57,7 +76,7 @@ def exported_program(model: ClickNetwork) -> ExportedProgram:
     """
     example = random_inputs(model.input_size, 2, 3, torch.Generator().manual_seed(0))
     with torch.no_grad():
-        return torch.export.export(model.eval(), example, dynamic_shapes=free_dimensions())
+        return torch.export.export(FlatModel(model).eval(), example, dynamic_shapes=free_dimensions())
 
 
 def metadata(model: ClickNetwork, **more: Any) -> dict[str, Any]:
@@ -91,7 +110,9 @@ def difference(model: ClickModel, other: ClickModel, size: tuple[int, int]) -> f
     for batch, clicks in ((1, 1), (3, 7)):
         inputs = random_inputs(size, batch, clicks, generator)
         with torch.no_grad():
-            expected, got = model(*inputs), other(*inputs)
+            image, previous_mask, points = inputs
+            prompt = Prompt(points, previous_mask)
+            expected, got = model(image, prompt), other(image, prompt)
         unit = max(1.0, float(expected.abs().max()))
         largest = max(largest, float((expected - got).abs().max()) / unit)
     return largest

@@ -13,7 +13,14 @@ from pathlib import Path
 import torch
 
 from mis_lightning.errors import InputError
-from mis_lightning.export.graph import checked, exported_program, metadata, random_inputs
+from mis_lightning.export.graph import (
+    FlatModel,
+    checked,
+    exported_program,
+    metadata,
+    of_flat,
+    random_inputs,
+)
 from mis_lightning.files import written_whole
 from mis_lightning.models.click_network import ClickNetwork
 
@@ -40,7 +47,7 @@ def export_torchscript(model: ClickNetwork, path: str | Path) -> float:
     with warnings.catch_warnings(), torch.no_grad(), written_whole(path) as temporary:
         warnings.simplefilter("ignore")  # that it is deprecated; and shapes that tracing fixes, checked below
         try:
-            traced = torch.jit.trace(model.eval(), example, check_trace=False)
+            traced = torch.jit.trace(FlatModel(model).eval(), example, check_trace=False)
             extra = {METADATA: json.dumps(metadata(model))}
             torch.jit.save(traced, str(temporary), _extra_files=extra)
             loaded = torch.jit.load(str(temporary))
@@ -49,7 +56,7 @@ def export_torchscript(model: ClickNetwork, path: str | Path) -> float:
                 f"torch {torch.__version__} cannot trace the model here ({str(error).splitlines()[0]}); use "
                 "the format pt2."
             ) from error
-        return checked(model, loaded)
+        return checked(model, of_flat(loaded))
 
 
 def export_pt2(model: ClickNetwork, path: str | Path) -> float:
@@ -74,4 +81,4 @@ def export_pt2(model: ClickNetwork, path: str | Path) -> float:
         file.flush()
         with temporary.open("rb") as saved:
             loaded = torch.export.load(saved).module()
-        return checked(model, loaded)
+        return checked(model, of_flat(loaded))

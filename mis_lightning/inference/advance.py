@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mis_lightning.clicks.encoding import pack_points
 from mis_lightning.errors import InputError
 from mis_lightning.inference.zoom_in import (
     ROI,
@@ -25,10 +26,10 @@ from mis_lightning.inference.zoom_in import (
     paste,
     to_crop,
 )
-from mis_lightning.structures import Click
+from mis_lightning.structures import Click, Prompt
 
-ClickModel = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""``model(image, previous_mask, points) -> logits``, see :mod:`mis_lightning.structures`."""
+ClickModel = Callable[[Tensor, Prompt], Tensor]
+"""``model(image, prompt) -> logits``, see :mod:`mis_lightning.structures`."""
 
 
 @dataclass(frozen=True)
@@ -102,25 +103,6 @@ def input_size(model: ClickModel, size: tuple[int, int] | None = None) -> tuple[
     return int(height), int(width)
 
 
-def points_tensor(clicks: Sequence[Sequence[Click]]) -> Tensor:
-    """Clicks of ``B`` inputs as the points tensor, float32, ``(B, 2K, 3)``.
-
-    ``K`` is the largest number of clicks of one kind in one input, at least 1. The third column counts the
-    clicks of both kinds together from 0; unused rows are ``(-1, -1, -1)``.
-
-    >>> points_tensor([[Click(3, 4, False)]]).tolist()
-    [[[-1.0, -1.0, -1.0], [3.0, 4.0, 0.0]]]
-    """
-    halves = [
-        [(c.row, c.col, order) for order, c in enumerate(one) if bool(c.positive) is kind]
-        for one in clicks
-        for kind in (True, False)
-    ]
-    longest = max([1, *map(len, halves)])
-    padded = [[*half, *[(-1, -1, -1)] * (longest - len(half))] for half in halves]
-    return torch.tensor(padded, dtype=torch.float32).reshape(len(clicks), 2 * longest, 3)
-
-
 def advance(
     model: ClickModel, states: Sequence[ClickState], settings: PredictionSettings
 ) -> list[ClickState]:
@@ -152,7 +134,7 @@ def advance(
         if settings.flip:
             crops[count:] = crops[:count].flip(-1)
             clicks += [[c._replace(col=size[1] - c.col - 1) for c in one] for one in clicks]
-        logits = model(crops[:, :3], crops[:, 3:], points_tensor(clicks).to(crops.device))
+        logits = model(crops[:, :3], Prompt(pack_points(clicks).to(crops.device), crops[:, 3:]))
         if logits.shape != (len(crops), 1, *size):
             raise InputError(
                 f"Expected logits of shape {(len(crops), 1, *size)} from the model, "

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mis_lightning.errors import InputError
+from mis_lightning.structures import Prompt
 
 INPUTS = ("image", "previous_mask", "points")
 OUTPUT = "logits"
@@ -61,13 +62,12 @@ class OnnxClickModel:
         """A name that tells whether two files are the same (:mod:`mis_lightning.annotation.identity`)."""
         return f"onnx-{hashlib.sha256(self._path.read_bytes()).hexdigest()[:16]}"
 
-    def __call__(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
+    def __call__(self, image: Tensor, prompt: Prompt) -> Tensor:
         """Answer clicks.
 
         Args:
             image: Float, ``(B, 3, H, W)``, in ``[0, 1]``; ``(H, W)`` is ``input_size``.
-            previous_mask: ``(B, 1, H, W)``.
-            points: ``(B, 2K, 3)``.
+            prompt: Clicks and previous mask.
 
         Returns:
             Logits, float32, ``(B, 1, H, W)``, on the device of ``image``.
@@ -80,7 +80,7 @@ class OnnxClickModel:
             raise InputError(
                 f"Expected images of {self.input_size}, the size of the exported model, but got {size}."
             )
-        given = zip(INPUTS, (image, previous_mask, points), strict=True)
+        given = zip(INPUTS, (image, prompt.previous_mask, prompt.points), strict=True)
         arrays = {
             name: np.ascontiguousarray(part.detach().cpu().numpy(), dtype=np.float32) for name, part in given
         }

@@ -1,8 +1,8 @@
 """Click on an image and get a mask: the object behind the command line, the page and your own scripts.
 
 >>> import torch
->>> def model(image, previous_mask, points):  # any click model; this one answers "everything"
-...     return torch.ones_like(previous_mask)
+>>> def model(image, prompt):  # any click model; this one answers "everything"
+...     return torch.ones_like(prompt.previous_mask)
 >>> predictor = ClickPredictor(model, size=(32, 32))
 >>> predictor.set_image(np.zeros((40, 60, 3), dtype=np.uint8))
 >>> predictor.click(20, 30).shape, predictor.mask.all()

@@ -14,6 +14,7 @@ from mis_lightning.errors import InputError
 from mis_lightning.models.click_evidence import ClickEvidence
 from mis_lightning.models.click_network import ClickNetwork, check_transformer
 from mis_lightning.models.vit import resize_position_table
+from mis_lightning.structures import Prompt
 
 STRIDE = 16  # of the transformer's tokens
 
@@ -97,13 +98,12 @@ class HybridClickViT(ClickNetwork):
         self.up2, self.fuse2 = nn.Conv2d(quarter, half, 1), Residual(half)
         self.classify = nn.Sequential(_norm(half), nn.ReLU(), nn.Conv2d(half, 1, 1))
 
-    def forward(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
+    def forward(self, image: Tensor, prompt: Prompt) -> Tensor:
         """Answer the clicks.
 
         Args:
             image: ``(B, 3, H, W)``, float in [0, 1]; H and W multiples of 16.
-            previous_mask: ``(B, 1, H, W)``, probabilities; zeros before the first click.
-            points: ``(B, 2K, 3)``, see :mod:`mis_lightning.structures`.
+            prompt: Clicks and previous mask.
 
         Returns:
             Logits, ``(B, 1, H, W)``.
@@ -113,8 +113,8 @@ class HybridClickViT(ClickNetwork):
         """
         normalised = self.normalise(image)
         size = (image.shape[-2], image.shape[-1])
-        disks = encode_points(points, size, self.click_radius).to(image.dtype)
-        given2 = F.avg_pool2d(torch.cat([previous_mask, disks], dim=1), 2)
+        disks = encode_points(prompt.points, size, self.click_radius).to(image.dtype)
+        given2 = F.avg_pool2d(torch.cat([prompt.previous_mask, disks], dim=1), 2)
         given4 = F.avg_pool2d(given2, 2)
 
         seen2 = self.image2(normalised)

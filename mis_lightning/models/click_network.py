@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mis_lightning.errors import InputError
+from mis_lightning.structures import Prompt
 
 
 class ClickNetwork(nn.Module):
@@ -47,7 +48,7 @@ class ClickNetwork(nn.Module):
         )
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1), persistent=False)
 
-    def forward(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
+    def forward(self, image: Tensor, prompt: Prompt) -> Tensor:
         """Answer the clicks; see the subclass."""
         raise NotImplementedError
 

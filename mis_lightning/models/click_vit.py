@@ -14,6 +14,7 @@ from mis_lightning.models.click_network import ClickNetwork, check_transformer
 from mis_lightning.models.head import MLPHead
 from mis_lightning.models.neck import SimplePyramid
 from mis_lightning.models.vit import PlainViT
+from mis_lightning.structures import Prompt
 
 
 class ClickViT(ClickNetwork):
@@ -97,13 +98,12 @@ class ClickViT(ClickNetwork):
         self.neck = SimplePyramid(dim, neck_dims)
         self.head = MLPHead(neck_dims, head_dim, dropout)
 
-    def forward(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
+    def forward(self, image: Tensor, prompt: Prompt) -> Tensor:
         """Answer the clicks.
 
         Args:
             image: ``(B, 3, H, W)``, float in [0, 1]; H and W multiples of ``multiple_of``.
-            previous_mask: ``(B, 1, H, W)``, probabilities; zeros before the first click.
-            points: ``(B, 2K, 3)``, see :mod:`mis_lightning.structures`.
+            prompt: Clicks and previous mask.
 
         Returns:
             Logits, ``(B, 1, H, W)``.
@@ -113,7 +113,7 @@ class ClickViT(ClickNetwork):
         """
         normalised = self.normalise(image)
         size = (image.shape[-2], image.shape[-1])
-        disks = encode_points(points, size, self.click_radius).to(image.dtype)
-        clicks = self.click_embed(torch.cat([previous_mask, disks], dim=1))
+        disks = encode_points(prompt.points, size, self.click_radius).to(image.dtype)
+        clicks = self.click_embed(torch.cat([prompt.previous_mask, disks], dim=1))
         logits = self.head(self.neck(self.backbone(normalised, clicks)))
         return F.interpolate(logits.float(), size=size, mode="bilinear", align_corners=True)

@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mis_lightning.structures import Prompt
+
 
 class Net(nn.Module):
     """Random, recurrent in the previous mask; disks around the clicks."""
@@ -20,11 +22,11 @@ class Net(nn.Module):
             self.convolution = nn.Conv2d(4, 1, 5, padding=2)
         self.calls = 0
 
-    def forward(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
+    def forward(self, image: Tensor, prompt: Prompt) -> Tensor:
         self.calls += 1
-        logits = 4 * self.convolution(torch.cat([image, previous_mask], 1)) - 1
+        logits = 4 * self.convolution(torch.cat([image, prompt.previous_mask], 1)) - 1
         rows, cols = torch.arange(image.shape[-2])[:, None], torch.arange(image.shape[-1])
-        for one, clicks in zip(logits, points, strict=True):
+        for one, clicks in zip(logits, prompt.points, strict=True):
             for k, (row, col, order) in enumerate(clicks.tolist()):
                 if order >= 0:
                     one[0, (rows - row) ** 2 + (cols - col) ** 2 < 60] += 3 if k < len(clicks) // 2 else -3

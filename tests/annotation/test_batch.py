@@ -60,7 +60,7 @@ def test_the_masks_of_a_predictor_and_a_reason_for_each_failure(requests, image,
 
 
 def test_a_failing_model_is_a_reason_too(requests) -> None:
-    answer = BatchAnswers(lambda image, previous, points: 1 / 0).answer(requests[0])
+    answer = BatchAnswers(lambda image, prompt: 1 / 0).answer(requests[0])
     assert answer.failure == "ZeroDivisionError: division by zero"
 
 

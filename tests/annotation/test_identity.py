@@ -7,8 +7,8 @@ import torch
 from mis_lightning.annotation.identity import model_identity
 
 
-def answer_nothing(image, previous_mask, points):
-    return previous_mask
+def answer_nothing(image, prompt):
+    return prompt.previous_mask
 
 
 def test_names(net, other_net, tiny_click_vit) -> None:
@@ -34,7 +34,7 @@ def test_a_model_may_name_itself() -> None:
     class Exported:
         identity = "onnx-12"
 
-        def __call__(self, image, previous_mask, points):
-            return previous_mask
+        def __call__(self, image, prompt):
+            return prompt.previous_mask
 
     assert model_identity(Exported()) == "onnx-12"

@@ -32,7 +32,7 @@ from mis_lightning.inference.session import EvaluationSettings, simulate_session
 from mis_lightning.losses.interactive import ClickLoss
 from mis_lightning.models.click_vit import ClickViT
 from mis_lightning.module import InteractiveSegmentation
-from mis_lightning.structures import Sample
+from mis_lightning.structures import Prompt, Sample
 
 SETTINGS = EvaluationSettings(max_clicks=4, target_iou=None)
 
@@ -71,18 +71,19 @@ class ManyBoxes(Boxes):
 class Painting(ClickViT):
     """Paints disks around the clicks over what the network and the previous mask say."""
 
-    def forward(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
-        positive, negative = encode_points(points, (image.shape[-2], image.shape[-1]), 6.0).split(1, dim=1)
-        network = super().forward(image, previous_mask, points)
-        return network + 8 * (positive - negative) + 6 * previous_mask - 3
+    def forward(self, image: Tensor, prompt: Prompt) -> Tensor:
+        size = (image.shape[-2], image.shape[-1])
+        positive, negative = encode_points(prompt.points, size, 6.0).split(1, dim=1)
+        network = super().forward(image, prompt)
+        return network + 8 * (positive - negative) + 6 * prompt.previous_mask - 3
 
 
 class Drawing(Painting):
     """Uses every global random generator in its forward."""
 
-    def forward(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
+    def forward(self, image: Tensor, prompt: Prompt) -> Tensor:
         torch.rand(1), np.random.rand(), random.random()  # noqa: NPY002
-        return super().forward(image, previous_mask, points)
+        return super().forward(image, prompt)
 
 
 def module(kind: type[ClickViT] = Painting) -> InteractiveSegmentation:

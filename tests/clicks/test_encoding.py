@@ -107,6 +107,21 @@ def test_pack_points_layout():
     assert pack_points([first], half=5)[0, 5].tolist() == [1, 2, 0]
 
 
+def test_pack_points_of_several_samples():
+    clicks = [
+        [Click(1, 2, True), Click(3, 4, False), Click(5, 6.5, True)],
+        [Click(7, 8, np.False_)],  # as it comes out of an array
+        [],
+    ]
+    none = [-1, -1, -1]
+    assert pack_points(clicks).tolist() == [
+        [[1, 2, 0], [5, 6.5, 2], [3, 4, 1], none],
+        [none, none, [7, 8, 0], none],
+        [none, none, none, none],
+    ]
+    assert pack_points([[Click(1, 2, True)]]).dtype == torch.float32
+
+
 def test_pack_points_without_room():
     with pytest.raises(InputError, match="at most 1 clicks of a kind per image, but got 2"):
         pack_points([[Click(0, 0, True), Click(1, 1, True)]], half=1)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mis_lightning.clicks.corrective import add_corrective_clicks
 from mis_lightning.clicks.iterative import answer_every_click, simulate_clicks
+from mis_lightning.structures import Prompt
 
 K = 4
 
@@ -20,10 +21,10 @@ class Recorder:
         self.calls: list[tuple[Tensor, Tensor]] = []
         self.grad_modes: list[bool] = []
 
-    def __call__(self, previous: Tensor, points: Tensor) -> Tensor:
-        self.calls.append((previous.clone(), points.clone()))
+    def __call__(self, prompt: Prompt) -> Tensor:
+        self.calls.append((prompt.previous_mask.clone(), prompt.points.clone()))
         self.grad_modes.append(torch.is_grad_enabled())
-        return (self.logit + len(self.calls) - 1) * torch.ones_like(previous)
+        return (self.logit + len(self.calls) - 1) * torch.ones_like(prompt.previous_mask)
 
 
 def batch() -> tuple[Tensor, Tensor]:
@@ -42,7 +43,7 @@ def seeded() -> torch.Generator:
 def test_no_rounds() -> None:
     answer = Recorder()
     points, mask = batch()
-    previous, after = simulate_clicks(answer, points, mask, 0, seeded())
+    after, previous, _ = simulate_clicks(answer, points, mask, 0, seeded())
     assert answer.calls == []
     assert previous.dtype == torch.float32
     assert previous.shape == mask.shape
@@ -54,7 +55,7 @@ def test_no_rounds() -> None:
 def test_previous_mask_is_the_answer_before_the_last_click(rounds: int) -> None:
     answer = Recorder()
     points, mask = batch()
-    previous, after = simulate_clicks(answer, points, mask, rounds, seeded())
+    after, previous, _ = simulate_clicks(answer, points, mask, rounds, seeded())
 
     assert len(answer.calls) == rounds
     assert not answer.calls[0][0].any()
@@ -73,7 +74,7 @@ def test_previous_mask_is_the_answer_before_the_last_click(rounds: int) -> None:
 
 def test_clicks_are_those_of_the_single_rounds() -> None:
     points, mask = batch()
-    _, after = simulate_clicks(Recorder(), points, mask, 2, seeded())
+    after, *_ = simulate_clicks(Recorder(), points, mask, 2, seeded())
     generator, expected = seeded(), points
     for order, logit in ((1, -2.0), (2, -1.0)):
         probability = torch.sigmoid(torch.full(mask.shape, logit))
@@ -88,7 +89,7 @@ def test_no_gradient() -> None:
     answer = Recorder()
     points, mask = batch()
     assert torch.is_grad_enabled()
-    previous, after = simulate_clicks(answer, points, mask, 2, seeded())
+    after, previous, _ = simulate_clicks(answer, points, mask, 2, seeded())
     assert answer.grad_modes == [False, False]
     assert torch.is_grad_enabled()
     assert not previous.requires_grad
@@ -99,7 +100,7 @@ def test_threshold_is_handed_on() -> None:
     points, mask = batch()
     # Probability 0.5 everywhere: above the threshold the background is wrong, below it the object is missed.
     for threshold, half in ((0.49, slice(K, None)), (0.51, slice(0, K))):
-        _, after = simulate_clicks(Recorder(first=0.0), points, mask, 1, seeded(), threshold)
+        after, *_ = simulate_clicks(Recorder(first=0.0), points, mask, 1, seeded(), threshold)
         assert ((after[:, half, 2] == 1).sum(1) == 1).all()
 
 
@@ -108,7 +109,7 @@ def test_every_click_is_answered_with_gradient_as_the_simulation_asks(rounds: in
     answer, plain = Recorder(), Recorder()
     points, mask = batch()
     logits = list(answer_every_click(answer, points, mask, rounds, seeded()))
-    previous, after = simulate_clicks(plain, points, mask, rounds, seeded())
+    after, previous, _ = simulate_clicks(plain, points, mask, rounds, seeded())
 
     assert len(logits) == rounds + 1
     assert all(answer.grad_modes)

@@ -17,7 +17,7 @@ from torch import Tensor
 from mis_lightning.clicks.encoding import pack_points
 from mis_lightning.errors import InputError
 from mis_lightning.export import onnx as onnx_export
-from mis_lightning.export.graph import random_inputs
+from mis_lightning.export.graph import FlatModel, random_inputs
 from mis_lightning.export.onnx import export_onnx
 from mis_lightning.inference.onnx_model import OnnxClickModel
 from mis_lightning.inference.predictor import ClickPredictor
@@ -25,7 +25,7 @@ from mis_lightning.inference.session import EvaluationSettings, simulate_session
 from mis_lightning.models.click_hybrid import HybridClickViT
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.pretrained import describe
-from mis_lightning.structures import Click, Sample
+from mis_lightning.structures import Click, Prompt, Sample
 
 HYBRID = {"dims": (6, 8, 10), "dim": 12, "depth": 1, "heads": 2, "histograms": 2, "codes": 4}
 
@@ -43,8 +43,8 @@ def model(request, tiny_click_vit) -> ClickNetwork:
         classifier = made.classify[-1]
     inputs = random_inputs((32, 48), 4, 5, torch.Generator().manual_seed(0))
     with torch.no_grad():
-        classifier.weight *= 3 / made.eval()(*inputs).std()
-        classifier.bias -= made(*inputs).median()
+        classifier.weight *= 3 / FlatModel(made.eval())(*inputs).std()
+        classifier.bias -= FlatModel(made)(*inputs).median()
     return made
 
 
@@ -83,8 +83,8 @@ def test_a_file_is_its_model(model: ClickNetwork, tmp_path: Path, monkeypatch) -
             points(batch, clicks, used, generator),
         )
         with torch.no_grad():
-            expected = model(*given)
-        got = exported(*given)
+            expected = FlatModel(model)(*given)
+        got = exported(given[0], Prompt(given[2], given[1]))
         assert got.shape == (batch, 1, 32, 48)
         torch.testing.assert_close(got, expected, atol=1e-4, rtol=0)
         answers.append(got)
@@ -115,7 +115,7 @@ def without_this_package(model: ClickNetwork, path: Path) -> None:
     clicks = [Click(10, 20, True), Click(3, 40.5, False), Click(30, 2, True)]
     with torch.no_grad():
         whole = torch.from_numpy(image.transpose(2, 0, 1))[None] / 255
-        logits = model(whole, torch.zeros(1, 1, 32, 48), pack_points([clicks]))[0, 0]
+        logits = model(whole, Prompt(pack_points([clicks]), torch.zeros(1, 1, 32, 48)))[0, 0]
     got = scope["segment"](path, image, clicks)
     certain = logits.abs() > 1e-4
     assert bool((torch.from_numpy(got) == (logits > 0))[certain].all())

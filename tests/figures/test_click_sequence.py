@@ -15,11 +15,11 @@ from mis_lightning.structures import Click, Sample
 SHAPE = (20, 30)
 
 
-def squares(image, previous_mask, points):
+def squares(image, prompt):
     """A click model: squares of 7 x 7 pixels around positive clicks, 3 x 3 holes around negative ones."""
-    logits = torch.full_like(previous_mask, -4.0)
-    half = points.shape[1] // 2
-    for one, clicks in zip(logits, points, strict=True):
+    logits = torch.full_like(prompt.previous_mask, -4.0)
+    half = prompt.points.shape[1] // 2
+    for one, clicks in zip(logits, prompt.points, strict=True):
         for k, (row, col, order) in enumerate(clicks.tolist()):
             if order >= 0:
                 reach, value = (3, 4.0) if k < half else (1, -4.0)
@@ -44,8 +44,8 @@ def steps(sample):
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_a_recorded_session_is_the_simulated_one(sample, flip) -> None:
-    def lopsided(image, previous_mask, points):  # the mirrored input gets another answer
-        return squares(image, previous_mask, points) + torch.linspace(-8, 8, image.shape[-1])
+    def lopsided(image, prompt):  # the mirrored input gets another answer
+        return squares(image, prompt) + torch.linspace(-8, 8, image.shape[-1])
 
     settings = EvaluationSettings(size=SHAPE, flip=flip, max_clicks=6, target_iou=0.8)
     session = simulate_session(lopsided, sample, settings)

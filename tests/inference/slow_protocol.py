@@ -13,7 +13,7 @@ from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from mis_lightning.inference.session import EvaluationSettings
-from mis_lightning.structures import Click, Sample
+from mis_lightning.structures import Click, Prompt, Sample
 
 EXPANSION, RECOMPUTE, Q = 1.4, 0.5, 0.5
 
@@ -126,9 +126,9 @@ def reference_session(model, sample: Sample, settings: EvaluationSettings, least
         ]
         mirrored = [(r, width - c - 1, p) for r, c, p in moved]
         # One call each: the batch of the two is an implementation detail.
-        straight = model(crop[None, :3], crop[None, 3:], reference_points(moved)[None].float())
+        straight = model(crop[None, :3], Prompt(reference_points(moved)[None].float(), crop[None, 3:]))
         flipped = torch.flip(crop, dims=[2])
-        back = model(flipped[None, :3], flipped[None, 3:], reference_points(mirrored)[None].float())
+        back = model(flipped[None, :3], Prompt(reference_points(mirrored)[None].float(), flipped[None, 3:]))
         logits = (straight + torch.flip(back, dims=[3])) / 2
         inside = reference_resize(1 / (1 + torch.exp(-logits[0, 0])), (rmax - rmin + 1, cmax - cmin + 1))
         q = np.zeros(shape, dtype=np.float32)

@@ -16,11 +16,10 @@ from mis_lightning.inference.advance import (
     advance,
     evaluation_mode,
     input_size,
-    points_tensor,
     start,
 )
 from mis_lightning.inference.zoom_in import ROI, ZoomIn
-from mis_lightning.structures import Click
+from mis_lightning.structures import Click, Prompt
 
 
 class Recorder:
@@ -29,8 +28,8 @@ class Recorder:
     def __init__(self) -> None:
         self.calls: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def __call__(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
-        self.calls.append((image.clone(), previous_mask.clone(), points.clone()))
+    def __call__(self, image: Tensor, prompt: Prompt) -> Tensor:
+        self.calls.append((image.clone(), prompt.previous_mask.clone(), prompt.points.clone()))
         ramp = torch.linspace(-2, 4, image.shape[-1])
         return ramp.expand(len(image), 1, *image.shape[-2:]).clone()
 
@@ -60,22 +59,6 @@ def test_start_is_channels_first_bytes_on_its_own_memory() -> None:
 def test_start_refuses(bad) -> None:
     with pytest.raises(InputError, match="RGB image"):
         start(bad)
-
-
-def test_points_layout() -> None:
-    clicks = [
-        [Click(1, 2, True), Click(3, 4, False), Click(5, 6.5, True)],
-        [Click(7, 8, np.False_)],  # as it comes out of an array
-        [],
-    ]
-    none = [-1, -1, -1]
-    assert points_tensor(clicks).tolist() == [
-        [[1, 2, 0], [5, 6.5, 2], [3, 4, 1], none],
-        [none, none, [7, 8, 0], none],
-        [none, none, none, none],
-    ]
-    assert points_tensor([[]]).tolist() == [[none, none]]
-    assert points_tensor([[Click(1, 2, True)]]).dtype == torch.float32
 
 
 def test_first_question() -> None:
@@ -123,9 +106,9 @@ def test_the_answer_is_the_previous_mask_of_the_next_question() -> None:
 
 def test_zoom_crops_at_the_second_click() -> None:
     class Corner(Recorder):
-        def __call__(self, image, previous_mask, points):
-            super().__call__(image, previous_mask, points)
-            logits = torch.full_like(previous_mask, -9.0)
+        def __call__(self, image, prompt):
+            super().__call__(image, prompt)
+            logits = torch.full_like(prompt.previous_mask, -9.0)
             logits[..., : image.shape[-2] // 10, : image.shape[-1] // 10] = 9.0
             return logits
 
@@ -161,11 +144,11 @@ def test_a_batch_of_different_sizes_equals_one_by_one() -> None:
     torch.manual_seed(0)
     convolution = nn.Conv2d(4, 1, 3, padding=1)
 
-    def model(image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
-        valid = points[..., 2] >= 0
+    def model(image: Tensor, prompt: Prompt) -> Tensor:
+        valid = prompt.points[..., 2] >= 0
         return (
-            convolution(torch.cat([image, previous_mask], 1))
-            + (points.sum(-1) * valid).sum(1)[:, None, None, None]
+            convolution(torch.cat([image, prompt.previous_mask], 1))
+            + (prompt.points.sum(-1) * valid).sum(1)[:, None, None, None]
         )
 
     states = []
@@ -199,9 +182,9 @@ def test_modules_run_in_evaluation_mode_and_return_to_what_they_were() -> None:
             self.live, self.frozen = nn.Dropout(), nn.Dropout().eval()
             self.seen: list[bool] = []
 
-        def forward(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
+        def forward(self, image: Tensor, prompt: Prompt) -> Tensor:
             self.seen += [self.training, self.live.training, torch.is_grad_enabled()]
-            return previous_mask
+            return prompt.previous_mask
 
     model = Model()
     model.frozen.eval()
@@ -231,7 +214,7 @@ def test_input_size_comes_from_the_caller_the_model_or_the_default() -> None:
 def test_logits_of_another_shape_are_refused() -> None:
     with pytest.raises(InputError, match="logits of shape"):
         advance(
-            lambda image, previous, points: previous[:, 0],
+            lambda image, prompt: prompt.previous_mask[:, 0],
             [asked((20, 30), Click(5, 3, True))],
             PredictionSettings(),
         )
@@ -247,8 +230,8 @@ def test_the_view_is_reused_only_where_it_is_the_same() -> None:
     generator = torch.Generator().manual_seed(0)
 
     class Wave(Recorder):
-        def __call__(self, image, previous_mask, points):
-            super().__call__(image, previous_mask, points)
+        def __call__(self, image, prompt):
+            super().__call__(image, prompt)
             coarse = torch.randn(1, 1, 6, 6, generator=generator) - 1.5
             return torch.nn.functional.interpolate(coarse, image.shape[-2:]).expand(len(image), -1, -1, -1)
 

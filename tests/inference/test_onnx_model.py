@@ -18,6 +18,7 @@ from onnx import TensorProto, helper
 from mis_lightning.errors import InputError
 from mis_lightning.inference.onnx_model import OnnxClickModel
 from mis_lightning.inference.predictor import ClickPredictor
+from mis_lightning.structures import Prompt
 
 
 def write(
@@ -49,7 +50,7 @@ def test_it_is_a_click_model(tmp_path: Path) -> None:
     crops = torch.rand(3, 4, 4, 6, dtype=torch.float64)  # as advance hands them in: views, not contiguous
     points = torch.tensor([[[1.0, 2, 0], [-1, -1, -1]]]).expand(3, 2, 3)
     with torch.inference_mode():
-        logits = model(crops[:, :3], crops[:, 3:], points)
+        logits = model(crops[:, :3], Prompt(points, crops[:, 3:]))
     assert logits.dtype == torch.float32
     torch.testing.assert_close(logits, (crops[:, :1] + crops[:, 3:] - 2).float())
 
@@ -70,7 +71,7 @@ def test_a_predictor_opens_it(tmp_path: Path) -> None:
 def test_another_size_is_refused(tmp_path: Path) -> None:
     model = OnnxClickModel(write(tmp_path / "hand.onnx", input_size=[4, 6]))
     with pytest.raises(InputError, match=r"images of \(4, 6\).* but got \(8, 6\)"):
-        model(torch.zeros(1, 3, 8, 6), torch.zeros(1, 1, 8, 6), torch.zeros(1, 2, 3))
+        model(torch.zeros(1, 3, 8, 6), Prompt(torch.zeros(1, 2, 3), torch.zeros(1, 1, 8, 6)))
 
 
 @pytest.mark.parametrize(

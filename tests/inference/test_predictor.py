@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mis_lightning.errors import InputError
 from mis_lightning.inference.advance import ClickState, PredictionSettings, advance, packed, start, unpacked
 from mis_lightning.inference.predictor import ClickPredictor
-from mis_lightning.structures import Click
+from mis_lightning.structures import Click, Prompt
 
 SIZE = (48, 64)
 
@@ -27,11 +27,11 @@ class Net(nn.Module):
         self.convolution = nn.Conv2d(4, 1, 5, padding=2)
         self.calls = 0
 
-    def forward(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
+    def forward(self, image: Tensor, prompt: Prompt) -> Tensor:
         self.calls += 1
-        logits = 4 * self.convolution(torch.cat([image, previous_mask], 1)) - 1
+        logits = 4 * self.convolution(torch.cat([image, prompt.previous_mask], 1)) - 1
         rows, cols = torch.arange(image.shape[-2])[:, None], torch.arange(image.shape[-1])
-        for one, clicks in zip(logits, points, strict=True):
+        for one, clicks in zip(logits, prompt.points, strict=True):
             for k, (row, col, order) in enumerate(clicks.tolist()):
                 if order >= 0:
                     one[0, (rows - row) ** 2 + (cols - col) ** 2 < 200] += 3 if k < len(clicks) // 2 else -3
@@ -53,7 +53,7 @@ def predictor(image) -> ClickPredictor:
 def test_input_size_is_the_models(predictor) -> None:
     assert predictor.settings.size == SIZE
     assert ClickPredictor(Net(), size=(32, 32)).settings.size == (32, 32)
-    assert ClickPredictor(lambda image, previous, points: previous).settings.size == (448, 448)
+    assert ClickPredictor(lambda image, prompt: prompt.previous_mask).settings.size == (448, 448)
 
 
 def test_before_the_first_click(predictor) -> None:
@@ -258,7 +258,7 @@ def test_the_last_fractional_pixel_is_on_the_image(predictor) -> None:
 def test_a_failing_model_leaves_the_history_untouched(predictor) -> None:
     predictor.click(100, 120)
     before = predictor.probability
-    working, predictor.model = predictor.model, lambda image, previous, points: 1 / 0
+    working, predictor.model = predictor.model, lambda image, prompt: 1 / 0
     with pytest.raises(ZeroDivisionError):
         predictor.click(5, 5)
     predictor.model = working

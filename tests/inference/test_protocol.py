@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mis_lightning.inference.session import EvaluationSettings, simulate_sessions
 from mis_lightning.inference.zoom_in import ZoomIn
-from mis_lightning.structures import Sample
+from mis_lightning.structures import Prompt, Sample
 
 _spec = importlib.util.spec_from_file_location("slow_protocol", Path(__file__).with_name("slow_protocol.py"))
 slow = importlib.util.module_from_spec(_spec)
@@ -27,15 +27,20 @@ class RandomModel(nn.Module):
         torch.manual_seed(seed)
         self.layers = nn.Sequential(nn.Conv2d(6, 8, 5, padding=2), nn.Tanh(), nn.Conv2d(8, 1, 5, padding=2))
 
-    def forward(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
+    def forward(self, image: Tensor, prompt: Prompt) -> Tensor:
         rows = torch.arange(image.shape[-2])[:, None]
         cols = torch.arange(image.shape[-1])
         maps = []
-        for half in points.chunk(2, dim=1):
+        for half in prompt.points.chunk(2, dim=1):
             distance = (rows - half[..., 0, None, None]) ** 2 + (cols - half[..., 1, None, None]) ** 2
             maps.append((torch.exp(-distance / 60) * (half[..., 2, None, None] >= 0)).sum(1, keepdim=True))
         positive, negative = maps
-        return self.layers(torch.cat([image, previous_mask, *maps], 1)) + 5 * positive - 5 * negative - 0.5
+        return (
+            self.layers(torch.cat([image, prompt.previous_mask, *maps], 1))
+            + 5 * positive
+            - 5 * negative
+            - 0.5
+        )
 
 
 def scene(seed: int) -> Sample:

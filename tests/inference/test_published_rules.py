@@ -42,9 +42,9 @@ class Remembers:
     def __init__(self) -> None:
         self.asked: list[tuple[torch.Tensor, torch.Tensor]] = []
 
-    def __call__(self, image, previous_mask, points):
-        self.asked.append((image.clone(), points.clone()))
-        logits = torch.full_like(previous_mask, -5.0)
+    def __call__(self, image, prompt):
+        self.asked.append((image.clone(), prompt.points.clone()))
+        logits = torch.full_like(prompt.previous_mask, -5.0)
         logits[..., :8] = 5.0
         return logits
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from mis_lightning.cli import main
 from mis_lightning.inference.session import EvaluationSettings
 from mis_lightning.models.click_vit import ClickViT
-from mis_lightning.structures import Sample
+from mis_lightning.structures import Prompt, Sample
 
 _spec = importlib.util.spec_from_file_location("slow_protocol", Path(__file__).with_name("slow_protocol.py"))
 slow = importlib.util.module_from_spec(_spec)
@@ -39,17 +39,17 @@ LEVELS = {  # pixels of level 255 (object), 0 (background) and 128 (ignored) in 
 class Everything(ClickViT):
     """Says "all of it", whatever is clicked."""
 
-    def forward(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
-        return torch.full_like(previous_mask, 3.0)
+    def forward(self, image: Tensor, prompt: Prompt) -> Tensor:
+        return torch.full_like(prompt.previous_mask, 3.0)
 
 
 class NearestClick(ClickViT):
     """A pixel belongs if its nearest click is positive and at most 90 pixels of the network's input away."""
 
-    def forward(self, image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
+    def forward(self, image: Tensor, prompt: Prompt) -> Tensor:
         rows, cols = torch.arange(image.shape[-2])[:, None], torch.arange(image.shape[-1])
         nearest = []
-        for half in points.chunk(2, dim=1):
+        for half in prompt.points.chunk(2, dim=1):
             square = (rows - half[..., 0, None, None]) ** 2 + (cols - half[..., 1, None, None]) ** 2
             square = square.masked_fill(half[..., 2, None, None] < 0, torch.inf)
             nearest.append(square.amin(dim=1, keepdim=True))

@@ -17,16 +17,16 @@ from mis_lightning.inference.session import (
     simulate_session,
     simulate_sessions,
 )
-from mis_lightning.structures import Click, Sample
+from mis_lightning.structures import Click, Prompt, Sample
 
 SHAPE = (30, 40)
 
 
-def painter(image: Tensor, previous_mask: Tensor, points: Tensor) -> Tensor:
+def painter(image: Tensor, prompt: Prompt) -> Tensor:
     """Squares of 5 x 5 pixels around the clicks, later clicks over earlier ones."""
-    logits = torch.full_like(previous_mask, -9.0)
-    half = points.shape[1] // 2
-    for one, clicks in zip(logits, points, strict=True):
+    logits = torch.full_like(prompt.previous_mask, -9.0)
+    half = prompt.points.shape[1] // 2
+    for one, clicks in zip(logits, prompt.points, strict=True):
         rows = [
             (order, k < half, row, col) for k, (row, col, order) in enumerate(clicks.tolist()) if order >= 0
         ]
@@ -67,8 +67,8 @@ def test_a_sequence_by_hand() -> None:
 
 
 def test_false_positives_draw_negative_clicks() -> None:
-    def everything_then_painter(image, previous_mask, points):
-        return torch.full_like(previous_mask, 9.0)
+    def everything_then_painter(image, prompt):
+        return torch.full_like(prompt.previous_mask, 9.0)
 
     session = simulate_session(everything_then_painter, sample(), settings(max_clicks=3))
     assert session.clicks[0] == Click(12, 12, True)
@@ -97,7 +97,9 @@ def test_min_clicks() -> None:
 
 
 def test_the_budget_ends_a_hopeless_session() -> None:
-    session = simulate_session(lambda i, p, points: torch.full_like(p, -9), sample(), settings())
+    session = simulate_session(
+        lambda _, prompt: torch.full_like(prompt.previous_mask, -9), sample(), settings()
+    )
     assert len(session.clicks) == len(session.ious) == 20
     assert not session.ious.any()
     assert len(set(session.clicks)) == 20
@@ -105,8 +107,8 @@ def test_the_budget_ends_a_hopeless_session() -> None:
 
 def test_target_is_reached_by_equality() -> None:
     # 9 of 10 rows: IoU 0.9 to the bit.
-    def nine_rows(image, previous_mask, points):
-        logits = torch.full_like(previous_mask, -9.0)
+    def nine_rows(image, prompt):
+        logits = torch.full_like(prompt.previous_mask, -9.0)
         logits[..., :9, :] = 9
         return logits
 
@@ -116,8 +118,8 @@ def test_target_is_reached_by_equality() -> None:
 
 
 def test_threshold_is_exclusive() -> None:
-    def undecided(image, previous_mask, points):
-        return torch.zeros_like(previous_mask)
+    def undecided(image, prompt):
+        return torch.zeros_like(prompt.previous_mask)
 
     whole = sample("whole", (0, 0, *SHAPE))
     assert simulate_session(undecided, whole, settings(max_clicks=1)).ious.tolist() == [0.0]
@@ -126,7 +128,9 @@ def test_threshold_is_exclusive() -> None:
 
 def test_an_empty_object_gives_nan_and_uses_the_budget() -> None:
     empty = Sample(np.zeros((*SHAPE, 3), np.uint8), np.zeros(SHAPE, bool), None, "empty")
-    session = simulate_session(lambda i, p, points: torch.full_like(p, -9), empty, settings(max_clicks=3))
+    session = simulate_session(
+        lambda _, prompt: torch.full_like(prompt.previous_mask, -9), empty, settings(max_clicks=3)
+    )
     assert np.isnan(session.ious).all()
     assert session.clicks == (Click(0, 0, False),) * 3
 
@@ -150,16 +154,16 @@ def test_batches_equal_one_by_one(batch_size, target) -> None:
     torch.manual_seed(0)
     noise = nn.Conv2d(4, 1, 3, padding=1)
 
-    def model(image, previous_mask, points):
-        return painter(image, previous_mask, points) + noise(torch.cat([image, previous_mask], 1))
+    def model(image, prompt):
+        return painter(image, prompt) + noise(torch.cat([image, prompt.previous_mask], 1))
 
     chosen = settings(target_iou=target, max_clicks=6, size=(40, 40), flip=True)
     expected = [simulate_session(model, one, chosen) for one in objects(8)]
     sizes = []
 
-    def counting(image, previous_mask, points):
+    def counting(image, prompt):
         sizes.append(len(image) // 2)
-        return model(image, previous_mask, points)
+        return model(image, prompt)
 
     sessions = list(simulate_sessions(counting, objects(8), chosen, batch_size))
     assert [s.name for s in sessions] == [f"object {k}" for k in range(8)]
@@ -208,9 +212,9 @@ def test_a_predictor_object_gives_the_same_session() -> None:
 
 
 def test_seconds_cover_loading_and_the_model() -> None:
-    def slow(image, previous_mask, points):
+    def slow(image, prompt):
         time.sleep(0.02)
-        return painter(image, previous_mask, points)
+        return painter(image, prompt)
 
     def stream():
         for one in objects(4):

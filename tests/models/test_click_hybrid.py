@@ -11,6 +11,7 @@ from mis_lightning.errors import InputError
 from mis_lightning.models.click_hybrid import HybridClickViT, Residual
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.pretrained import load_pretrained, save_pretrained
+from mis_lightning.structures import Prompt
 
 SHAPE = {"input_size": (32, 48), "dims": (4, 6, 8), "dim": 16, "depth": 2, "heads": 2, "codes": 4}
 
@@ -29,11 +30,15 @@ def inputs(batch: int = 2, size: tuple[int, int] = (32, 48)) -> list[torch.Tenso
     return [image, torch.rand(batch, 1, *size, generator=generator), points]
 
 
+def ask(model, image: torch.Tensor, previous: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    return model(image, Prompt(points, previous))
+
+
 @pytest.mark.parametrize("size", [(32, 48), (64, 16)])
 def test_logits_of_the_image_size(size: tuple[int, int]) -> None:
     model = network()
     assert isinstance(model, ClickNetwork)
-    logits = model(*inputs(size=size))
+    logits = ask(model, *inputs(size=size))
     assert logits.shape == (2, 1, *size)
     assert logits.dtype == torch.float32
 
@@ -41,28 +46,28 @@ def test_logits_of_the_image_size(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_every_input_counts(which: int) -> None:
     model, given = network(), inputs()
-    before = model(*given)
+    before = ask(model, *given)
     given[which] = given[which].flip(2 if which < 2 else 1)
-    assert not torch.allclose(model(*given), before)
+    assert not torch.allclose(ask(model, *given), before)
 
 
 def test_every_weight_learns_and_samples_are_independent() -> None:
     model, given = network(), inputs()
-    model(*given).square().mean().backward()
+    ask(model, *given).square().mean().backward()
     for name, weight in model.named_parameters():
         if name != "blocks.0.attn.qkv.bias":  # the bias of the keys cancels in the softmax
             assert weight.grad is not None, name
             assert weight.grad.abs().sum() > 0, name
-    alone = model(*(x[1:] for x in given))
-    torch.testing.assert_close(model(*given)[1:], alone, atol=1e-5, rtol=1e-5)
+    alone = ask(model, *(x[1:] for x in given))
+    torch.testing.assert_close(ask(model, *given)[1:], alone, atol=1e-5, rtol=1e-5)
 
 
 def test_the_evidence_sees_the_image_alone() -> None:
     model, (image, previous, points) = network(), inputs()
     seen = []
     model.evidence.to_codes.register_forward_hook(lambda _, args, __: seen.append(args[0]))
-    model(image, previous, points)
-    model(image, 1 - previous, points.flip(1))
+    ask(model, image, previous, points)
+    ask(model, image, 1 - previous, points.flip(1))
     assert torch.equal(seen[0], seen[1])
 
 
@@ -79,7 +84,7 @@ def test_saved_and_opened(tmp_path) -> None:
     opened = load_pretrained(folder)
     assert isinstance(opened, HybridClickViT)
     assert opened.input_size == (32, 48)
-    torch.testing.assert_close(opened(*inputs()), model(*inputs()))
+    torch.testing.assert_close(ask(opened, *inputs()), ask(model, *inputs()))
 
 
 def test_weights_go_on_at_another_size() -> None:
@@ -87,7 +92,7 @@ def test_weights_go_on_at_another_size() -> None:
     large = network(input_size=(64, 96), position_grid=(2, 3))
     large.load_state_dict(small.state_dict())
     given = inputs(size=(64, 96))
-    torch.testing.assert_close(large(*given), small(*given))
+    torch.testing.assert_close(ask(large, *given), ask(small, *given))
     assert large.input_size == (64, 96)
 
 
@@ -108,4 +113,4 @@ def test_shapes_that_do_not_fit(bad: dict[str, object], message: str) -> None:
 
 def test_images_that_do_not_fit() -> None:
     with pytest.raises(InputError, match=r"multiples of 16 pixels, but got \(20, 48\)"):
-        network()(*inputs(size=(20, 48)))
+        ask(network(), *inputs(size=(20, 48)))

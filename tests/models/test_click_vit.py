@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mis_lightning.errors import InputError
 from mis_lightning.models.click_vit import ClickViT
+from mis_lightning.structures import Prompt
 
 Weights = dict[str, Tensor]
 
@@ -141,7 +142,7 @@ def test_forward_follows_the_text(tiny_click_vit, size: tuple[int, int]) -> None
         points[0, 0] = torch.tensor([3.0, 4.0, 100.0])
         points[0, 3] = torch.tensor([20.5, 17.25, 1.0])
         points[1, 1] = torch.tensor([0.0, 31.0, 2.0])
-        logits = model(image, previous, points)
+        logits = model(image, Prompt(points, previous))
         expected = plain_forward(dict(model.named_parameters()), model.config, image, previous, points)
     assert logits.shape == (2, 1, *size)
     assert logits.dtype == torch.float32
@@ -189,7 +190,7 @@ def test_image_sizes_that_do_not_fit(tiny_click_vit, changes: dict[str, Any], mu
     assert model.multiple_of == multiple
     size = (2 * multiple, multiple + 8)
     with pytest.raises(InputError, match=f"multiples of {multiple} pixels, but got .{size[0]}, {size[1]}"):
-        model(torch.zeros(1, 3, *size), torch.zeros(1, 1, *size), torch.full((1, 2, 3), -1.0))
+        model(torch.zeros(1, 3, *size), Prompt(torch.full((1, 2, 3), -1.0), torch.zeros(1, 1, *size)))
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from mis_lightning.models.click_vit import ClickViT
 from mis_lightning.models.initialise import load_initial_weights
 from mis_lightning.models.official_checkpoint import import_official, official_config, official_weights
 from mis_lightning.models.pretrained import load_pretrained
+from mis_lightning.structures import Prompt
 
 _spec = importlib.util.spec_from_file_location("official", Path(__file__).with_name("official.py"))
 official = importlib.util.module_from_spec(_spec)
@@ -98,7 +99,7 @@ def answers(state, model, size, heads, global_every, window, batch=2):
     points[0, 2] = torch.tensor([20.0, 30.0, 1])
     disks = encode_points(points, size, 5.0)
     with torch.no_grad():
-        ours = model(image, previous, points)
+        ours = model(image, Prompt(points, previous))
         theirs = official.forward(
             state,
             image,

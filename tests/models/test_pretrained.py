@@ -14,6 +14,7 @@ import torch
 from mis_lightning.errors import InputError
 from mis_lightning.models.click_vit import ClickViT
 from mis_lightning.models.pretrained import CHECKPOINT_KEY, load_pretrained, save_pretrained
+from mis_lightning.structures import Prompt
 
 
 def answer(model: ClickViT) -> torch.Tensor:
@@ -21,7 +22,7 @@ def answer(model: ClickViT) -> torch.Tensor:
     image, previous = (torch.rand(1, c, 32, 48, generator=generator) for c in (3, 1))
     points = torch.tensor([[[5.0, 6, 0], [20, 30, 1]]])
     with torch.no_grad():
-        return model.eval()(image, previous, points)
+        return model.eval()(image, Prompt(points, previous))
 
 
 def checkpoint(model: ClickViT, **changes: Any) -> dict[str, Any]:
