@@ -1,11 +1,13 @@
-"""Files on disk -> RGB arrays, label arrays and lists of files; the one place where pixels are rescaled.
+"""Files on disk -> RGB arrays, label arrays and lists of files.
 
 Training, prediction and the page all read through :func:`read_image`, and what they hold in memory goes
-through :func:`to_rgb`, so that a picture looks the same to the network everywhere.
+through :func:`~mis_lightning.grey_levels.to_rgb`, so that a picture looks the same to the network everywhere.
 
 Rules that hold for every file:
 
 * 8-bit pixels are never rescaled; anything deeper (16-bit, 32-bit, float) is scaled by :func:`to_rgb`;
+* values that a GeoTIFF declares as no data are left out of the scaling and become black, as NaN does;
+* where white is zero (TIFF), the picture is turned, in every depth;
 * grey is repeated three times, palettes are looked up, CMYK is converted without colour management, embedded
   colour profiles are ignored;
 * transparency is dropped: the colours stored beneath it are kept, as OpenCV does in published evaluations;
@@ -17,6 +19,7 @@ Rules that hold for every file:
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -28,12 +31,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mis_lightning.errors import DatasetNotFoundError, ImageError, InputError
+from mis_lightning.grey_levels import to_rgb
 from mis_lightning.image_decoding import decode
 
 IMAGE_SUFFIXES = (
-    ".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp",
+    ".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm",
+    ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
 )  # fmt: skip
 """Suffixes taken for images, in lower case."""
+_NOT_READ = (".cr2", ".dcm", ".dng", ".exr", ".heic", ".heif", ".jxl", ".nef", ".psd", ".svs")
 
 
 @dataclass(frozen=True)
@@ -96,9 +102,9 @@ def read_image(path: str | Path, **options: Any) -> NDArray[np.uint8]:
         ImageError: The file is missing, empty, damaged, not an image, or larger than
             ``mis_lightning.image_decoding.MAX_PIXELS``.
     """
-    array = read_array(path)
+    decoded = decode(Path(path), labels=False)
     try:
-        return to_rgb(array, **options)
+        return to_rgb(decoded.array, nodata=decoded.nodata, **options)
     except InputError as error:
         raise ImageError(f"{path}: {error}") from None
 
@@ -116,7 +122,7 @@ def read_array(path: str | Path) -> NDArray[Any]:
     Raises:
         ImageError: As in :func:`read_image`.
     """
-    return decode(Path(path), keep_palette=False)
+    return decode(Path(path), labels=False).array
 
 
 def read_mask(path: str | Path) -> NDArray[Any]:
@@ -134,7 +140,7 @@ def read_mask(path: str | Path) -> NDArray[Any]:
     Raises:
         ImageError: As in :func:`read_image`, or a float file with fractions, NaN or infinities.
     """
-    labels = decode(Path(path), keep_palette=True)
+    labels = decode(Path(path), labels=True).array
     labels = labels[..., 0] if labels.ndim == 3 else labels
     if labels.dtype == np.bool_:
         return labels.astype(np.uint8)
@@ -148,53 +154,6 @@ def read_mask(path: str | Path) -> NDArray[Any]:
             )
         return whole
     return np.ascontiguousarray(labels)
-
-
-def to_rgb(
-    array: NDArray[Any],
-    window: tuple[float, float] | None = None,
-    percentile: tuple[float, float] = (0.5, 99.5),
-    channels: Sequence[int] | None = None,
-) -> NDArray[np.uint8]:
-    """Turn any image array into RGB bytes: the only rescaling of pixels in the package.
-
-    uint8 passes untouched unless ``window`` is given, bool becomes 0 and 255, every other number is mapped
-    linearly from ``[low, high]`` to 0..255 and clipped. ``low`` and ``high`` are the window, or else the two
-    percentiles of the finite values, so that a few hot or dead pixels do not set the scale. If both
-    percentiles coincide (an almost constant image) the smallest and largest value are used; a constant image
-    becomes black. The percentiles are taken over all channels together, which keeps hues; with ``channels``
-    each channel gets its own, because chosen channels of a stack are unlike quantities. NaN becomes 0,
-    infinities the end of the scale on their side.
-
-    Args:
-        array: bool, integer or float. ``(H, W)`` or ``(H, W, 1)`` is grey; ``(H, W, 2)`` grey and a second
-            channel that is dropped (alpha); ``(H, W, 3)`` RGB; ``(H, W, 4)`` RGB and a fourth channel that is
-            dropped (alpha, infrared); ``(H, W, N)`` with ``channels``.
-        window: ``(low, high)`` in the units of the array, e.g. ``(-160, 240)`` Hounsfield units.
-        percentile: Lower and upper percentile in ``[0, 100]``; read only without ``window``.
-        channels: One index (shown grey) or three (red, green, blue) into the last axis.
-
-    Returns:
-        uint8 ``(H, W, 3)``, C-contiguous; it may share its memory with ``array``.
-
-    Raises:
-        InputError: A shape, dtype, window, percentile or channel that does not fit.
-
-    >>> to_rgb(np.array([[0, 1000, 2000]], dtype=np.uint16), window=(0, 2000))[0, :, 0].tolist()
-    [0, 128, 255]
-    """
-    scaled: NDArray[Any]
-    planes = _pick_channels(np.asarray(array), channels)
-    if planes.dtype == np.bool_:
-        scaled = planes.astype(np.uint8) * np.uint8(255)
-    elif planes.dtype == np.uint8 and window is None:
-        scaled = planes
-    elif np.issubdtype(planes.dtype, np.integer) or np.issubdtype(planes.dtype, np.floating):
-        groups = [planes] if channels is None else [planes[..., i : i + 1] for i in range(planes.shape[2])]
-        scaled = np.concatenate([_stretch(group, window, percentile) for group in groups], axis=2)
-    else:
-        raise InputError(f"Expected an image of bool, integer or float values, but got dtype {planes.dtype}.")
-    return np.ascontiguousarray(np.repeat(scaled, 3, axis=2) if scaled.shape[2] == 1 else scaled)
 
 
 def list_images(source: str | Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[Path]:
@@ -225,6 +184,12 @@ def list_images(source: str | Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) 
             raise DatasetNotFoundError(
                 f"Expected images ({', '.join(suffixes)}) in {source} or below it, but found none: "
                 f"it holds {_census(found)}."
+            )
+        unread = [path for path in found if path.name.lower().endswith(_NOT_READ)]
+        if unread:
+            warnings.warn(
+                f"Left out of {source}: {_census(unread)}, which cannot be read. Save them as PNG or TIFF.",
+                stacklevel=2,
             )
         return images
     if not source.exists():
@@ -276,69 +241,3 @@ def _census(paths: Sequence[Path]) -> str:
         "folders" if path.is_dir() else path.suffix.lower() or "without suffix" for path in paths
     )
     return ", ".join(f"{count} {kind}" for kind, count in counts.most_common(6)) or "nothing"
-
-
-def _pick_channels(array: NDArray[Any], channels: Sequence[int] | None) -> NDArray[Any]:
-    """Reduce to ``(H, W, 1)`` or ``(H, W, 3)``."""
-    planes = array[..., np.newaxis] if array.ndim == 2 else array
-    if planes.ndim != 3 or planes.size == 0:
-        raise InputError(f"Expected an image of shape (H, W) or (H, W, channels), but got {array.shape}.")
-    count = planes.shape[2]
-    if channels is not None:
-        if len(channels) not in (1, 3) or not all(0 <= index < count for index in channels):
-            raise InputError(
-                f"Expected `channels` to name 1 or 3 of the channels 0..{count - 1}, "
-                f"but got {tuple(channels)}."
-            )
-        return planes[..., list(channels)]
-    if count > 4:
-        raise InputError(
-            f"An image of shape {array.shape} has {count} channels on its last axis. Name one or three, "
-            "e.g. channels=(0, 1, 2); if the channels come first, move them: np.moveaxis(array, 0, -1)."
-        )
-    return planes[..., : 3 if count >= 3 else 1]
-
-
-def _stretch(
-    values: NDArray[Any], window: tuple[float, float] | None, percentile: tuple[float, float]
-) -> NDArray[np.uint8]:
-    # float32 is exact for 16-bit integers and halves the memory; everything else needs float64.
-    numbers: NDArray[Any] = values.astype(
-        np.float32 if values.dtype.kind in "iu" and values.dtype.itemsize <= 2 else np.float64
-    )
-    low, high = value_range(numbers, percentile) if window is None else (float(window[0]), float(window[1]))
-    if window is not None and not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise InputError(f"Expected `window` = (low, high) with low < high, but got {window}.")
-    if high == low:
-        return np.zeros(values.shape, dtype=np.uint8)
-    np.clip(numbers, low, high, out=numbers)  # also brings infinities to the ends
-    numbers -= low
-    numbers *= 255.0  # before the division: whole numbers stay exact, so that every dtype rounds alike
-    numbers /= high - low
-    np.nan_to_num(numbers, copy=False, nan=0.0)
-    scaled: NDArray[np.uint8] = np.rint(numbers).astype(np.uint8)
-    return scaled
-
-
-def value_range(numbers: NDArray[Any], percentile: tuple[float, float] = (0.5, 99.5)) -> tuple[float, float]:
-    """The values that :func:`to_rgb` makes black and white where no window is given.
-
-    Args:
-        numbers: Integer or float, of any shape.
-        percentile: As in :func:`to_rgb`.
-
-    Returns:
-        The two percentiles of the finite values; where they coincide, the smallest and largest value.
-
-    Raises:
-        InputError: The percentiles are out of order, or no value is finite.
-    """
-    if not 0 <= percentile[0] < percentile[1] <= 100:
-        raise InputError(
-            f"Expected `percentile` = (low, high) with 0 <= low < high <= 100, but got {percentile}."
-        )
-    finite = numbers[np.isfinite(numbers)]
-    if finite.size == 0:
-        raise InputError("The image holds no finite value (all are NaN or infinite).")
-    low, high = (float(limit) for limit in np.percentile(finite, percentile))
-    return (low, high) if low < high else (float(finite.min()), float(finite.max()))

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from mis_lightning.errors import ImageError
-from mis_lightning.images import list_images, read_array, read_image, read_mask, to_rgb
+from mis_lightning.grey_levels import to_rgb
+from mis_lightning.images import list_images, read_array, read_image, read_mask
 
 RNG = np.random.default_rng(7)
 RGB = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)

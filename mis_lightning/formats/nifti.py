@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mis_lightning.errors import ImageError, InputError
 from mis_lightning.files import written_whole
 from mis_lightning.formats.slice_view import Axis, SliceView
-from mis_lightning.images import to_rgb, value_range
+from mis_lightning.grey_levels import to_rgb, value_range
 
 SUFFIXES = (".nii", ".nii.gz")
 

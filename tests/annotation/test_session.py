@@ -12,7 +12,8 @@ from PIL import Image
 
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.errors import InputError
-from mis_lightning.images import Reading, to_rgb
+from mis_lightning.grey_levels import to_rgb
+from mis_lightning.images import Reading
 from mis_lightning.inference.advance import PredictionSettings, advance, start
 from mis_lightning.inference.predictor import ClickPredictor
 from mis_lightning.inference.session import EvaluationSettings, simulate_session

@@ -6,7 +6,8 @@ from PIL import Image
 
 from mis_lightning.data.click_requests import ClickRequests, ObjectRequest
 from mis_lightning.errors import InputError
-from mis_lightning.images import Reading, to_rgb
+from mis_lightning.grey_levels import to_rgb
+from mis_lightning.images import Reading
 from mis_lightning.structures import Click
 
 

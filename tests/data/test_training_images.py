@@ -10,7 +10,8 @@ from PIL import Image
 
 from mis_lightning.data.training_images import TrainingImage, find_training_images
 from mis_lightning.errors import DatasetNotFoundError
-from mis_lightning.images import Reading, to_rgb
+from mis_lightning.grey_levels import to_rgb
+from mis_lightning.images import Reading
 
 
 def touch(folder, *names):

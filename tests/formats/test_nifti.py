@@ -10,7 +10,7 @@ import pytest
 
 from mis_lightning.errors import InputError
 from mis_lightning.formats.nifti import NiftiSlices, window_of_level
-from mis_lightning.images import to_rgb
+from mis_lightning.grey_levels import to_rgb
 
 nibabel = pytest.importorskip("nibabel", reason="needs the medical extra")
 

@@ -2,8 +2,8 @@
 
 The rule: of every case the FLAIR volume and the segmentation, turned to the axes right, anterior, superior;
 the axial slice with the largest whole tumour (label > 0; the lowest such slice on ties); its grey values
-scaled to 8 bits between the 0.5 and 99.5 percentile of that slice (:func:`mis_lightning.images.to_rgb`); the
-front of the head up and the patient's right at the left, as radiologists look at it.
+scaled to 8 bits between its 0.5 and 99.5 percentile (:mod:`~mis_lightning.grey_levels`); the front
+of the head up and the patient's right at the left, as radiologists look at it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from PIL import Image
 
 from mis_lightning.data.benchmark_folders import NOT_COMPARABLE
 from mis_lightning.errors import DatasetNotFoundError, ImageError, InputError
-from mis_lightning.images import to_rgb
+from mis_lightning.grey_levels import to_rgb
 
 CASES = 369
 

@@ -10,7 +10,7 @@ from mis_lightning.commands.prepare import main
 from mis_lightning.data.benchmarks import BraTS
 from mis_lightning.data.prepare import brats_slices
 from mis_lightning.errors import DatasetNotFoundError, ImageError, InputError
-from mis_lightning.images import to_rgb
+from mis_lightning.grey_levels import to_rgb
 
 RNG = np.random.default_rng(5)
 
