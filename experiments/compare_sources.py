@@ -127,8 +127,8 @@ def commands(row: Row, folder: Path, extra: Sequence[str]) -> list[list[str]]:
     """The commands left to do for a row, in order."""
     place = folder / row.name
     images = folder / ("photographs" if row.photographs else "images.txt")
-    configs = ("configs/cpu.yaml", "experiments/few_minutes.yaml", f"configs/sources/{row.source}.yaml")
-    options = [f"--config={ROOT / config}" for config in configs]
+    configs = ("cpu", ROOT / "experiments" / "few_minutes.yaml", f"sources/{row.source}")
+    options = [f"--config={config}" for config in configs]
     options += [f"--data.images={images}", f"--data.store={place / 'store'}"]
     logger = "--trainer.logger.init_args."
     trained = [*options, *(ON_PHOTOGRAPHS if row.photographs else ())]

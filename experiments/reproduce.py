@@ -22,8 +22,8 @@ from sweep import MIS, Point, commands
 from mis_lightning.metrics.paper_tables import PaperRow, PaperTable, paper_tables
 
 FOLDER = "runs/paper"
-NATURAL = tuple(Path(f"configs/evaluation/{name}.yaml") for name in ("natural", "davis"))
-MEDICAL = Path("configs/evaluation/medical.yaml")
+NATURAL = tuple(Path(f"evaluation/{name}") for name in ("natural", "davis"))
+MEDICAL = Path("evaluation/medical")
 INPUTS = ("--data.images=$SBD", "--model.initial_weights=$MAE")
 SPEED = {
     "I": "the speed column: `merging, connected` against `merging, any two`",

@@ -25,7 +25,7 @@ from typing import Any
 
 import yaml
 
-WANDB_CONFIG = "loggers/wandb.yaml"  # the overlay that only a run under `wandb agent` needs
+WANDB_CONFIG = "loggers/wandb"  # the overlay that only a run under `wandb agent` needs
 MIS = (sys.executable, "-m", "mis_lightning")
 
 
@@ -139,9 +139,7 @@ def main(args: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("sweep", type=Path, help="a wandb sweep file, e.g. configs/sweeps/connectivity.yaml")
     parser.add_argument("--folder", type=Path, help="where the runs go (default: runs/sweeps/<file name>)")
-    parser.add_argument(
-        "--evaluate", type=Path, action="append", default=[], help="e.g. configs/evaluation/natural.yaml"
-    )
+    parser.add_argument("--evaluate", type=Path, action="append", default=[], help="e.g. evaluation/natural")
     parser.add_argument("--only", default="", help="only points whose name contains this")
     parser.add_argument("--dry-run", action="store_true", help="print the commands")
     words = list(sys.argv[1:] if args is None else args)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 from mis_lightning.cli import VERBS, main
 from mis_lightning.commands.bench import PARTS
+from mis_lightning.commands.config_files import find_config
 from mis_lightning.commands.figure import KINDS
 from mis_lightning.commands.lightning import run
 
@@ -66,6 +68,9 @@ def test_the_verb_and_its_files_are_there(command):
     for word in words:
         if word.startswith("configs/"):
             assert (ROOT / word).is_file()
+    for option, value in pairwise(words):
+        if option in ("--config", "--evaluate"):
+            assert Path(find_config(value)).is_file()
 
 
 FIT = [
@@ -92,7 +97,7 @@ def test_options_of_the_lightning_verbs_parse(command, monkeypatch, tmp_path):
             skip = True  # this machine may not have so many
         else:
             kept.append(word)
-    if "configs/mis_vitb448_sbd.yaml" not in kept:  # its weights are not here
+    if "mis_vitb448_sbd" not in kept:  # its weights are not here
         run(kept, run=False)
 
 

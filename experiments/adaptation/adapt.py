@@ -27,7 +27,6 @@ from mis_lightning.models.pretrained import load_pretrained
 from mis_lightning.structures import Sample
 
 HERE = Path(__file__).parent
-CONFIGS = HERE.parents[1] / "configs"
 
 
 class Outlined(Benchmark):
@@ -73,7 +72,7 @@ def main(args: Sequence[str] | None = None) -> None:
         run = given.folder / f"seed{seed}"
         last = run / "checkpoints" / "last.ckpt"
         if not last.is_file():
-            configs = [f"--config={CONFIGS / name}" for name in ("cpu.yaml", "adapt/own_images.yaml")]
+            configs = ["--config=cpu", "--config=adapt/own_images"]
             options = [
                 f"--data.images={images}",
                 f"--seed_everything={seed}",

@@ -11,6 +11,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from matplotlib.figure import Figure
 
 from mis_lightning.commands.compare import open_benchmark
+from mis_lightning.commands.config_files import with_config_files
 from mis_lightning.errors import InputError
 from mis_lightning.figures.click_sequence import click_sequence, record_session
 from mis_lightning.figures.drawn_regions import drawn_regions
@@ -56,7 +57,7 @@ def main(args: Sequence[str]) -> int:
         "--out", type=str, required=True, help="where the PNG and the PDF go; without a suffix"
     )
     try:
-        given = options.parse_args(list(args[1:]))
+        given = options.parse_args(with_config_files(args[1:]))
     except ArgumentError as error:
         raise InputError(str(error)) from error
     print("\n".join(str(path) for path in save(draw(given), given.out)))
@@ -101,7 +102,7 @@ def _drawn(kind: str) -> tuple[ArgumentParser, Draw]:
     parser.add_argument("image", type=str, help="an image file")
     parser.add_argument("--count", type=int, default=7, help="how many regions")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
-    parser.add_argument("--config", action="config", help="e.g. configs/sources/tokencut.yaml")
+    parser.add_argument("--config", action="config", help="e.g. sources/tokencut")
     source = "mis_lightning.regions.merge_tree.MergeTreeRegions"
     parser.add_subclass_arguments(RegionSource, "data.regions", default={"class_path": source})
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from mis_lightning.models.official_checkpoint import import_official
 from mis_lightning.models.pretrained import save_pretrained
 
-_VITB = "configs/mis_vitb448_sbd.yaml"
+_VITB = "mis_vitb448_sbd"
 CONFIGS = {
     768: (_VITB,),
-    1024: (_VITB, "configs/networks/simpleclick_vitl448.yaml"),
-    1280: (_VITB, "configs/networks/simpleclick_vith448.yaml"),
+    1024: (_VITB, "networks/simpleclick_vitl448"),
+    1280: (_VITB, "networks/simpleclick_vith448"),
 }
 """Of ``mis test``, by the width of the network."""
 

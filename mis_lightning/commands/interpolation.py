@@ -13,6 +13,8 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from mis_lightning.commands.config_files import with_config_files
+
 
 def fill_references(args: Sequence[str], folder: Path) -> list[str]:
     """Replace each config file among the arguments by a copy whose references are filled in.
@@ -21,16 +23,17 @@ def fill_references(args: Sequence[str], folder: Path) -> list[str]:
     if a file names that, too. Everything else in the copies is as in the files.
 
     Args:
-        args: Arguments of a command with ``--config FILE`` options.
+        args: Arguments of a command with ``--config`` options, each with a file or a name.
         folder: Where the copies go.
 
     Returns:
-        The arguments with the copies in place of the files. Files that cannot be read stay as they are.
+        The arguments with the copies in place of the files. Files that are no YAML stay as they are.
 
     Raises:
+        InputError: A ``--config`` is neither a file nor a name.
         omegaconf.errors.OmegaConfBaseException: A reference leads nowhere.
     """
-    args = _one_word_each(args)
+    args = _one_word_each(with_config_files(args))
     places = [i for i, arg in enumerate(args) if arg.startswith("--config=")]
     files = {i: config for i in places if (config := _read(args[i].partition("=")[2])) is not None}
     if not files:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -146,7 +147,8 @@ def shorten(message: str) -> str:
 
 
 def _sources(args: Sequence[str]) -> str:
-    files = [arg.split("=", 1)[-1] for arg in args if arg.endswith((".yaml", ".yml", ".json"))]
+    words = [word for arg in args for word in arg.split("=", 1)]
+    files = [word for option, word in pairwise(words) if option in ("--config", "-c")]
     return f" (from {', '.join(files)} and the command line)" if files else ""
 
 

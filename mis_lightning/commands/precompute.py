@@ -39,7 +39,7 @@ def main(args: Sequence[str]) -> int:
     parser.add_class_arguments(MISDataModule, "data")
     try:
         with TemporaryDirectory() as folder:
-            # A file may refer to what another one or the command line says: configs/sources/true_masks.yaml.
+            # A file may refer to what another one or the command line says: sources/true_masks.
             settings = parser.parse_args(fill_references(args, Path(folder)))
     except ArgumentError as error:
         raise InputError(str(error)) from error

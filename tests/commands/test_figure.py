@@ -46,7 +46,7 @@ def test_other_extractor_settings_make_another_picture(photo, tmp_path):
 
 @pytest.mark.parametrize("source", ["merge_tree", "tokencut", "deep_spectral", "free_mask"])
 def test_drawn_regions_of_a_source(photo, tmp_path, source):
-    config = ["--config", f"configs/sources/{source}.yaml"]
+    config = ["--config", f"sources/{source}"]
     size = drawn(tmp_path, "drawn", photo, *config, "--count", "3", "--width", "5")
     assert size[0] == 5 * 300
     first = (tmp_path / "out" / "figure.png").read_bytes()

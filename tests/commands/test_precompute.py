@@ -9,7 +9,7 @@ from PIL import Image
 from mis_lightning.cli import main
 from mis_lightning.regions.store import RegionStore
 
-OPTIONS = ["precompute", "--config", "configs/cpu.yaml", "--data.num_workers", "0"]
+OPTIONS = ["precompute", "--config", "cpu", "--data.num_workers", "0"]
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_every_source_goes_through_the_one_command(images, tmp_path, source):
         Image.fromarray(labels).save(maps / path.name)
     overlay = tmp_path / "overlay.yaml"  # names a part of the trainer, to which configs/cpu.yaml refers
     overlay.write_text("trainer: {max_steps: 3}\n")
-    more = ["--config", f"configs/sources/{source}.yaml", "--config", str(overlay)]
+    more = ["--config", f"sources/{source}", "--config", str(overlay)]
     assert run(images, tmp_path / "store", *more) == 0
     store = RegionStore(tmp_path / "store")
     assert store.settings["source"] == ("merge_tree" if source == "segment_unions" else source)

@@ -108,7 +108,7 @@ def test_what_does_not_fit_is_said(folder, capsys, options, said) -> None:
 def test_with_a_config_it_is_the_verb_of_the_lightning_cli(folder, capsys) -> None:
     (folder / "in" / "bad.png").unlink()
     options = [
-        "--config=configs/cpu.yaml",
+        "--config=cpu",
         f"--data.clicks={folder / 'clicks.csv'}",
         f"--data.clicks_folder={folder / 'in'}",
         f"--trainer.default_root_dir={folder}",
@@ -141,7 +141,9 @@ def test_two_processes_answer_what_one_does(folder, tmp_path) -> None:
         command = [sys.executable, "-m", "mis_lightning", "predict", f"--config={folder / 'config.yaml'}"]
         command += [f"--trainer.devices={count}", f"--trainer.callbacks={json.dumps([writer])}"]
         strategy = ["--trainer.strategy=ddp"] if count == 2 else []
-        done = subprocess.run([*command, *strategy], capture_output=True, text=True, check=False, timeout=300)
+        done = subprocess.run(
+            [*command, *strategy], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+        )
         assert "2 of 3 images answered" in done.stdout, done.stderr
     reports = [json.loads((out / "report.json").read_text()) for out in outs.values()]
     assert reports[0] == reports[1]

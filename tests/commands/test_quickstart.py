@@ -62,7 +62,7 @@ def test_the_checkpoint_goes_on_and_predicts(folder, tmp_path):
     Image.fromarray(sample.image).save(tmp_path / "one.png")
     (tmp_path / "clicks.json").write_text('{"one.png": [{"row": 100, "col": 100, "positive": true}]}')
     options = [
-        "--config=configs/quickstart.yaml",
+        "--config=quickstart",
         f"--ckpt_path={folder / 'checkpoints' / 'last.ckpt'}",
         f"--data.clicks={tmp_path / 'clicks.json'}",
         f"--trainer.default_root_dir={tmp_path}",

@@ -53,10 +53,10 @@ def test_commands_parse_to_their_row(reproduce, parse, capsys, table, row) -> No
     assert all(line[:2] == ["mis", "test"] for line in lines)
     assert all(line[-1] == f"--ckpt_path={folder}/checkpoints/last.ckpt" for line in lines)
     overlays = [
-        word.removeprefix("--config=configs/evaluation/").removesuffix(".yaml")
+        word.removeprefix("--config=evaluation/")
         for line in lines
         for word in line
-        if word.startswith("--config=configs/evaluation/")
+        if word.startswith("--config=evaluation/")
     ]
     assert overlays == ["natural", "davis", *(["medical"] if "BraTS" in table.columns else [])]
     if (table.name, row.name) in (("main", "mis"), ("main", "supervised")):
