@@ -14,6 +14,8 @@ from mis_lightning.features.scaling import MAX_TOKENS, token_scale
 
 # Raised with every change of the output: a store of older trees is then refused, not mixed with new ones.
 VERSION = 2
+ROWS = 1024
+"""Patches whose waves are computed at a time."""
 
 
 class ColourTexture:
@@ -108,8 +110,12 @@ class ColourTexture:
         """Rahimi and Recht, "Random features for large-scale kernel machines", 2007."""
         waves = np.random.default_rng(0).standard_normal((3, self.frequencies)) / self.colour_scale
         phases = colours @ waves.astype(np.float32)
-        features: NDArray[np.float32] = np.hstack([np.cos(phases), np.sin(phases)])
-        features /= np.float32(np.sqrt(self.frequencies))
+        features = np.empty((len(colours), 2 * self.frequencies), np.float32)
+        for first in range(0, len(colours), ROWS):  # what is computed stays in the cache until it is stored
+            rows = slice(first, first + ROWS)
+            features[rows, : self.frequencies] = np.cos(phases[rows])
+            features[rows, self.frequencies :] = np.sin(phases[rows])
+            features[rows] /= np.float32(np.sqrt(self.frequencies))
         return features
 
     def settings(self) -> dict[str, Any]:
