@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mis_lightning.bench.quality import region_shares
+from mis_lightning.commands.region_quality import region_shares
 from mis_lightning.data.bundled import BundledBenchmark, bundled_images
 from mis_lightning.images import list_images
 from mis_lightning.regions.store import SUFFIX, RegionStore

@@ -48,13 +48,13 @@ def pip(folder: Path, *words: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def python(installed: Path, folder: Path, *words: str) -> str:
-    """Run the installed package in a folder of its own; returns what it prints."""
+def python(installed: Path, folder: Path, *words: str, status: int = 0) -> str:
+    """Run the installed package in a folder of its own; returns what it prints, or its error."""
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     command = [sys.executable, *words]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8")
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+    assert done.returncode == status, done.stderr[-3000:]
+    return done.stderr if status else done.stdout
 
 
 @pytest.fixture
@@ -78,6 +78,10 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     configs = {path.relative_to(package).as_posix() for path in (package / "configs").rglob("*.yaml")}
     assert len(configs) > 20
     assert {"py.typed", "server/page/index.html", "assets/models/mis-small/config.json"} | configs <= inside
+    modules = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
+    measuring = {name for name in modules if name.startswith("bench/")}
+    assert measuring
+    assert {name for name in inside if name.endswith(".py")} == modules - measuring
     assert said["Author"] == "the mis_lightning authors"
     assert said["Keywords"]
     assert said.get_all("Project-URL")
@@ -100,6 +104,12 @@ def test_configs_are_found_by_name_outside_a_clone(installed: Path, tmp_path: Pa
     assert recipe["model"]["model"]["init_args"]["dim"] == 768
     assert small["trainer"]["max_steps"] == 2600
     assert not list(tmp_path.iterdir())
+
+
+def test_what_only_measures_says_that_it_needs_a_clone(installed: Path, tmp_path: Path) -> None:
+    said = python(installed, tmp_path, "-m", "mis_lightning", "bench", "merging", status=2)
+    assert "needs a clone" in said
+    assert "bench PART" in python(installed, tmp_path, "-m", "mis_lightning", "bench")
 
 
 @pytest.mark.slow

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Sequence
 
 from mis_lightning.errors import InputError
+
+IN_THE_WHEEL = {
+    "quality": "mis_lightning.commands.region_quality",
+    "proposals": "mis_lightning.commands.region_speed",
+}
+"""They say which source of regions to choose; the others measure the code, with what a clone has."""
 
 PARTS = {
     "merging": "merge trees against scikit-learn and SciPy, and their growth",
@@ -26,7 +33,7 @@ def main(args: Sequence[str]) -> int:
     """Run ``mis bench PART [options]``; ``mis bench PART --help`` lists the part's options.
 
     Raises:
-        InputError: There is no such part.
+        InputError: There is no such part, or it is not in the wheel.
     """
     if not args or args[0] in ("-h", "--help"):
         print("usage: mis bench PART [options]\n\nparts:")
@@ -35,4 +42,10 @@ def main(args: Sequence[str]) -> int:
         return 0
     if args[0] not in PARTS:
         raise InputError(f"Expected one of {', '.join(PARTS)}, but got {args[0]!r}.")
-    return int(importlib.import_module(f"mis_lightning.bench.{args[0]}").main(args[1:]))
+    if args[0] not in IN_THE_WHEEL and importlib.util.find_spec("mis_lightning.bench") is None:
+        raise InputError(
+            f"`mis bench {args[0]}` needs a clone of the repository: `pip install -e '.[dev]'`. "
+            f"This is an installed wheel; it has {' and '.join(IN_THE_WHEEL)}."
+        )
+    module = IN_THE_WHEEL.get(args[0], f"mis_lightning.bench.{args[0]}")
+    return int(importlib.import_module(module).main(args[1:]))

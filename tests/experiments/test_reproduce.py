@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mis_lightning.bench.proposals import WAYS
+from mis_lightning.commands.region_speed import WAYS
 from mis_lightning.metrics.paper_tables import belongs, paper_tables
 
 ROOT = Path(__file__).parents[2]

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from mis_lightning.bench import quality
-from mis_lightning.bench.quality import best_iou, measure, region_shares
 from mis_lightning.cli import main
+from mis_lightning.commands import region_quality as quality
+from mis_lightning.commands.region_quality import best_iou, measure, region_shares
 from mis_lightning.features.colour_texture import ColourTexture
 from mis_lightning.merge_tree.sampling import node_mask
 from mis_lightning.regions.mask_set import MaskSet

@@ -7,8 +7,8 @@ import json
 import numpy as np
 from PIL import Image
 
-from mis_lightning.bench.proposals import WAYS
 from mis_lightning.cli import main
+from mis_lightning.commands.region_speed import WAYS
 
 
 def test_every_way_is_timed(tmp_path, capsys):
