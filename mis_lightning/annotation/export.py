@@ -28,7 +28,10 @@ Format = Literal["png", "labels", "coco", "nifti"]
 """A grey PNG for each object, a label map for each image, one COCO file, a label volume for each volume."""
 
 
-_SLICE = re.compile(r"(?P<volume>.+)#(?P<axis>axial|coronal|sagittal)-(?P<number>\d+)")
+_SLICE = re.compile(
+    r"(?P<volume>.+\.nii(\.gz)?)#(?P<axis>axial|coronal|sagittal)-(?P<number>\d+)", re.IGNORECASE
+)
+"""Key of a slice of a volume. Any other ``#`` belongs to the name of an image."""
 
 
 @dataclass
@@ -147,7 +150,8 @@ def _write_volumes(
     for volume, entries in slices.items():
         labels_of: dict[str, int] = {}
         try:
-            axes = {axis: NiftiSlices(volumes(volume), axis) for _, axis, _ in entries}
+            # any channel: all are on one grid
+            axes = {axis: NiftiSlices(volumes(volume), axis, channel=0) for _, axis, _ in entries}
             target = next(iter(axes.values())).empty_labels()
             for key, axis, number in entries:
                 for _, record in _records(store, [key], result):
@@ -181,11 +185,11 @@ def _stems(keys: Sequence[str]) -> dict[str, str]:
     """Names of files for keys: without the suffix, unless that makes two of them one."""
     stems = {}
     for key in keys:
-        folder, _, name = key.rpartition("/")
-        name, _, part = name.partition("#")
-        suffix = next((suffix for suffix in SUFFIXES[::-1] if name.endswith(suffix)), Path(name).suffix)
-        short = name.removesuffix(suffix) + (f"_{part}" if part else "")
-        stems[key] = f"{folder}/{short}" if folder else short
+        of_volume = _SLICE.fullmatch(key)
+        whole, part = (of_volume["volume"], key.rpartition("#")[2]) if of_volume else (key, "")
+        folder, slash, name = whole.rpartition("/")
+        ending = next((end for end in SUFFIXES[::-1] if name.lower().endswith(end)), Path(name).suffix)
+        stems[key] = folder + slash + name[: len(name) - len(ending)] + (f"_{part}" if part else "")
     count = Counter(stems.values())
     return {key: stem if count[stem] == 1 else key for key, stem in stems.items()}
 

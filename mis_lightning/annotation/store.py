@@ -27,6 +27,8 @@ from mis_lightning.files import sweep, written_whole
 from mis_lightning.formats.label_png import label_png
 from mis_lightning.inference.advance import ClickModel
 
+LONGEST_NAME = 255
+"""Bytes of a file's name on the usual file systems."""
 _WRITING = threading.Lock()  # temporary files are named after the process
 
 
@@ -158,6 +160,9 @@ class AnnotationStore:
             raise InputError(
                 f"Expected the path of an image inside its folder, like 'a/b.jpg', but got {key!r}."
             )
+        excess = len(os.fsencode(f"{key.rpartition('/')[2]}.json")) - LONGEST_NAME
+        if excess > 0:
+            raise InputError(f"The name of {key} is {excess} bytes too long for a mask file: shorten it.")
         return self.folder / f"{key}{suffix}"
 
 

@@ -88,7 +88,7 @@ class MaskWriter(L.Callback):
             return
         total = len(self._paths) + len(self._failures)
         if self._paths:
-            volumes = {key.rpartition("#")[0]: path for key, path in self._paths.items()}
+            volumes = {key.rpartition("#")[0]: path for key, path in self._paths.items() if "#" in key}
             written = export_masks(
                 self._store, self.folder, self.format, list(self._paths), volumes.__getitem__
             )

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +29,7 @@ from torch.utils.data import Dataset
 
 from mis_lightning.data.training_images import image_key
 from mis_lightning.errors import InputError
-from mis_lightning.formats.nifti import NiftiSlices, is_volume
+from mis_lightning.formats.nifti import is_volume, open_slices
 from mis_lightning.formats.slice_view import Axis
 from mis_lightning.images import Reading
 from mis_lightning.structures import Click
@@ -51,7 +52,7 @@ class ClickRequest:
     Args:
         path: The file.
         key: What its annotation is kept under: the path inside the folder, and the slice.
-        reading: How the pixels become bytes; of a volume only its ``window`` counts.
+        reading: How the pixels become bytes; of a volume its ``window`` and one channel count.
         slice: Number of the slice of a volume.
         axis: Across which a volume is cut.
 
@@ -77,7 +78,7 @@ class ClickRequest:
             return self.reading(self.path)
         if self.slice is None:
             raise InputError(f"Expected a `slice` with the clicks on the volume {self.path}.")
-        return NiftiSlices(self.path, self.axis, self.reading.window)[self.slice]
+        return open_slices(self.path, self.axis, self.reading)[self.slice]
 
 
 class ClickRequests(Dataset[ClickRequest]):
@@ -127,7 +128,7 @@ class ClickRequests(Dataset[ClickRequest]):
         Raises:
             InputError: None is: the paths begin elsewhere.
         """
-        if self.requests and not any(request.path.is_file() for request in self.requests):
+        if self.requests and not any(os.path.isfile(request.path) for request in self.requests):
             raise InputError(
                 f"None of the {len(self.requests)} images of {self.file} is there; the first would be "
                 f"{self.requests[0].path}. Paths begin at the folder of the file, unless `--images` "

@@ -7,6 +7,7 @@ from the workers, and leaves features to threads that find and save.
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -75,7 +76,7 @@ def precompute(
         RuntimeError: Something else went wrong with an image; the message names it.
     """
     store.sweep()
-    missing = [image for image in images if image.key not in store]
+    missing = find_missing(images, store)
     bar = tqdm(
         find_regions(missing, source, store, num_workers),
         desc="regions",
@@ -85,6 +86,17 @@ def precompute(
         disable=not (progress and missing),
     )
     return {key: message for key, message in bar if message}
+
+
+def find_missing(images: Sequence[TrainingImage], store: RegionStore) -> list[TrainingImage]:
+    """The images that have no regions yet. Damaged files are removed, so that they are made again."""
+    damaged = [image.key for image in images if store.remove_damaged(image.key)]
+    if damaged:
+        count = "1 file was" if len(damaged) == 1 else f"{len(damaged)} files were"
+        warnings.warn(
+            f"{count} damaged in {store.root}, such as the regions of {damaged[0]}: made again.", stacklevel=2
+        )
+    return [image for image in images if image.key not in store]
 
 
 def find_regions(

@@ -12,7 +12,7 @@ from typing import Any
 import torch.distributed as dist
 from tqdm import tqdm
 
-from mis_lightning.data.precompute import find_regions, precompute
+from mis_lightning.data.precompute import find_missing, find_regions, precompute
 from mis_lightning.data.training_images import TrainingImage
 from mis_lightning.regions.source import RegionSource
 from mis_lightning.regions.store import RegionStore
@@ -55,7 +55,7 @@ def precompute_shared(
     board = _open_board(rank)
     dist.barrier()  # no one writes before the sweep, and every one has joined
     share = images[rank::world]
-    missing = [image for image in share if image.key not in store]
+    missing = find_missing(share, store)
     done = board.add("done", len(share) - len(missing))
     bar = tqdm(desc="regions", total=len(images), initial=done, unit="image", disable=rank != 0)
     failures: dict[str, str] = {}

@@ -16,6 +16,7 @@ from mis_lightning.errors import ImageError, InputError
 from mis_lightning.files import written_whole
 from mis_lightning.formats.slice_view import Axis, SliceView
 from mis_lightning.grey_levels import to_rgb, value_range
+from mis_lightning.images import Reading
 
 SUFFIXES = (".nii", ".nii.gz")
 
@@ -38,11 +39,12 @@ class NiftiSlices:
     in order is quickest.
 
     Args:
-        path: A ``.nii`` or ``.nii.gz`` file of 3 dimensions, or 4 with ``channel``.
+        path: A ``.nii`` or ``.nii.gz`` file of 3 dimensions, or of one more with ``channel``; further ones of
+            length 1 do not matter.
         axis: Across which the volume is cut.
         window: ``(low, high)`` in the units of the file, e.g. Hounsfield units; ``None``: the percentiles 0.5
             and 99.5 of nine slices, the same for all.
-        channel: Index into the fourth dimension, where there is one.
+        channel: Index into the dimension after the third that is longer than 1, where there is one.
 
     Raises:
         InputError: nibabel is missing, the file cannot be read, or an argument does not fit it.
@@ -58,14 +60,18 @@ class NiftiSlices:
         self.path = Path(path)
         self.nifti = _open(self.path)
         shape = self.nifti.shape
-        if len(shape) < 3 or 0 in shape or (len(shape) > 3 and np.prod(shape[3:]) > 1 and channel is None):
+        further = [length for length in shape[3:] if length > 1]
+        if len(shape) < 3 or 0 in shape or len(further) > 1 or (further and channel is None):
             raise InputError(
-                f"Expected a volume of 3 dimensions in {path}, but got {shape}; where the fourth holds "
-                "channels or times, name one with `channel`."
+                f"Expected a volume of 3 dimensions in {path}, but got {shape}; where a fourth holds "
+                "channels or times, name one with `channel` (`--channels 0`)."
             )
-        if len(shape) > 4 or (channel is not None and not 0 <= channel < (*shape, 1)[3]):
-            raise InputError(f"Expected `channel` to name one of the volumes in {path}, shape {shape}.")
-        self.channel = channel or 0
+        if channel is not None and not 0 <= channel < (*further, 1)[0]:
+            raise InputError(
+                f"Expected `channel` to name one of the volumes 0..{(*further, 1)[0] - 1} in {path}, shape "
+                f"{shape}, but got {channel}."
+            )
+        self._further = tuple((channel or 0) if length > 1 else 0 for length in shape[3:])
         self.view = SliceView.across(axis, self.nifti.affine)
         self._window = window
 
@@ -95,7 +101,7 @@ class NiftiSlices:
         """
         if not 0 <= k < len(self):
             raise InputError(f"Expected a slice in 0..{len(self) - 1} of {self.path}, but got {k}.")
-        index: list[Any] = [slice(None)] * 3 + [self.channel] * (len(self.nifti.shape) - 3)
+        index: list[Any] = [slice(None)] * 3 + list(self._further)
         index[self.view.axis] = k
         try:
             plane = np.asarray(self.nifti.dataobj[tuple(index)])
@@ -119,7 +125,7 @@ class NiftiSlices:
         """
         nifti = _open(Path(path))
         same = nifti.shape[:3] == self.nifti.shape[:3] and np.allclose(nifti.affine, self.nifti.affine)
-        if not same:
+        if not same or np.prod(nifti.shape[3:]) > 1:
             raise InputError(
                 f"Expected labels on the grid of {self.path}, but {path} has another shape or affine."
             )
@@ -160,8 +166,8 @@ class LabelVolume:
     def save(self, path: str | Path) -> None:
         """Write them, whole or not at all, with the affine and the header of the volume.
 
-        Only what describes the values differs: the type (uint8, or uint16 from label 256 on), scaling, and
-        the display range.
+        Only what describes the values differs: the type (uint8, or uint16 from label 256 on), scaling, the
+        display range, and the intent, which becomes that of labels.
 
         Raises:
             InputError: The name does not end in ``.nii`` or ``.nii.gz``.
@@ -175,11 +181,25 @@ class LabelVolume:
         header.set_data_dtype(dtype)
         header.set_slope_inter(1, 0)
         header["cal_min"] = header["cal_max"] = 0
+        header.set_intent("label")
         shape = like.shape if np.prod(like.shape) == self.voxels.size else like.shape[:3]
         # without an affine of its own it keeps sform and qform as the header has them
         data = type(like)(self.voxels.astype(dtype).reshape(shape), None, header).to_bytes()
         with written_whole(path) as temporary:
             temporary.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+
+
+def open_slices(path: Path, axis: Axis, reading: Reading) -> NiftiSlices:
+    """The slices of a volume, read as images are: of ``reading`` the window counts, and the one channel.
+
+    Raises:
+        InputError: As :class:`NiftiSlices`, or three channels are named.
+    """
+    if reading.channels is not None and len(reading.channels) != 1:
+        raise InputError(
+            f"Expected one channel for the volume {path}, but got {tuple(reading.channels)}: a slice is grey."
+        )
+    return NiftiSlices(path, axis, reading.window, reading.channels[0] if reading.channels else None)
 
 
 def _open(path: Path) -> Any:

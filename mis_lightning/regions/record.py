@@ -7,6 +7,8 @@ The bytes are safetensors: numbers only, so reading them never runs code. A merg
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
@@ -15,15 +17,16 @@ from mis_lightning.merge_tree.tree import MergeTree
 from mis_lightning.regions.mask_set import MaskSet
 
 
-def to_bytes(regions: MergeTree | MaskSet) -> bytes:
-    """Write regions down."""
+def to_bytes(regions: MergeTree | MaskSet, key: str | None = None) -> bytes:
+    """Write regions down, with the key of their image where the name of their file cannot tell it."""
     if isinstance(regions, MergeTree):
         arrays: dict[str, np.ndarray] = {"children": regions.children, "cost": regions.cost}
         size = {"grid": np.array(regions.grid, np.int64)}
     else:
         arrays = {"bits": regions.bits, "scores": regions.scores}
         size = {"size": np.array(regions.size, np.int64)}
-    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()} | size)
+    metadata = None if key is None else {"key": key}
+    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()} | size, metadata)
 
 
 def from_bytes(data: bytes) -> MergeTree | MaskSet:
@@ -41,6 +44,15 @@ def from_bytes(data: bytes) -> MergeTree | MaskSet:
     if arrays.keys() == {"bits", "scores", "size"}:
         return MaskSet(arrays["bits"], arrays["scores"], _pair(arrays["size"])).validate()
     raise ValueError(f"neither a merge tree nor a set of masks: {', '.join(sorted(arrays)) or 'empty'}")
+
+
+def key_of(data: bytes) -> str | None:
+    """The key that :func:`to_bytes` was given; ``None`` without one."""
+    try:
+        length = int.from_bytes(data[:8], "little")
+        return json.loads(data[8 : 8 + length]).get("__metadata__", {}).get("key")
+    except (ValueError, AttributeError):
+        return None
 
 
 def _pair(array: np.ndarray) -> tuple[int, int]:

@@ -6,6 +6,9 @@ Layout::
         manifest.json                 format version, kind, layout, and the settings that made the regions
         2008_000002.jpg.safetensors   a merge tree or a set of masks (:mod:`~mis_lightning.regions.record`)
 
+Where the name of an image leaves no room for the suffix, the file is called by its beginning, ``~`` and a
+digest, and the key is inside.
+
 Files are written under another name and renamed, so a killed run leaves whole files or none; safetensors hold
 numbers only, so opening one never runs code. Only opening and sweeping list the folder. For millions of
 images :mod:`~mis_lightning.regions.shards` packs a store into few files.
@@ -13,7 +16,10 @@ images :mod:`~mis_lightning.regions.shards` packs a store into few files.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,10 +27,12 @@ from typing import Any
 from mis_lightning.errors import InputError
 from mis_lightning.files import sweep, written_whole
 from mis_lightning.regions.manifest import check_settings, read_manifest, write_manifest
-from mis_lightning.regions.record import from_bytes, to_bytes
+from mis_lightning.regions.record import from_bytes, key_of, to_bytes
 from mis_lightning.regions.source import Regions
 
 SUFFIX = ".safetensors"
+_LONGEST = 255  # bytes of a name on the usual file systems
+_SHORTENED = re.compile(r"~[0-9a-f]{16}$")
 
 
 class RegionStore:
@@ -75,15 +83,18 @@ class RegionStore:
         parts = PurePosixPath(key).parts
         if not parts or key.startswith("/") or ".." in parts:
             raise InputError(f"Expected the key of an image as a relative path without '..', not {key!r}.")
-        return self.root / f"{key}{SUFFIX}"
+        return self.root / f"{_short(key)}{SUFFIX}"
 
     def __contains__(self, key: str) -> bool:
         return self.path(key).is_file()
 
     def keys(self) -> list[str]:
         """List the keys, sorted; this walks the folder."""
-        found = self.root.rglob(f"*{SUFFIX}")
-        return sorted(path.relative_to(self.root).as_posix().removesuffix(SUFFIX) for path in found)
+        names = (
+            (path, path.relative_to(self.root).as_posix().removesuffix(SUFFIX))
+            for path in self.root.rglob(f"*{SUFFIX}")
+        )
+        return sorted((_SHORTENED.search(name) and key_of(path.read_bytes())) or name for path, name in names)
 
     def sweep(self) -> None:
         """Remove what killed runs on this machine left half written; runs that go on are left alone."""
@@ -97,7 +108,23 @@ class RegionStore:
         """Write the regions of one image, whole or not at all; the first also write the manifest."""
         self.write_manifest()
         with written_whole(self.path(key)) as temporary:
-            temporary.write_bytes(to_bytes(regions))
+            temporary.write_bytes(to_bytes(regions, key if _short(key) != key else None))
+
+    def remove_damaged(self, key: str) -> bool:
+        """Remove the file of an image if it is damaged, so that it is made again; whether it was.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        if key not in self:
+            return False
+        data = self.read(key)
+        try:
+            from_bytes(data)
+        except ValueError:
+            self.path(key).unlink()
+            return True
+        return False
 
     def read(self, key: str) -> bytes:
         """Read the record of one image as it is.
@@ -109,6 +136,8 @@ class RegionStore:
             return self.path(key).read_bytes()
         except FileNotFoundError:
             raise InputError(f"No regions for {key} in {self.root}; run `mis precompute`.") from None
+        except OSError as error:
+            raise InputError(f"The regions of {key} cannot be read: {error}.") from error
 
     def load(self, key: str) -> Regions:
         """Read the regions of one image and check that they are sound.
@@ -123,3 +152,14 @@ class RegionStore:
             raise InputError(
                 f"{self.path(key)} is damaged ({error}); delete it and run `mis precompute` again."
             ) from error
+
+
+def _short(key: str) -> str:
+    """The key, its last part shortened where it would be too long for a file name with the suffix."""
+    folder, slash, name = key.rpartition("/")
+    room = _LONGEST - len(SUFFIX)
+    if len(os.fsencode(name)) <= room:
+        return key
+    digest = hashlib.blake2b(os.fsencode(key), digest_size=8).hexdigest()
+    start = os.fsencode(name)[: room - len(digest) - 1].decode("utf-8", "ignore")
+    return f"{folder}{slash}{start}~{digest}"

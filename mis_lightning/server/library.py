@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from mis_lightning.annotation.log import is_plain
+from mis_lightning.annotation.store import LONGEST_NAME
 from mis_lightning.errors import ImageError, InputError
-from mis_lightning.formats.nifti import SUFFIXES, NiftiSlices, is_volume
+from mis_lightning.formats.nifti import SUFFIXES, NiftiSlices, is_volume, open_slices
 from mis_lightning.formats.slice_view import Axis
 from mis_lightning.images import IMAGE_SUFFIXES, Reading, list_images
 
@@ -114,6 +115,9 @@ class Library:
                 left_out[path] = "a name that no mask file can have"
                 continue
             for number, one in self._names(real, name, path, left_out):
+                if len(os.fsencode(f"{one.rpartition('/')[2]}.json")) > LONGEST_NAME:
+                    left_out[path] = "a name too long for a mask file: shorten it"
+                    break
                 key = hashlib.blake2b(one.encode(), digest_size=8).hexdigest()
                 entries[key] = Entry(key, one, real, number)
         self._entries, self.left_out = entries, left_out
@@ -135,8 +139,7 @@ class Library:
         """A volume, opened once for each state of its file."""
         stamp = _stamp(path)
         if path not in self._volumes or self._volumes[path][0] != stamp:
-            channel = self._reading.channels[0] if self._reading.channels else None
-            self._volumes[path] = stamp, NiftiSlices(path, self._axis, self._reading.window, channel)
+            self._volumes[path] = stamp, open_slices(path, self._axis, self._reading)
         return self._volumes[path][1]
 
     def volumes(self) -> dict[str, Path]:

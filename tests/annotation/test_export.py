@@ -145,3 +145,23 @@ def test_volumes(tmp_path) -> None:
     assert "no volume" in written.failures["ct.nii.gz"]
     written = export_masks(store, tmp_path / "png", "png", [store.keys()[1]])  # slices are pictures, too
     assert written.files == [tmp_path / "png" / "ct_sagittal-5.png"]
+
+
+def test_only_the_keys_of_slices_are_cut(tmp_path, image) -> None:
+    store = AnnotationStore(tmp_path / "store")
+    keys = [
+        "cell #1.png",
+        "cell #2.png",
+        "a#b#c.tif",
+        "x/no #axial-3.png",
+        "scan.NII.GZ#axial-3",
+        "p#axial-1",
+    ]
+    for key in keys:
+        store.save(key, drawn(image, [("cell", np.ones(image.shape[:2], bool))], "keep"))
+    written = export_masks(store, tmp_path / "png", "png")
+    names = sorted(path.relative_to(tmp_path / "png").as_posix() for path in written.files)
+    assert names == ["a#b#c.png", "cell #1.png", "cell #2.png", "p#axial-1.png", "scan_axial-3.png",
+                     "x/no #axial-3.png"]  # fmt: skip
+    with pytest.raises(InputError, match="slices of NIfTI"):
+        export_masks(store, tmp_path / "out", "nifti", ["a#b#c.tif"], volumes=tmp_path.joinpath)

@@ -84,6 +84,52 @@ def test_connectivity_is_handed_on_and_kept(images, tmp_path):
     }
 
 
+@pytest.mark.parametrize("name", ["a" * 246 + ".png", "ä" * 120 + ".jpeg"])
+def test_names_as_long_as_a_file_system_allows(tmp_path, name):
+    images = [tmp_path / "images" / "sub" / place for place in (name, "b.png")]
+    for path in images:
+        photo(path.with_suffix(".png"))
+        path.with_suffix(".png").rename(path)
+    found, store = find_training_images(tmp_path / "images"), open_store(tmp_path / "trees")
+    assert precompute(found, MergeTreeRegions(Blocks()), store, num_workers=0, progress=False) == {}
+    assert store.keys() == sorted(image.key for image in found)
+    assert [store.load(image.key).grid for image in found] == [(4, 6)] * 2
+    assert precompute(found, MergeTreeRegions(Blocks()), store, num_workers=0, progress=False) == {}
+    assert len(list((tmp_path / "trees").rglob("*.safetensors"))) == 2
+
+
+def damage(path, how):
+    data = path.read_bytes()
+    path.write_bytes(
+        {
+            "empty": b"",
+            "half": data[: len(data) // 2],
+            "zeroed": bytes(len(data)),
+            "tail": data[:200] + bytes(len(data) - 200),
+        }[how]
+    )
+
+
+@pytest.mark.parametrize("how", ["empty", "half", "zeroed", "tail"])
+def test_damaged_files_are_found_and_made_again(images, tmp_path, how):
+    store = open_store(tmp_path / "trees")
+    precompute(images, MergeTreeRegions(Blocks()), store, num_workers=0, progress=False)
+    whole = contents(tmp_path / "trees")
+    for image in images[1:3]:
+        damage(store.path(image.key), how)
+    blocks = Blocks()
+    with pytest.warns(UserWarning, match="2 files were damaged"):
+        precompute(images, MergeTreeRegions(blocks), store, num_workers=0, progress=False)
+    assert blocks.calls == 2
+    assert contents(tmp_path / "trees") == whole
+    damage(store.path(images[0].key), how)
+    images[0].path.write_bytes(b"no image")  # so that it cannot be made again
+    with pytest.warns(UserWarning, match="1 file was damaged"):
+        failures = precompute(images, MergeTreeRegions(blocks), store, num_workers=0, progress=False)
+    assert list(failures) == [images[0].key]
+    assert images[0].key not in store
+
+
 def test_what_is_done_is_skipped(images, tmp_path):
     store, blocks = open_store(tmp_path / "trees"), Blocks()
     precompute(images[:2], MergeTreeRegions(blocks), store, num_workers=0, progress=False)

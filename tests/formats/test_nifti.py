@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from mis_lightning.errors import InputError
-from mis_lightning.formats.nifti import NiftiSlices, window_of_level
+from mis_lightning.formats.nifti import NiftiSlices, open_slices, window_of_level
 from mis_lightning.grey_levels import to_rgb
+from mis_lightning.images import Reading
 
 nibabel = pytest.importorskip("nibabel", reason="needs the medical extra")
 
@@ -83,7 +84,7 @@ def test_labels_go_back_onto_the_same_grid(tmp_path, volume, suffix, kind) -> No
     assert written.get_data_dtype() == np.uint8
     pairs = [(name, source.header[name], written.header[name]) for name in source.header]
     differs = [name for name, one, other in pairs if not np.array_equal(one, other)]
-    free = {"datatype", "bitpix", "scl_slope", "scl_inter", "cal_max", "cal_min"}
+    free = {"datatype", "bitpix", "scl_slope", "scl_inter", "cal_max", "cal_min", "intent_code"}
     assert set(differs) <= free, differs
     # the same voxel means the same slice and pixel in both
     np.testing.assert_array_equal(NiftiSlices(target, "coronal").values(4), labels[4])
@@ -129,9 +130,40 @@ def test_four_dimensions(tmp_path, volume) -> None:
     np.testing.assert_array_equal(slices.values(5), (volume + 1)[:, :, 5].T[::-1, ::-1])
     slices.empty_labels().save(tmp_path / "labels.nii")
     assert nibabel.load(tmp_path / "labels.nii").shape == SHAPE
-    nibabel.save(nibabel.Nifti1Image(volume[..., None], np.eye(4)), path)
-    NiftiSlices(path).empty_labels().save(tmp_path / "labels.nii")
-    assert nibabel.load(tmp_path / "labels.nii").shape == (*SHAPE, 1)
+    for further in ((1,), (1, 1)):
+        nibabel.save(nibabel.Nifti1Image(volume.reshape(*SHAPE, *further), np.eye(4)), path)
+        slices = NiftiSlices(path)
+        np.testing.assert_array_equal(slices.values(5), volume[:, :, 5].T[::-1, ::-1])
+        slices.empty_labels().save(tmp_path / "labels.nii")
+        assert nibabel.load(tmp_path / "labels.nii").shape == (*SHAPE, *further)
+        assert slices.read_labels(tmp_path / "labels.nii").voxels.shape == SHAPE
+    vectors = np.stack([volume, volume + 1, volume + 2], -1).reshape(*SHAPE, 1, 3)
+    nibabel.save(nibabel.Nifti1Image(vectors, np.eye(4)), path)
+    np.testing.assert_array_equal(NiftiSlices(path, channel=2).values(5), (volume + 2)[:, :, 5].T[::-1, ::-1])
+    with pytest.raises(InputError, match=r"0\.\.2"):
+        NiftiSlices(path, channel=3)
+    with pytest.raises(InputError, match="another shape"):
+        NiftiSlices(path, channel=0).read_labels(path)
+    nibabel.save(nibabel.Nifti1Image(vectors.repeat(2, 3), np.eye(4)), path)
+    with pytest.raises(InputError, match="3 dimensions"):
+        NiftiSlices(path, channel=0)
+
+
+def test_a_volume_is_read_with_its_window_and_one_channel(tmp_path, volume) -> None:
+    path = tmp_path / "volume.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.stack([volume, -volume], -1), np.eye(4)), path)
+    found = open_slices(path, "coronal", Reading((-9, 9), channels=(1,)))[4]
+    np.testing.assert_array_equal(found, NiftiSlices(path, "coronal", (-9, 9), 1)[4])
+    with pytest.raises(InputError, match="one channel"):
+        open_slices(path, "axial", Reading(channels=(0, 1, 1)))
+
+
+def test_label_volumes_have_the_intent_of_labels(tmp_path, volume) -> None:
+    image = nibabel.Nifti1Image(volume, np.eye(4))
+    image.header.set_intent("t test", (12.0,), "a statistic")
+    nibabel.save(image, tmp_path / "volume.nii")
+    NiftiSlices(tmp_path / "volume.nii").empty_labels().save(tmp_path / "labels.nii")
+    assert nibabel.load(tmp_path / "labels.nii").header.get_intent() == ("label", (), "")
 
 
 def test_slices_are_read_one_by_one(tmp_path, volume) -> None:

@@ -228,3 +228,12 @@ def test_a_volume_that_changes_is_read_anew(scan):
     nibabel.save(nibabel.Nifti1Image(np.eye(8, dtype=np.int16)[..., None], np.eye(4)), scan / "ct.nii.gz")
     (entry,) = library.refresh()
     assert library.read(entry).shape != before.shape
+
+
+def test_a_name_too_long_for_a_mask_file_is_left_out(tmp_path):
+    for name in ("a" * 246 + ".png", "a" * 247 + ".png"):
+        Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "a.png")
+        (tmp_path / "a.png").rename(tmp_path / name)
+    library = Library(tmp_path)
+    assert [entry.name for entry in library.refresh()] == ["a" * 246 + ".png"]
+    assert ["too long" in why for why in library.left_out.values()] == [True]

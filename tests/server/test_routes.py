@@ -16,7 +16,7 @@ from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.formats.label_png import read_label_png
 from mis_lightning.formats.nifti import NiftiSlices
-from mis_lightning.images import read_image
+from mis_lightning.images import Reading, read_image
 from mis_lightning.server import workspace as limits
 from mis_lightning.server.access import Access
 from mis_lightning.server.app import create_app
@@ -161,18 +161,21 @@ def test_export_takes_what_the_tab_shows(page, open_page, app, tmp_path):
         assert archive.namelist() == ["a.png"]  # what is saved, and nobody's drafts
 
 
-def test_slices_of_a_volume_come_back_as_one(open_page, tmp_path):
+@pytest.mark.parametrize("channel", [None, 1])
+def test_slices_of_a_volume_come_back_as_one(open_page, tmp_path, channel):
     nibabel = pytest.importorskip("nibabel")
     values = np.zeros((20, 32, 4), np.int16)
     values[4:16, 8:20, 1:3] = 400  # whole patches
     affine = np.diag([0.75, 0.75, 5, 1])
     (tmp_path / "scans").mkdir()
-    nibabel.save(nibabel.Nifti1Image(values, affine), tmp_path / "scans" / "ct.nii.gz")
-    app = create_app(Library(tmp_path / "scans"), tmp_path / "masks", access=Access())
+    stored = values if channel is None else np.stack([values.T.reshape(values.shape), values], axis=-1)
+    nibabel.save(nibabel.Nifti1Image(stored, affine), tmp_path / "scans" / "ct.nii.gz")
+    reading = Reading(channels=None if channel is None else (channel,))
+    app = create_app(Library(tmp_path / "scans", reading=reading), tmp_path / "masks", access=Access())
     page = open_page(app)
     assert page.client.get("/api/info").json()["volumes"] is True
     assert list(page.images) == [f"ct.nii.gz#axial-{k}" for k in range(4)]
-    wanted = NiftiSlices(tmp_path / "scans" / "ct.nii.gz")
+    wanted = NiftiSlices(tmp_path / "scans" / "ct.nii.gz", channel=channel)
     for number in (1, 2):
         page.open(f"ct.nii.gz#axial-{number}")
         page.do("objects", name="organ")
