@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from email import message_from_bytes
 from pathlib import Path
 from zipfile import ZipFile
@@ -49,9 +50,13 @@ def pip(folder: Path, *words: str) -> None:
 
 
 def python(installed: Path, folder: Path, *words: str, status: int = 0) -> str:
-    """Run the installed package in a folder of its own; returns what it prints, or its error."""
-    environment = {**os.environ, "PYTHONPATH": str(installed)}
-    command = [sys.executable, *words]
+    """Run the installed package in a folder of its own; returns what it prints, or its error.
+
+    `-S` leaves out the `.pth` files, through which an editable install of the clone would be found as well.
+    """
+    paths = (installed, sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+    command = [sys.executable, "-S", *words]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8")
     assert done.returncode == status, done.stderr[-3000:]
     return done.stderr if status else done.stdout
