@@ -78,7 +78,7 @@ def run(
     if rounds < 1:
         raise InputError(f"Expected at least 1 round, but got {rounds}.")
     figures = []
-    with _one_thread():
+    with one_thread():
         for grid, goal in zip(grids, GRID_GOALS, strict=False):
             name = f"grid, {_size(grid, channels)}"
             features = smooth_features(grid, channels)
@@ -154,7 +154,7 @@ def _size(grid: tuple[int, ...], channels: int) -> str:
     return f"{grid[0]}x{grid[1]} patches, {channels} channels"
 
 
-def _one_thread() -> AbstractContextManager[Any]:
+def one_thread() -> AbstractContextManager[Any]:
     """Hold BLAS to one thread, where threadpoolctl (which scikit-learn brings) is there to do so."""
     try:
         return import_module("threadpoolctl").threadpool_limits(1)  # type: ignore[no-any-return]

@@ -18,6 +18,7 @@ PARTS = {
     "merging": "merge trees against scikit-learn and SciPy, and their growth",
     "sampling": "drawing a region of a merge tree, and loading a stored one, against the plain way",
     "precompute": "extraction, merging and saving of a folder against each stage alone",
+    "refine": "a click on the merge tree and the tree of a new ROI, against OpenCV and scikit-image",
     "proposals": "images a second of TokenCut, deep spectral methods and merging",
     "quality": "the best region for each object of a benchmark, by source of regions",
     "simulate": "click simulation of a training batch against the plain OpenCV loop",
