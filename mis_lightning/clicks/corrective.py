@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import isqrt
 from typing import Any
@@ -13,8 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mis_lightning.clicks import corrective_on_gpu
 from mis_lightning.clicks.pixel_choice import choose_pixels
 from mis_lightning.errors import InputError
+
+Errors = Callable[[int], tuple[NDArray[np.bool_], NDArray[np.bool_]]]
+"""Index of a sample -> its FN and FP, bool ``(H, W)``."""
 
 
 def add_corrective_clicks(
@@ -34,7 +38,9 @@ def add_corrective_clicks(
 
     Args:
         points: float32 ``(B, 2K, 3)``, see :mod:`mis_lightning.structures`; not changed.
-        probability: ``(B, 1, H, W)`` or ``(B, H, W)`` in [0, 1], on any device; fetched once per batch.
+        probability: ``(B, 1, H, W)`` or ``(B, H, W)`` in [0, 1], on any device. On CUDA all is done there
+            and nothing waits for it (:mod:`~mis_lightning.clicks.corrective_on_gpu`); from another device the
+            errors are fetched once per batch.
         mask: Same shape and device, bool, or a number that is above 0.5 in the object.
         order: ``t``, the number of this click, from 1. A positive click is written to row ``K - t``, a
             negative one to row ``2K - t``, over what is there.
@@ -53,10 +59,16 @@ def add_corrective_clicks(
         raise InputError(
             f"Expected the click number `order` in 1..{half}, but got {order}; allow more points."
         )
-    uniform = torch.rand(
-        len(points), generator=generator, device=generator.device, dtype=torch.float64
-    ).tolist()
+    uniform = torch.rand(len(points), generator=generator, device=generator.device, dtype=torch.float64)
+    if corrective_on_gpu.works_on(probability.device):
+        return _add_on_gpu(points, probability.detach(), mask, order, uniform, threshold)
     errors = error_maps(probability.detach(), mask, threshold)
+    return add_clicks_on_cpu(points, errors, order, uniform.tolist())
+
+
+def add_clicks_on_cpu(points: Tensor, errors: Errors, order: int, uniform: Sequence[float]) -> Tensor:
+    """:func:`add_corrective_clicks` of error maps in this process's threads."""
+    half = points.shape[1] // 2
 
     def choose(sample: int) -> tuple[int, int, bool] | None:
         return choose_click(*errors(sample), uniform[sample])
@@ -71,9 +83,21 @@ def add_corrective_clicks(
     return points.index_put(place, torch.tensor(values, dtype=points.dtype, device=points.device).view(-1, 3))
 
 
-def error_maps(
-    probability: Tensor, mask: Tensor, threshold: float
-) -> Callable[[int], tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+def _add_on_gpu(
+    points: Tensor, probability: Tensor, mask: Tensor, order: int, uniform: Tensor, threshold: float
+) -> Tensor:
+    """:func:`add_corrective_clicks` without a wait for the GPU, so that the CPU can prepare what follows."""
+    from mis_lightning.clicks.depth_on_gpu import depth_inside
+
+    size = probability.shape[-2:]
+    errors = split_errors(probability.float().reshape(-1, *size), mask.reshape(-1, *size), threshold)
+    if uniform.device.type == "cpu":
+        uniform = uniform.pin_memory().to(probability.device, non_blocking=True)
+    chosen = corrective_on_gpu.choose_clicks(torch.stack(errors, dim=1), uniform, depth_inside)
+    return corrective_on_gpu.write_clicks(points, *chosen, order)
+
+
+def error_maps(probability: Tensor, mask: Tensor, threshold: float) -> Errors:
     """Return a function from the index of a sample to its FN and FP.
 
     On the CPU the work is done inside that function, while the sample is in the cache. Elsewhere it is done

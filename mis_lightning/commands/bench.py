@@ -24,6 +24,7 @@ PARTS = {
     "simulate": "click simulation of a training batch against the plain OpenCV loop",
     "loss": "smoothness loss against the unfold formulation",
     "evaluate": "objects evaluated together against one by one, and the simulated user's own cost",
+    "gpu": "training, evaluation and extraction at the paper's sizes on one GPU",
     "startup": "how long until something happens in a fresh process",
     "memory": "peak memory of precompute and training, on n and on 4n images",
     "all": "every part with goals, then one table of the goals and one JSON",

@@ -22,7 +22,7 @@ _YUV: dict[str, tuple[tuple[float, ...], ...]] = {
     "reference": tuple(zip(*_STANDARD_YUV, strict=True)),
 }
 
-_AT_ONCE = 4  # samples: few enough that their maps stay near the processor, enough to keep threads busy
+_AT_ONCE = 4  # samples, on a CPU: few enough that their maps stay near it, enough to keep its threads busy
 
 
 class _Weights(NamedTuple):
@@ -125,9 +125,10 @@ class _Smoothness(torch.autograd.Function):
         gradient = torch.zeros_like(logits, memory_format=torch.contiguous_format)
         total = logits.new_zeros(())
         # Fresh memory for every intermediate map would cost more than the arithmetic.
-        workspace = logits.new_empty(7, _AT_ONCE * height * width)
-        for start in range(0, len(logits), _AT_ONCE):
-            some = slice(start, start + _AT_ONCE)
+        at_once = _AT_ONCE if logits.device.type == "cpu" else len(logits)  # a GPU wants few, large calls
+        workspace = logits.new_empty(7, at_once * height * width)
+        for start in range(0, len(logits), at_once):
+            some = slice(start, start + at_once)
             x, grad = logits[some], gradient[some]
             colour = _blend(matrix, image[some], _view(workspace[:3], (len(x), 3, height, width)))
             for (down, right), weight in _half_offsets(weights):
@@ -141,12 +142,11 @@ class _Smoothness(torch.autograd.Function):
                 grad[there].sub_(pull, alpha=4 * weight * scale)
                 total += difference.mul_(pull).sum() * (2 * weight)
 
-        border = _border_pairs(height, width, weights)
-        first, second = border.first.to(logits.device), border.second.to(logits.device)
+        first, second, weight_of = _border_pairs(height, width, weights, logits.device, logits.dtype)
         x, rgb, grad = logits.flatten(2), image.flatten(2), gradient.flatten(2)
         difference = x[..., first] - x[..., second]
         colour = _blend(matrix, rgb[..., first] - rgb[..., second], difference.repeat(1, 3, 1))
-        pull = _affinity(colour).mul_(difference).mul_(border.weight.to(logits))
+        pull = _affinity(colour).mul_(difference).mul_(weight_of)
         grad.index_add_(2, first, pull, alpha=2 * scale)
         grad.index_add_(2, second, pull, alpha=-2 * scale)
         total += difference.mul_(pull).sum()
@@ -213,8 +213,13 @@ class _Pairs(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def _border_pairs(height: int, width: int, weights: _Weights) -> _Pairs:
-    """Pairs of a pixel and a neighbour that replicate padding moved inside; each unordered pair once."""
+def _border_pairs(
+    height: int, width: int, weights: _Weights, device: torch.device, dtype: torch.dtype
+) -> _Pairs:
+    """Pairs of a pixel and a neighbour that replicate padding moved inside; each unordered pair once.
+
+    Kept on the device: sending them at every step would make the CPU wait for the forward pass.
+    """
     row, col = np.divmod(np.arange(height * width), width)
     reach = weights.kernel // 2 * weights.dilation
     near = (np.minimum(row, height - 1 - row) < reach) | (np.minimum(col, width - 1 - col) < reach)
@@ -232,4 +237,5 @@ def _border_pairs(height: int, width: int, weights: _Weights) -> _Pairs:
     rows, cols = np.divmod(pairs, width)
     square = (rows[0] - rows[1]) ** 2 + (cols[0] - cols[1]) ** 2
     weight = times * np.exp(-square / (2 * weights.sigma_position))
-    return _Pairs(*(torch.from_numpy(part) for part in (pairs[0].copy(), pairs[1].copy(), weight)))
+    first, second = (torch.from_numpy(part.copy()).to(device) for part in pairs)
+    return _Pairs(first, second, torch.from_numpy(weight).to(device, dtype))

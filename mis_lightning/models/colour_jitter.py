@@ -44,7 +44,9 @@ class ColourJitter(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Change the colours of ``(B, 3, H, W)`` in [0, 1]; a new tensor."""
-        return torch.stack([self._change(one) for one in image])
+        # Mixed precision would round colours to the 8 bits of its products.
+        with torch.autocast(image.device.type, enabled=False):
+            return torch.stack([self._change(one) for one in image])
 
     def _change(self, image: Tensor) -> Tensor:
         # One transfer decides for the image; the draws are on the CPU whatever the device of the image.

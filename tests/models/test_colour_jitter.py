@@ -49,3 +49,11 @@ def test_same_seed_same_change():
     first = ColourJitter()(image())
     torch.manual_seed(5)
     assert torch.equal(first, ColourJitter()(image()))
+
+
+def test_mixed_precision_leaves_colours_alone():
+    torch.manual_seed(5)
+    expected = ColourJitter(1, 0.5, 1)(image())
+    torch.manual_seed(5)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(ColourJitter(1, 0.5, 1)(image()), expected)
