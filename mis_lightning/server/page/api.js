@@ -20,7 +20,7 @@ async function request(method, path, body) {
   try {
     answer = await fetch(path, options);
   } catch {
-    throw new Refused(0, "The server does not answer. Your work up to the last change is kept; is `mis annotate` running?");
+    throw new Refused(0, "The server is not responding. Your work is saved up to the last change. Is `mis annotate` still running?");
   }
   if (answer.ok) return answer;
   let detail = `The server answered ${answer.status}.`;

@@ -3,10 +3,10 @@
 /** [keys as shown, what they do] */
 export const KEYS = [
   [["C"], "click tool"],
-  [["G"], "region tool: choose how much"],
+  [["G"], "region tool: pick a level of the merge tree"],
   [["B"], "box tool"],
   [["S"], "scribble tool"],
-  [["X"], "clicks add, or remove"],
+  [["X"], "switch between adding and removing"],
   [["Ctrl+Z"], "undo"],
   [["Ctrl+Y", "Ctrl+Shift+Z"], "redo"],
   [["N"], "new object"],
@@ -14,8 +14,8 @@ export const KEYS = [
   [["R"], "rename the object"],
   [["Delete"], "delete the object"],
   [["[", "]"], "region smaller, larger"],
-  [["Enter"], "use the region; at the cross: a click"],
-  [["Esc"], "leave the region, the box"],
+  [["Enter"], "use the region, or click at the cross"],
+  [["Esc"], "cancel the region or box"],
   [["↑", "↓", "←", "→"], "move the cross (Shift: by one pixel)"],
   [["H"], "hide or show masks"],
   [["+", "−", "0"], "zoom in, out, fit"],

@@ -92,8 +92,8 @@ function time({ times }, total) {
   page.times = { total, model: times.model, rest: total - times.model, server: times.server };
   showTimes(page.times);
   const clicks = active()?.clicks.length ?? 0;
-  say(`Click ${clicks} answered in ${Math.round(total)} ms: ${Math.round(times.model)} ms ${page.info.trained ? "the model" : "no model"}, `
-    + `${Math.round(times.server - times.model)} ms the rest of the server, ${Math.round(total - times.server)} ms transfer and drawing.`);
+  say(`Click ${clicks} took ${Math.round(total)} ms: ${page.info.trained ? "model" : "merge tree"} ${Math.round(times.model)} ms, `
+    + `rest of the server ${Math.round(times.server - times.model)} ms, transfer and drawing ${Math.round(total - times.server)} ms.`);
 }
 
 // ---- images --------------------------------------------------------------------------------------------------
@@ -146,8 +146,8 @@ async function save() {
       state = await store(false);
     } catch (error) {
       if (error.status !== 412) throw error;
-      const choice = await ask("Somebody else has saved masks of this image since you opened it.", [
-        ["Keep mine here, unsaved", null], ["Take theirs, drop mine", "discard"], ["Replace theirs with mine", "replace"],
+      const choice = await ask("Someone else has saved this image since you opened it.", [
+        ["Keep mine as a draft", null], ["Discard mine, load theirs", "discard"], ["Replace theirs with mine", "replace"],
       ]);
       if (page.image !== key || !choice) return;
       if (choice === "discard") {
@@ -160,7 +160,7 @@ async function save() {
     if (page.image !== key) return;
     masks.clear();
     take(state);
-    say(`Saved in ${page.info.results}.`);
+    say(`Saved to ${page.info.results}.`);
   } catch (error) {
     await fail(error);
   }
@@ -195,7 +195,7 @@ function newObject() {
 
 async function remove(object = active()) {
   if (!object) return;
-  const sure = !object.actions || await ask(`Delete “${object.name}”? This cannot be undone.`, [["Keep", false], ["Delete", true]]);
+  const sure = !object.actions || await ask(`Delete “${object.name}”? This cannot be undone.`, [["Cancel", false], ["Delete", true]]);
   if (sure) change("DELETE", `objects/${object.id}`);
 }
 
@@ -204,10 +204,10 @@ function choose(tool) {
   page.tool = tool;
   for (const button of document.querySelectorAll("[data-tool]")) button.setAttribute("aria-checked", String(button.dataset.tool === tool));
   say({
-    click: "Click what belongs to the object; right click, or Alt and click, what does not.",
-    region: "Click a patch, then slide until the outline fits.",
+    click: "Click on the object to add; right click or Alt + click to remove.",
+    region: "Click on a patch, then move the slider until the outline fits.",
     box: "Draw a box around the object.",
-    scribble: "Draw a line over what belongs to the object, or, with the right button or Alt, over what does not.",
+    scribble: "Draw a line over the object to add; with the right button or Alt, to remove.",
   }[tool]);
 }
 
@@ -365,7 +365,7 @@ for (const close of document.querySelectorAll("dialog .close")) close.addEventLi
 /** Ask for the token until it is right. */
 function askToken(wrong) {
   const dialog = find("token-dialog");
-  find("token-error").textContent = wrong ? "That is not the token." : "";
+  find("token-error").textContent = wrong ? "Wrong token." : "";
   dialog.showModal();
   return new Promise((answer) => {
     find("token-form").addEventListener("submit", (event) => {
@@ -392,7 +392,7 @@ async function begin() {
   page.info = info;
   find("model").textContent = info.model;
   document.querySelector("[data-format=nifti]").hidden = !info.volumes;
-  find("model").title = info.trained ? `Clicks are answered by ${info.model}` : "Clicks are answered by the merge tree of the image; nothing was trained.";
+  find("model").title = info.trained ? `Clicks are answered by ${info.model}` : "Clicks are answered by the merge tree of the image, without a trained model.";
   find("answerer").textContent = info.trained ? "Model" : "Model (none)";
   find("about").textContent = `mis_lightning ${info.version}. Masks are saved in ${info.results}.`;
   images.fill(list);

@@ -92,7 +92,7 @@ export class ObjectList {
   fill(objects, active) {
     const focused = this.list.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
     this.list.replaceChildren(...objects.map((object) => this.item(object, object.id === active)));
-    if (!objects.length) this.list.append(make("li", {}, make("small", { textContent: "Click on the image to begin the first object." })));
+    if (!objects.length) this.list.append(make("li", {}, make("small", { textContent: "Click on the image to start the first object." })));
     if (focused) this.list.querySelector(`[data-focus="${focused}"]`)?.focus();
   }
 
