@@ -53,6 +53,30 @@ def test_every_rule_of_the_published_code_has_its_test():
             assert "`tests/" in line, line
 
 
+def anchors(page: Path) -> list[str]:
+    """Those of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+def test_references_to_the_protocol_lead_to_its_rules():
+    known = anchors(ROOT / "docs" / "protocol.md")
+    assert len(known) == len(set(known)) > 50
+    files = [*PAGES, ROOT / "setup.cfg"]
+    for folder in ("mis_lightning", "tests", "experiments", "examples"):
+        files += [path for kind in ("py", "yaml", "js") for path in (ROOT / folder).rglob(f"*.{kind}")]
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        found = set(re.findall(r"protocol\.md#([\w-]+)", text))
+        assert found <= set(known), f"{path.relative_to(ROOT)}: {found - set(known)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_into_a_page_lead_to_its_headings(page):
+    for target, anchor in re.findall(r"\]\(([^):#]*\.md|)#([^)]+)\)", page.read_text(encoding="utf-8")):
+        assert anchor in anchors((page.parent / target) if target else page), f"{page.name}: {target}#{anchor}"
+
+
 def test_there_are_commands():
     assert len(COMMANDS) > 8
 
