@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,19 @@ from mis_lightning.models.vit import resize_position_table
 from mis_lightning.structures import Prompt
 
 STRIDE = 16  # of the transformer's tokens
+_BUMPS = 16  # soft bins that a granularity is spread over
+
+
+class Seen(NamedTuple):
+    """What :class:`HybridClickViT` makes of an image alone; the same for every click on it.
+
+    Attributes:
+        half: ``(B, C2, H / 2, W / 2)``.
+        quarter: ``(B, C4, H / 4, W / 4)``.
+    """
+
+    half: Tensor
+    quarter: Tensor
 
 
 class HybridClickViT(ClickNetwork):
@@ -38,6 +51,7 @@ class HybridClickViT(ClickNetwork):
         position_grid: ``(h, w)`` of the stored position table, which is interpolated to the tokens there
             are; ``None``: that of ``input_size``. Weights trained at one size go on at another with the grid
             of the first.
+        granularity: Whether it takes the size of the wanted region as an input, see :meth:`answer`.
 
     Raises:
         InputError: The arguments do not fit each other.
@@ -54,6 +68,7 @@ class HybridClickViT(ClickNetwork):
         codes: int = 32,
         click_radius: float = 3.0,
         position_grid: tuple[int, int] | None = None,
+        granularity: bool = False,
     ) -> None:
         config: dict[str, Any] = {
             "input_size": list(input_size),
@@ -66,6 +81,8 @@ class HybridClickViT(ClickNetwork):
             "click_radius": click_radius,
             "position_grid": list(position_grid) if position_grid is not None else None,
         }
+        if granularity:  # left out where it is off, so that the configs of older weights stay as they are
+            config["granularity"] = True
         check_transformer(config, "depth", "histograms", "codes")
         if position_grid is not None and min(position_grid) < 1:
             raise InputError(f"Expected `position_grid` of at least 1x1, but got {tuple(position_grid)}.")
@@ -97,6 +114,7 @@ class HybridClickViT(ClickNetwork):
         self.up4, self.fuse4 = nn.Conv2d(eighth, quarter, 1), Residual(quarter)
         self.up2, self.fuse2 = nn.Conv2d(quarter, half, 1), Residual(half)
         self.classify = nn.Sequential(_norm(half), nn.ReLU(), nn.Conv2d(half, 1, 1))
+        self.granularity = GranularityBias((quarter, dim)) if granularity else None
 
     def forward(self, image: Tensor, prompt: Prompt) -> Tensor:
         """Answer the clicks.
@@ -111,30 +129,100 @@ class HybridClickViT(ClickNetwork):
         Raises:
             InputError: The image size is not a multiple of 16.
         """
-        normalised = self.normalise(image)
         size = (image.shape[-2], image.shape[-1])
         disks = encode_points(prompt.points, size, self.click_radius).to(image.dtype)
-        given2 = F.avg_pool2d(torch.cat([prompt.previous_mask, disks], dim=1), 2)
+        return self.answer(self.look(image), prompt.previous_mask, disks, prompt.granularity)
+
+    def look(self, image: Tensor) -> Seen:
+        """The part that depends on the image alone: a sixth of the work.
+
+        Args:
+            image: ``(B, 3, H, W)``, float in [0, 1]; H and W multiples of 16.
+        """
+        half = self.image2(self.normalise(image))
+        return Seen(half, self.image4(half))
+
+    def answer(
+        self, seen: Seen, previous_mask: Tensor, disks: Tensor, granularity: Tensor | None = None
+    ) -> Tensor:
+        """The part that depends on the clicks.
+
+        Args:
+            seen: The image, from :meth:`look`.
+            previous_mask: ``(B, 1, H, W)``, probabilities; zeros before the first click.
+            disks: ``(B, 2, H, W)`` of 0 and 1: positive and negative clicks
+                (:func:`~mis_lightning.clicks.encoding.encode_points`).
+            granularity: ``(B,)``, from 0 (finest) to 1 (the whole view), see :func:`granularity_of`; NaN
+                where an object has none. Not looked at by a network made without it.
+
+        Returns:
+            Logits, float32 ``(B, 1, H, W)``.
+        """
+        seen2, seen4 = seen
+        size = (previous_mask.shape[-2], previous_mask.shape[-1])
+        given2 = F.avg_pool2d(torch.cat([previous_mask, disks], dim=1), 2)
         given4 = F.avg_pool2d(given2, 2)
 
-        seen2 = self.image2(normalised)
-        seen4 = self.image4(seen2)
         evidence = self.evidence(seen4, given4[:, :1], given4[:, 1:])
         x2 = self.clicks2(torch.cat([F.relu(seen2), given2.to(seen2.dtype)], dim=1))
         x4 = self.clicks4(torch.cat([seen4, given4.to(seen4.dtype), evidence.to(seen4.dtype)], dim=1))
+        wanted = None
+        if self.granularity is not None and granularity is not None:
+            wanted = self.granularity(granularity)
+            x4 = x4 + wanted[0].to(x4.dtype)[:, :, None, None]
         x4 = self.block4(x4 + self.down4(x2))
         x8 = self.down8(x4)
         tokens = self.down16(x8)
 
         b, d, h, w = tokens.shape
         positions = resize_position_table(self.pos_embed, self.stored_grid, (h, w))
-        tokens = self.norm(self.blocks(tokens.flatten(2).transpose(1, 2) + positions))
-        tokens = tokens.transpose(1, 2).reshape(b, d, h, w)
+        sequence = tokens.flatten(2).transpose(1, 2) + positions
+        if wanted is not None:
+            sequence = sequence + wanted[1].to(sequence.dtype)[:, None]
+        tokens = self.norm(self.blocks(sequence)).transpose(1, 2).reshape(b, d, h, w)
 
         y = self.fuse8(x8 + _double(self.up8(tokens)))
         y = self.fuse4(x4 + _double(self.up4(y)))
         y = self.fuse2(x2 + _double(self.up2(y)))
         return F.interpolate(self.classify(y).float(), size=size, mode="bilinear", align_corners=True)
+
+
+def granularity_of(share: Tensor) -> Tensor:
+    """The granularity of a region that covers this share of its view: ``1 + log10(share) / 3`` in [0, 1].
+
+    So a thousandth of the view is 0, a tenth 2/3, and all of it 1, in every image alike.
+
+    >>> granularity_of(torch.tensor([0.001, 0.1, 1.0]))
+    tensor([0.0000, 0.6667, 1.0000])
+    """
+    return (1 + share.clamp(min=1e-6).log10() / 3).clamp(0, 1)
+
+
+class GranularityBias(nn.Module):
+    """One number -> something to add to each channel of some maps; nothing where there is no number.
+
+    The last layer starts at zero, so weights trained without it go on as they were.
+
+    Args:
+        channels: Of the maps.
+    """
+
+    def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.channels = channels
+        self.hidden = nn.Linear(_BUMPS, 64)
+        self.out = nn.Linear(64, sum(channels))
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+
+    def forward(self, granularity: Tensor) -> tuple[Tensor, ...]:
+        """``(B,)`` in [0, 1], NaN where not given -> ``(B, C)`` for each number of channels, float32."""
+        centres = torch.linspace(0, 1, _BUMPS, device=granularity.device)
+        given = ~granularity.isnan()
+        value = granularity.nan_to_num(0.0).clamp(0, 1).float()
+        bumps = torch.exp(-(((value[:, None] - centres) * _BUMPS) ** 2) / 2)
+        bias = self.out(F.gelu(self.hidden(bumps))).float() * given[:, None]
+        return bias.split(self.channels, dim=1)
 
 
 class Residual(nn.Module):

@@ -36,7 +36,7 @@ class Server:
                 "0",
             ],
             stdout=subprocess.PIPE,
-            encoding="utf-8",
+            text=True,
         )
         for line in self.process.stdout:
             if "http://" in line:
@@ -91,7 +91,7 @@ def killed_while_clicking(photos, out, rounds):
         finally:
             server.kill()
         for path in out.rglob("*.json"):
-            json.loads(path.read_text(encoding="utf-8"))
+            json.loads(path.read_text())
         for path in out.rglob("*.png"):
             with Image.open(path) as image:
                 image.load()

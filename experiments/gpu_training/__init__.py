@@ -1,0 +1,1 @@
+"""Training a click model on a GPU in minutes: see train.py."""

@@ -1,0 +1,271 @@
+"""One step of training after the other, and the weights on disk."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from gpu_training.clicks import add_disks, corrective_clicks, first_disks
+from gpu_training.losses import answer_loss
+from gpu_training.scenes import GpuTables, SceneSampler, SceneSettings
+from gpu_training.settings import Settings, rate_at
+from gpu_training.tables import CUT
+from mis_lightning.models.click_hybrid import HybridClickViT, Seen, granularity_of
+from mis_lightning.models.pretrained import describe, load_pretrained
+
+if TYPE_CHECKING:
+    from gpu_training.tables import Tables
+
+
+def grown(initial: str, depth: int) -> HybridClickViT:
+    """A model of ``depth`` blocks and with granularity, that answers as the initial one does.
+
+    New blocks start as the identity: what they would add is zero.
+    """
+    old = load_pretrained(initial)
+    config = dict(old.config, depth=depth, granularity=True)
+    model = HybridClickViT(**config)
+    state = old.state_dict()
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    if unexpected or not all(name.startswith(("blocks.", "granularity.")) for name in missing):
+        raise ValueError(f"{initial} does not fit: {missing} {unexpected}")
+    for block in model.blocks[len(old.blocks) :]:
+        for layer in (block.attn.proj, block.mlp.fc2):
+            torch.nn.init.zeros_(layer.weight)
+            torch.nn.init.zeros_(layer.bias)
+    return model
+
+
+class Training:
+    """The model, its optimiser and what they are fed with.
+
+    Args:
+        settings: How to train.
+        scenes: Other settings of the scenes.
+        out: Folder of the weights.
+        resume: Start from the weights there.
+        say: Prints.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        scenes: dict[str, Any],
+        out: Path,
+        resume: bool,
+        say: Callable[..., None],
+    ) -> None:
+        self.settings, self.out, self.say = settings, out, say
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.manual_seed(settings.seed)
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True
+        self.scenes = SceneSettings(**{k: tuple(v) if isinstance(v, list) else v for k, v in scenes.items()})
+        self.model = grown(settings.initial, settings.depth).to(
+            self.device, memory_format=torch.channels_last
+        )  # type: ignore[call-overload]
+        if resume:
+            self.model.load_state_dict(load_file(out / "latest.safetensors"))
+        if self.device.type == "cuda":
+            for block in self.model.blocks:
+                block.attn.fused_attn = True
+        self.model.train()
+        self.parameters = list(self.model.parameters())
+        decayed = [p for p in self.parameters if p.ndim > 1]
+        plain = [p for p in self.parameters if p.ndim <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": settings.weight_decay},
+                {"params": plain, "weight_decay": 0.0},
+            ],
+            lr=settings.rate,
+            betas=(0.9, 0.98),
+            fused=self.device.type == "cuda",
+        )
+        self.average = [p.detach().clone() for p in self.parameters]
+        self.generator = torch.Generator(self.device).manual_seed(settings.seed + 1)
+        self.look: Callable[[Tensor], Seen] = self.model.look
+        self.answer: Callable[..., Tensor] = self.model.answer
+        self.loss = answer_loss
+        self.clicks = corrective_clicks
+        self.steps, self.answers, self.images = 0, 0, 0
+        self.sampler: SceneSampler | None = None
+        self.ious = torch.zeros(settings.rounds + 1, device=self.device)
+        self.losses = torch.zeros(settings.rounds + 1, device=self.device)
+        self.norm = torch.zeros((), device=self.device)
+        self.since = (time.monotonic(), 0)
+        parameters = sum(p.numel() for p in self.parameters)
+        say(f"{self.device}, torch {torch.__version__}, {parameters / 1e6:.2f} M weights")
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """bfloat16 in matrix products and convolutions."""
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def compile(self, seconds: int) -> None:
+        """Compile network, loss and clicks; go on without where that fails or takes too long."""
+        parts = self.look, self.answer, self.loss, self.clicks
+
+        def give_up(*_: object) -> None:
+            raise TimeoutError(f"compiling took longer than {seconds} s")
+
+        signal.signal(signal.SIGALRM, give_up)
+        signal.alarm(seconds)
+        try:
+            self.look = torch.compile(self.model.look, dynamic=False)
+            self.answer = torch.compile(self.model.answer, dynamic=False)
+            self.loss = torch.compile(answer_loss, dynamic=False)
+            self.clicks = torch.compile(corrective_clicks, dynamic=False)
+            size, count = self.scenes.size, self.settings.batch
+            image = torch.rand(count, 3, size, size, device=self.device)
+            mask = torch.zeros(count, 1, size, size, dtype=torch.bool, device=self.device)
+            mask[:, :, 40:90, 50:100] = True
+            hardened = torch.zeros(round(count * (1 - self.scenes.pasted - self.scenes.drawn)), size * size)
+            self._learn(image, mask, hardened.long().to(self.device), torch.ones(count, device=self.device))
+            self.optimizer.zero_grad(set_to_none=True)
+            self.say("compiled")
+        except Exception as error:  # slower is better than nothing
+            torch._dynamo.reset()  # type: ignore[attr-defined]
+            self.look, self.answer, self.loss, self.clicks = parts
+            self.optimizer.zero_grad(set_to_none=True)
+            self.say(f"not compiled: {type(error).__name__}: {str(error)[:300]}")
+        finally:
+            signal.alarm(0)
+        for total in (self.ious, self.losses, self.norm):
+            total.zero_()
+
+    def load(self, tables: Tables) -> None:
+        """Bring what is ready of the tables to the device."""
+        self.sampler = None  # the old tables go first
+        gpu = GpuTables(tables, self.device)
+        self.sampler = SceneSampler(gpu, self.scenes, self.settings.seed + 17 * gpu.count)
+        self.images = gpu.count
+        self.say(f"{gpu.count} images loaded")
+
+    def step(self, progress: float) -> None:
+        """Learn from one batch; ``progress`` in [0, 1] sets the rate."""
+        assert self.sampler is not None
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate_at(progress, self.steps, self.settings)
+        with torch.no_grad():
+            scene = self.sampler.draw(self.settings.batch)
+        self._learn(scene.image, scene.mask, scene.segments, scene.counts)
+        for parameter in self.parameters:
+            if parameter.grad is not None:
+                parameter.grad.nan_to_num_(0.0, 0.0, 0.0)
+        self.norm += torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.steps += 1
+        self.answers += self.settings.batch * (self.settings.rounds + 1)
+        decay = min(self.settings.average, (1 + self.steps) / (20 + self.steps))
+        with torch.no_grad():
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
+
+    def _learn(self, image: Tensor, mask: Tensor, segments: Tensor, counts: Tensor) -> None:
+        """Add up the gradients of every answer to a batch.
+
+        The part of the network that sees the image alone runs once; each answer is followed by its own
+        backward pass, so that the activations of one answer are held at a time.
+        """
+        settings, radius = self.settings, self.model.click_radius
+        count = len(image)
+        image = image.contiguous(memory_format=torch.channels_last)
+        given = granularity_of(mask.flatten(1).float().mean(1))
+        hidden = (
+            torch.rand(count, generator=self.generator, device=self.device) < settings.without_granularity
+        )
+        given = given.masked_fill(hidden, torch.nan)
+        with self.autocast():
+            seen = self.look(image)
+        held = Seen(*(part.detach().requires_grad_() for part in seen))
+        disks = first_disks(mask, radius, settings.no_start, 8, 0.65, self.generator)
+        previous = torch.zeros_like(mask, dtype=torch.float32)
+        # Where there is no click yet, the first one is a correction of nothing.
+        started = disks.flatten(1).amax(1) > 0
+        first = self._click(previous, mask)
+        disks = add_disks(disks, first._replace(made=first.made & ~started), radius)
+        for round_ in range(settings.rounds + 1):
+            with self.autocast():
+                logits = self.answer(held, previous, disks, given)
+            loss, iou = self.loss(logits, mask, counts, settings.overlap_weight)
+            (loss / (settings.rounds + 1)).backward()
+            with torch.no_grad():
+                self.losses[round_] += loss.detach()
+                self.ious[round_] += iou
+                if round_ < settings.rounds:
+                    previous = self._returned(logits.detach(), segments)
+                    disks = add_disks(disks, self._click(previous, mask), radius)
+        torch.autograd.backward(list(seen), [part.grad for part in held])
+
+    def _click(self, previous: Tensor, mask: Tensor) -> Any:
+        shape = (len(mask), mask.shape[-1] * mask.shape[-2])
+        uniform = torch.rand(shape, generator=self.generator, device=self.device)
+        with torch.no_grad():
+            return self.clicks(previous, mask, uniform)
+
+    def _returned(self, logits: Tensor, segments: Tensor) -> Tensor:
+        """The answers as the next click finds them: some made hard, as a refinement by a merge tree does.
+
+        Of the samples that show one image as it is, a share gets the mean log-odds of each segment of the
+        tree beside each pixel's own, half of those as 0 or 1; the same share of the others is 0 or 1 at
+        each pixel.
+        """
+        share = self.settings.hardened
+        probability = logits.sigmoid()
+        natural, rest = len(segments), len(logits) - len(segments)
+        some = round(natural * share)
+        if some:
+            own = logits[:some].flatten(1).clamp(-4, 4)
+            total = torch.zeros((2, some, CUT), device=logits.device)
+            total[0].scatter_add_(1, segments[:some], own)
+            total[1].scatter_add_(1, segments[:some], torch.ones_like(own))
+            mean = total[0] / total[1].clamp(min=1)
+            odds = (mean.gather(1, segments[:some]) + 0.5 * own).view_as(logits[:some])
+            hard = some // 2
+            probability[:hard] = (odds[:hard] > 0).to(probability.dtype)
+            probability[hard:some] = odds[hard:].mul(2).sigmoid()
+        if rest:
+            last = len(logits) - round(rest * share)
+            probability[last:] = (logits[last:] > 0).to(probability.dtype)
+        return probability
+
+    def report(self) -> None:
+        """Print how it goes; waits for the device."""
+        now = time.monotonic()
+        steps = max(1, self.steps - self.since[1])
+        ious = " ".join(f"{value:.3f}" for value in (self.ious / steps).tolist())
+        losses = " ".join(f"{value:.3f}" for value in (self.losses / steps).tolist())
+        speed = steps * self.settings.batch * (self.settings.rounds + 1) / max(now - self.since[0], 1e-9)
+        rate = self.optimizer.param_groups[0]["lr"]
+        self.say(
+            f"step {self.steps}, {self.answers / 1e6:.3f} M answers, {speed:.0f} a second, rate {rate:.2e}, "
+            f"IoU {ious}, loss {losses}, norm {float(self.norm) / steps:.2f}"
+        )
+        self.since = (now, self.steps)
+        for total in (self.ious, self.losses, self.norm):
+            total.zero_()
+
+    def save(self, name: str) -> None:
+        """Write the averaged weights and their config; a file is never half written."""
+        names = [name_ for name_, _ in self.model.named_parameters()]
+        state = {
+            n: value.detach().float().cpu().contiguous() for n, value in zip(names, self.average, strict=True)
+        }
+        temporary = self.out / f"{name}.tmp"
+        save_file(state, temporary)
+        temporary.replace(self.out / f"{name}.safetensors")
+        words = {"steps": self.steps, "answers": self.answers, "settings": vars(self.settings)}
+        (self.out / f"{name}.json").write_text(
+            json.dumps({"config": describe(self.model), **words}, indent=2)
+        )
+        self.say(f"saved {name}")
