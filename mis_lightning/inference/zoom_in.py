@@ -151,6 +151,73 @@ def choose_roi(current: ROI | None, candidate: ROI, clicks: Sequence[Click], set
     return current
 
 
+def touches_border(probability: Tensor, roi: ROI, shape: tuple[int, int], settings: ZoomIn) -> bool:
+    """Whether a mask runs into a side of its ROI that is not a side of the image.
+
+    Along a side, the outermost rows (columns) count, 1 % of the ROI's and at least one; the mask runs into it
+    where it covers 2 % of the side there, so that a speck does not count.
+
+    Args:
+        probability: The answer, ``(H, W)`` in ``[0, 1]``, zero outside the ROI.
+        roi: Where it was asked for.
+        shape: ``(H, W)`` of the image.
+        settings: Threshold of the mask.
+
+    >>> answer = torch.zeros(100, 100)
+    >>> answer[20:50, 30:60] = 1
+    >>> touches_border(answer, ROI(10, 60, 20, 80), (100, 100), ZoomIn())
+    False
+    >>> touches_border(answer, ROI(10, 60, 20, 59), (100, 100), ZoomIn())
+    True
+    """
+    (top, bottom, left, right), (height, width) = roi, shape
+    deep, wide = max(1, roi.height // 100), max(1, roi.width // 100)
+    inner = probability[top : bottom + 1, left : right + 1]
+    sides = (
+        (top > 0, inner[:deep].amax(dim=0)),
+        (bottom < height - 1, inner[-deep:].amax(dim=0)),
+        (left > 0, inner[:, :wide].amax(dim=1)),
+        (right < width - 1, inner[:, -wide:].amax(dim=1)),
+    )
+    return any(inside and int((side > settings.threshold).sum()) > 0.02 * len(side) for inside, side in sides)
+
+
+def grow(
+    current: ROI, probability: Tensor, clicks: Sequence[Click], shape: tuple[int, int], settings: ZoomIn
+) -> ROI:
+    """The ROI that shows all of a mask which runs into the border of the current one.
+
+    The published rule (:func:`choose_roi`) keeps a crop that the mask fills: the box of the mask, expanded,
+    is then not unlike the crop. The object is cut off in a straight line until a click lands outside. Here
+    the crop becomes the hull of itself and the box of the mask, expanded, so it grows on the sides that the
+    mask reaches and stays on the others.
+
+    Args:
+        current: The ROI of the answer.
+        probability: The answer, ``(H, W)`` in ``[0, 1]``, zero outside the ROI.
+        clicks: All clicks so far, in pixels of the image.
+        shape: ``(H, W)`` of the image.
+        settings: Expansion and threshold.
+
+    Returns:
+        A larger ROI, or ``current`` itself where the mask does not run into its border.
+
+    >>> answer = torch.zeros(100, 100)
+    >>> answer[20:50, 30:60] = 1
+    >>> grow(ROI(10, 60, 20, 59), answer, [], (100, 100), ZoomIn(min_size=32))
+    ROI(row_min=10, row_max=60, col_min=20, col_max=66)
+    """
+    if not touches_border(probability, current, shape, settings):
+        return current
+    wanted = candidate_roi(probability, clicks, shape, settings)
+    return ROI(
+        min(current.row_min, wanted.row_min),
+        max(current.row_max, wanted.row_max),
+        min(current.col_min, wanted.col_min),
+        max(current.col_max, wanted.col_max),
+    )
+
+
 def crop(maps: Tensor, roi: ROI, size: tuple[int, int]) -> Tensor:
     """Cut the ROI out and resize it bilinearly with aligned corners.
 

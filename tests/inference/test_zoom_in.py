@@ -16,8 +16,10 @@ from mis_lightning.inference.zoom_in import (
     crop,
     expand,
     full_roi,
+    grow,
     paste,
     to_crop,
+    touches_border,
 )
 from mis_lightning.structures import Click
 
@@ -159,6 +161,56 @@ def test_crop_and_paste_keep_the_corners() -> None:
         image[0, 0, 0], image[0, 0, 3], image[0, 2, 0], image[0, 2, 3]
     ]  # fmt: skip
     np.testing.assert_allclose(paste(resized, full_roi((3, 4)), (3, 4)), image[0], atol=1e-6)
+
+
+def answer(top: int, bottom: int, left: int, right: int, size: tuple[int, int] = (100, 100)) -> torch.Tensor:
+    """A block of certainty with inclusive bounds."""
+    probability = torch.zeros(size)
+    probability[top : bottom + 1, left : right + 1] = 1
+    return probability
+
+
+@pytest.mark.parametrize(
+    ("block", "touching"),
+    [
+        ((30, 50, 30, 50), False),
+        ((20, 50, 30, 50), True),  # the first row
+        ((30, 60, 30, 50), True),  # the last row
+        ((30, 50, 15, 50), True),  # the first column
+        ((30, 50, 30, 75), True),  # the last column
+        ((21, 59, 16, 74), False),  # one pixel short on all sides
+        ((20, 20, 30, 30), False),  # a speck of one pixel, below 2 % of 61
+        ((20, 20, 30, 31), True),
+    ],
+)
+def test_a_mask_touches_a_side_of_its_crop(block: tuple[int, int, int, int], touching: bool) -> None:
+    assert touches_border(answer(*block), ROI(20, 60, 15, 75), (100, 100), ZoomIn()) is touching
+
+
+def test_the_image_s_own_border_is_no_side_to_grow_over() -> None:
+    whole = answer(0, 99, 0, 99)
+    assert not touches_border(whole, full_roi((100, 100)), (100, 100), ZoomIn())
+    assert touches_border(whole[:, :80], ROI(0, 99, 0, 79), (100, 100), ZoomIn())
+    assert not touches_border(answer(0, 50, 0, 50), ROI(0, 60, 0, 60), (100, 100), ZoomIn())
+
+
+def test_a_crop_grows_where_the_published_rule_keeps_it() -> None:
+    zoom, shape, current = ZoomIn(), BIG, ROI(300, 600, 300, 600)
+    cut_off = answer(352, 600, 350, 550, BIG)  # goes on below
+    candidate = candidate_roi(cut_off, [], shape, zoom)
+    assert choose_roi(current, candidate, [], zoom) == current
+    grown = grow(current, cut_off, [], shape, zoom)
+    assert grown == ROI(300, 650, 300, 600)  # 476 + 0.7 * 249, and only downwards
+    inside = answer(350, 590, 350, 550, BIG)
+    assert grow(current, inside, [], shape, zoom) == current
+
+
+def test_growing_comes_to_an_end_at_the_image() -> None:
+    roi = ROI(40, 60, 40, 60)
+    for _ in range(20):
+        filled = answer(roi.row_min, roi.row_max, roi.col_min, roi.col_max)
+        roi = grow(roi, filled, [], (100, 100), ZoomIn(min_size=1))
+    assert roi == full_roi((100, 100))
 
 
 def test_paste_is_zero_outside() -> None:
