@@ -51,13 +51,20 @@ class InitialPoints:
                 f"Expected max_points >= 1 and gamma in (0, 1], but got {self.max_points} and {self.gamma}."
             )
 
-    def __call__(self, mask: NDArray[np.bool_], generator: np.random.Generator) -> NDArray[np.float32]:
+    def __call__(
+        self,
+        mask: NDArray[np.bool_],
+        generator: np.random.Generator,
+        dropped: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.float32]:
         """Draw the points of one sample; with replacement, each uniform in its region.
 
         Args:
             mask: The object, bool ``(H, W)``. If empty, there are no positive points and the negative ones
-                come from the whole image.
+                come from everywhere outside ``dropped``.
             generator: Source of all randomness.
+            dropped: A region that is too small to be the object of this sample, bool ``(H, W)``; as in the
+                published code it is no background either. ``None``: there is none.
 
         Returns:
             float32 ``(2K, 3)``, layout as in :mod:`mis_lightning.structures`: filled rows first in each half,
@@ -76,9 +83,13 @@ class InitialPoints:
 
         positive = choose_pixels(self._interior(mask) if erode else mask, generator.random(count_positive))
         uniform = generator.random(count_negative)
-        negative = [choose_pixels(~mask, uniform[from_background])]
+        outside = ~mask if dropped is None else ~(mask | dropped)
+        negative = [choose_pixels(outside, uniform[from_background])]
         if not from_background.all():  # the ring is the costly part
-            negative.append(choose_pixels(self._ring(mask), uniform[~from_background]))
+            ring = self._ring(mask)
+            negative.append(
+                choose_pixels(outside if ring is None else ring & outside, uniform[~from_background])
+            )
         points = np.full((2 * self.max_points, 3), -1, dtype=np.float32)
         for start, drawn in (
             (0, positive),
@@ -98,12 +109,12 @@ class InitialPoints:
         eroded = cv2.erode(mask.view(np.uint8), _SQUARE, iterations=self.erode_iterations)
         return eroded.view(np.bool_) if cv2.countNonZero(eroded) > self.min_eroded else mask
 
-    def _ring(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """The pixels around the object, a square-cornered ring; the whole image if there is no object."""
+    def _ring(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+        """The pixels around the object, a square-cornered ring; ``None`` if there is no object."""
         target = mask.view(np.uint8)
         area = cv2.countNonZero(target)
         if area == 0:
-            return ~mask
+            return None
         radius = ceil(self.expand_ratio * sqrt(area))
         left, top, width, height = cv2.boundingRect(target)
         around = np.s_[

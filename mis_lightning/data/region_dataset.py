@@ -48,7 +48,8 @@ class RegionDataset(Dataset[TrainingSample]):
         augment: Joint augmentation of image and region.
         points: Sampler of the initial points.
         regions_per_image: Regions drawn from each image in an epoch.
-        min_object_area: Smaller regions, in pixels after augmentation, become empty (spec A4).
+        min_object_area: Smaller regions, in pixels after augmentation, become empty (spec A4); no point falls
+            on them.
         keep_background: Chance to keep an augmentation that lost the region, rather than augment the same
             region again (spec A4); above 0.
         seed: Decides, with the epoch and the image's key, everything random here.
@@ -97,10 +98,11 @@ class RegionDataset(Dataset[TrainingSample]):
             augmented, mask = self.augment(image, region, generator)
             if mask.any() or not region.any() or generator.random() < self.keep_background:
                 break
-        if np.count_nonzero(mask) < self.min_object_area:
-            mask = np.zeros_like(mask)
+        dropped = None
+        if 0 < np.count_nonzero(mask) < self.min_object_area:
+            mask, dropped = np.zeros_like(mask), mask
         return {
             "image": np.ascontiguousarray(augmented.transpose(2, 0, 1)),
             "mask": mask[None],
-            "points": self.points(mask, generator),
+            "points": self.points(mask, generator, dropped),
         }

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mis_lightning.features.colour_texture import ColourTexture
 from mis_lightning.inference.answers import Box
 from mis_lightning.merge_tree.sampling import leaf_counts, node_mask
+from mis_lightning.merge_tree.scaling import patch_of_pixels
 from mis_lightning.merge_tree.tree import MergeTree
 from mis_lightning.regions.merge_tree import MergeTreeRegions
 from mis_lightning.structures import Click
@@ -85,7 +86,7 @@ class TreeAnswers:
         here, whole = leaf_counts(inside, tree.grid), leaf_counts(np.ones_like(inside), tree.grid)
         parts = tree.cut(min(tree.n_leaves, round(8 * inside.size / int(here.sum()))))
         share = np.bincount(parts.ravel(), here.ravel()) / np.bincount(parts.ravel(), whole.ravel())
-        rows, cols = (np.arange(side) * count // side for side, count in zip(shape, tree.grid, strict=True))
+        rows, cols = (patch_of_pixels(*lengths) for lengths in zip(shape, tree.grid, strict=True))
         mask = inside & (share >= 0.8)[parts][rows][:, cols]
         if not mask.any():
             mask = inside & node_mask(tree, tree.best_node(here, whole)[0], shape)
@@ -147,6 +148,7 @@ class TreeAnswers:
 
 
 def _patch(state: TreeState, click: Click) -> int:
-    """The patch of a click, by the floor convention of spec A3."""
+    """The patch of a click."""
     (height, width), (h, w) = state.shape, state.tree.grid
-    return (int(click.row) * h // height) * w + int(click.col) * w // width
+    row, col = patch_of_pixels(height, h)[int(click.row)], patch_of_pixels(width, w)[int(click.col)]
+    return int(row * w + col)

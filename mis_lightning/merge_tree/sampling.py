@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from mis_lightning.errors import InputError
+from mis_lightning.merge_tree.scaling import patch_of_pixels
 from mis_lightning.merge_tree.tree import MergeTree
 
 
@@ -60,8 +61,7 @@ def sample_node(
 def node_mask(tree: MergeTree, node: int, size: tuple[int, int]) -> NDArray[np.bool_]:
     """The region of a node at the size of its image.
 
-    Nearest neighbour with the floor convention of spec A3: pixel ``(r, c)`` belongs to patch
-    ``(floor(r * h / H), floor(c * w / W))``.
+    Nearest neighbour, by the rule of :func:`~mis_lightning.merge_tree.scaling.patch_of_pixels` (spec A3).
 
     Args:
         tree: The tree.
@@ -80,7 +80,7 @@ def node_mask(tree: MergeTree, node: int, size: tuple[int, int]) -> NDArray[np.b
 
 
 def leaf_counts(mask: NDArray[np.bool_], grid: tuple[int, int]) -> NDArray[np.float64]:
-    """Count the pixels of a mask in each patch, under the floor convention of :func:`node_mask`.
+    """Count the pixels of a mask in each patch, by the rule of :func:`node_mask`.
 
     With it, :meth:`MergeTree.best_node` is exact in pixels:
     ``tree.best_node(leaf_counts(mask & ~ignore, grid), leaf_counts(~ignore, grid))``.
@@ -136,15 +136,6 @@ def _draw(
 
 
 @njit(cache=True, nogil=True)
-def _sources(n_pixels: int, n_patches: int) -> NDArray[np.uint64]:
-    """The patch that each pixel of a row belongs to; unsigned, as Numba checks the sign of other indices."""
-    sources = np.empty(n_pixels, np.uint64)
-    for pixel in range(n_pixels):
-        sources[pixel] = pixel * n_patches // n_pixels
-    return sources
-
-
-@njit(cache=True, nogil=True)
 def _scale_up(places: NDArray[np.int32], first: int, last: int, height: int, width: int) -> NDArray[np.bool_]:
     """Where the places (h, w) are in first..last-1, at size (height, width)."""
     h, w = places.shape
@@ -152,12 +143,13 @@ def _scale_up(places: NDArray[np.int32], first: int, last: int, height: int, wid
         np.int32(first),
         np.int32(last),
     )  # of the width of the places: compared eight at a time
-    columns = _sources(width, w)
+    rows = patch_of_pixels(height, h)
+    columns = patch_of_pixels(width, w).astype(np.uint64)  # Numba checks the sign of other indices
     mask = np.empty((height, width), np.bool_)
     patches = np.empty(w, np.bool_)
     previous = -1
     for row in range(height):
-        source = row * h // height
+        source = rows[row]
         if source == previous:
             for col in range(width):
                 mask[row, col] = mask[row - 1, col]
@@ -173,14 +165,14 @@ def _scale_up(places: NDArray[np.int32], first: int, last: int, height: int, wid
 @njit(cache=True, nogil=True)
 def _count(mask: NDArray[np.bool_], h: int, w: int) -> NDArray[np.float64]:
     height, width = mask.shape
-    columns = _sources(width, w)
+    sources, columns = patch_of_pixels(height, h), patch_of_pixels(width, w)
     counts = np.zeros((h, w))
     rows = np.zeros(width, np.int32)  # the rows of pixels of one row of patches, added up
     for row in range(height):
         for col in range(width):
             rows[col] += mask[row, col]
-        source = row * h // height
-        if row + 1 == height or (row + 1) * h // height != source:
+        source = sources[row]
+        if row + 1 == height or sources[row + 1] != source:
             for col in range(width):
                 counts[source, columns[col]] += rows[col]
             rows[:] = 0

@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 from mis_lightning.errors import InputError
 from mis_lightning.features.colour_texture import ColourTexture
 from mis_lightning.features.extractor import PatchExtractor
+from mis_lightning.merge_tree.scaling import patch_of_pixels
 from mis_lightning.regions.dense_crf import refine_labels
 from mis_lightning.regions.mask_set import MaskSet
 from mis_lightning.regions.source import Features, MaskSource
@@ -216,6 +217,6 @@ def uncropped(labels: NDArray[np.int32], patch: int, size: tuple[int, int]) -> N
 
 
 def scaled(labels: NDArray[np.int32], size: tuple[int, int]) -> NDArray[np.int32]:
-    """Nearest neighbour with the floor convention of spec A3."""
-    rows, columns = (np.arange(side) * n // side for side, n in zip(size, labels.shape, strict=True))
+    """Nearest neighbour, by the rule of spec A3."""
+    rows, columns = (patch_of_pixels(side, n) for side, n in zip(size, labels.shape, strict=True))
     return labels[rows][:, columns]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mis_lightning.errors import InputError
+from mis_lightning.merge_tree.scaling import patch_of_pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +86,8 @@ class MaskSet:
 
         Args:
             index: Which.
-            size: Wanted size ``(H, W)``, reached by nearest neighbour with the floor convention of spec A3:
-                pixel ``(r, c)`` shows ``(floor(r * h / H), floor(c * w / W))``. ``None`` keeps the size.
+            size: Wanted size ``(H, W)``, reached by nearest neighbour
+                (:func:`~mis_lightning.merge_tree.scaling.patch_of_pixels`). ``None`` keeps the size.
 
         Returns:
             bool, ``(H, W)``.
@@ -101,9 +102,7 @@ class MaskSet:
             return mask
         if min(size) < 1:
             raise InputError(f"Expected a size (H, W) of at least 1x1 pixels, but got {size}.")
-        rows = np.arange(size[0]) * h // size[0]
-        columns = np.arange(size[1]) * w // size[1]
-        return mask[rows][:, columns]
+        return mask[patch_of_pixels(size[0], h)][:, patch_of_pixels(size[1], w)]
 
     def unpack(self) -> NDArray[np.bool_]:
         """Unpack all masks, bool, ``(N, h, w)``."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mis_lightning.errors import InputError
 from mis_lightning.features.extractor import PatchExtractor
+from mis_lightning.merge_tree.scaling import patch_of_pixels
 from mis_lightning.merge_tree.tree import MergeTree
 from mis_lightning.regions.merge_tree import MergeTreeRegions
 from mis_lightning.regions.source import Regions
@@ -84,8 +85,7 @@ class SegmentUnions(MergeTreeRegions):
             edge = np.concatenate([union[0], union[-1], union[:, 0], union[:, -1]])
             if self.min_share < union.mean() <= self.max_share and edge.mean() <= self.max_border:
                 break
-        rows = np.arange(size[0]) * union.shape[0] // size[0]  # the floor convention of spec A3
-        cols = np.arange(size[1]) * union.shape[1] // size[1]
+        rows, cols = (patch_of_pixels(side, n) for side, n in zip(size, union.shape, strict=True))
         return union[rows[:, None], cols]
 
     def _union(self, tree: MergeTree, generator: np.random.Generator) -> NDArray[np.bool_]:

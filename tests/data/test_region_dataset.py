@@ -182,7 +182,20 @@ def test_small_regions_become_empty(made, count, left):
     assert [sample["mask"].sum() for sample in samples] == [left] * 8
     for sample in samples:
         assert (sample["points"][:3, 2] >= 0).any() == (left > 0)
-    assert any((sample["points"][3:, 2] >= 0).any() for sample in samples)  # negatives from everywhere
+    assert any((sample["points"][3:, 2] >= 0).any() for sample in samples)
+
+
+def test_no_point_falls_on_a_region_that_was_dropped(made):
+    area = SIZE[0] * SIZE[1]
+    dataset = make_dataset(made, Pixels(area - 9), min_object_area=area)  # nine pixels are background
+    negatives = []
+    for epoch in range(60):
+        sample = dataset[epoch, 0]
+        assert not sample["mask"].any()
+        points = sample["points"]
+        negatives += points[points[:, 2] >= 0, :2].astype(int).tolist()
+    assert len(negatives) > 30
+    assert {tuple(place) for place in negatives} <= {(31, col) for col in range(31, 40)}
 
 
 def test_the_least_area_is_a_setting(made):

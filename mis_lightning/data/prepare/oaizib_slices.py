@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import locale
 import random
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -148,10 +151,11 @@ def _cut(patient: str, series: Path, mask_file: Path, target: Path) -> int:
 def _read_series(folder: Path) -> NDArray[Any]:
     sitk = _simpleitk()
     try:
-        reader = sitk.ImageSeriesReader()
-        series = reader.GetGDCMSeriesIDs(str(folder))
-        reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder), series[0]))
-        return np.asarray(sitk.GetArrayFromImage(reader.Execute()))
+        with locale_kept():
+            reader = sitk.ImageSeriesReader()
+            series = reader.GetGDCMSeriesIDs(str(folder))
+            reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder), series[0]))
+            return np.asarray(sitk.GetArrayFromImage(reader.Execute()))
     except (RuntimeError, IndexError) as error:
         raise ImageError(
             f"Could not read a DICOM series in {folder} ({error}). Download it again."
@@ -161,9 +165,20 @@ def _read_series(folder: Path) -> NDArray[Any]:
 def _read_mask(file: Path) -> NDArray[Any]:
     sitk = _simpleitk()
     try:
-        return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(file))))
+        with locale_kept():
+            return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(file))))
     except RuntimeError as error:
         raise ImageError(f"Could not read the mask volume {file} ({error}). Download it again.") from error
+
+
+@contextmanager
+def locale_kept() -> Iterator[None]:
+    """Put the locale of the process back: GDCM, in SimpleITK, leaves that of C behind, which is ASCII."""
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
 
 
 def _simpleitk() -> Any:

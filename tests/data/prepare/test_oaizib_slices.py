@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import locale
 import random
 import sys
 from pathlib import Path
@@ -54,7 +55,8 @@ def write_patient(volumes: Path, series: Path, patient: str) -> tuple[np.ndarray
         for tag, value in tags.items():
             slice_.SetMetaData(tag, value)
         writer.SetFileName(str(series / f"{index + 1:03d}"))
-        writer.Execute(slice_)
+        with oaizib_slices.locale_kept():
+            writer.Execute(slice_)
     return image, labels
 
 
@@ -73,6 +75,7 @@ def test_oaizib_rule(
     volumes, mri = tmp_path / "OAI-ZIB-volumes" / "segmentation", tmp_path / "mri"
     write_oaizib_list(volumes)
     first, second = oaizib_slices.select_test_patients(PATIENTS)[:2]
+    before = locale.setlocale(locale.LC_ALL)
     paths = oaizib_slices.read_paths(volumes / "doc" / "oai_mri_paths.txt")
     image, labels = write_patient(volumes, mri / paths[first], first)
     write_patient(volumes, mri / second, second)  # a folder per patient serves as well
@@ -92,6 +95,7 @@ def test_oaizib_rule(
         np.testing.assert_array_equal(
             read_image(test / "image" / f"{first}_{index}.png"), np.stack([expected] * 3, -1)
         )
+    assert locale.setlocale(locale.LC_ALL) == before  # GDCM would leave that of C behind
     benchmark = OAIZIB(tmp_path)
     assert benchmark.comparable
     names = [f"{first}_120#128", f"{first}_120#255", f"{first}_40#128"]
