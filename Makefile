@@ -18,10 +18,10 @@ quickstart: $(VENV)/.ready  ## the whole loop on bundled photographs: trees, tra
 	$(BIN)/mis quickstart
 
 test: $(VENV)/.ready  ## the default suite, under 5 minutes on 2 cores
-	PYTHONUTF8=1 $(BIN)/python -m pytest -m "not slow" -n 2
+	$(BIN)/python -m pytest -m "not slow" -n 2
 
 test-all: $(VENV)/.ready  ## the default suite and the tests that need minutes
-	PYTHONUTF8=1 $(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2
 
 format: $(VENV)/.ready  ## rewrite the code in its one style
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -94,10 +94,10 @@ def main(args: Sequence[str] | None = None) -> int:
                 (folder / row.name / "trained").touch()
             if command[len(MIS)] == "precompute":
                 note = describe(folder / row.name / "store")
-                (folder / row.name / "store.json").write_text(json.dumps(note) + "\n")
+                (folder / row.name / "store.json").write_text(json.dumps(note) + "\n", encoding="utf-8")
     if not given.dry_run:
         text = table(folder, rows)
-        (folder / "table.md").write_text(text + "\n")
+        (folder / "table.md").write_text(text + "\n", encoding="utf-8")
         print(text)
     return 0
 
@@ -110,7 +110,7 @@ def write_lists(folder: Path, images: Sequence[Path]) -> None:
     photographs, maps = folder / "photographs", folder / "photographs-masks"
     for place in (photographs, maps):
         place.mkdir(parents=True, exist_ok=True)
-    (folder / "images.txt").write_text("".join(f"{path.resolve()}\n" for path in images))
+    (folder / "images.txt").write_text("".join(f"{path.resolve()}\n" for path in images), encoding="utf-8")
     benchmark = BundledBenchmark()
     samples = [benchmark[index] for index in range(len(benchmark))]
     for path in bundled_images():
@@ -168,8 +168,8 @@ def table(folder: Path, rows: Sequence[Row]) -> str:
     """The rows that are done, in Markdown."""
     lines = [f"| {' | '.join(TITLES)} |", f"|{'---|' * len(TITLES)}"]
     for row in rows:
-        note = json.loads((folder / row.name / "store.json").read_text())
-        result = json.loads((folder / row.name / "test" / "results.json").read_text())
+        note = json.loads((folder / row.name / "store.json").read_text(encoding="utf-8"))
+        result = json.loads((folder / row.name / "test" / "results.json").read_text(encoding="utf-8"))
         values = result["benchmarks"]["GrabCut"]["values"]
         label = row.name.replace("_photographs", f", {note['images']} photographs").replace("_", " ")
         regions = f"{note['regions']:.1f}" + (f" ({note['without']:.0%} none)" if note["without"] else "")

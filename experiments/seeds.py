@@ -46,7 +46,7 @@ def read(folder: Path) -> Runs:
     found: Runs = {}
     for path in sorted(folder.glob("*,*/evaluation/results.json")):
         _, _, variant = path.parents[1].name.partition(",")
-        for benchmark, result in json.loads(path.read_text())["benchmarks"].items():
+        for benchmark, result in json.loads(path.read_text(encoding="utf-8"))["benchmarks"].items():
             found.setdefault(benchmark, defaultdict(list))[variant].append(result["values"])
     return found
 

@@ -56,7 +56,7 @@ def read_points(path: Path) -> list[Point]:
         ValueError: The file holds something else.
     """
     try:
-        sweep = yaml.safe_load(path.read_text())
+        sweep = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path} cannot be read as a sweep file: {error}") from error
     if not isinstance(sweep, dict) or not isinstance(sweep.get("parameters"), dict):
@@ -173,13 +173,13 @@ def main(args: Sequence[str] | None = None) -> int:
 def _claim(place: Path, args: list[str]) -> str | None:
     """Note the options of a point in its folder; or say that the folder belongs to others."""
     note = place / "point.json"
-    if note.is_file() and (before := json.loads(note.read_text())) != args:
+    if note.is_file() and (before := json.loads(note.read_text(encoding="utf-8"))) != args:
         return (
             f"{place} holds a run with other options ({shlex.join(before)}); choose another --folder, or "
             "delete it."
         )
     place.mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps(args) + "\n")
+    note.write_text(json.dumps(args) + "\n", encoding="utf-8")
     return None
 
 

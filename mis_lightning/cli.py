@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
+from mis_lightning.console import prepare
 from mis_lightning.errors import InputError
 
 VERBS = {
@@ -65,9 +68,31 @@ def main(args: Sequence[str] | None = None) -> int:
         args: What follows ``mis`` on the command line; ``None`` takes it from there.
 
     Returns:
-        The exit status: 0, or 2 after a message about the user's input.
+        The exit status: 0, 2 after a message about what the user gave or the system refuses, 130 after
+        Ctrl-C.
     """
+    prepare()
     given = list(sys.argv[1:] if args is None else args)
+    name = f"mis {given[0]}" if given else "mis"
+    try:
+        status = _run(given)
+        sys.stdout.flush()
+        return status
+    except InputError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read the output has enough: `mis report runs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+        return 0
+    except OSError as error:  # a full disk, a folder that may not be written to, …
+        print(f"{name}: {_of_system(error)}", file=sys.stderr)
+        return 2
+
+
+def _run(given: list[str]) -> int:
     if not given or given[0] in ("-h", "--help"):
         print(usage())
         return 0
@@ -81,8 +106,16 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"mis: no verb {verb!r}.\n\n{usage()}", file=sys.stderr)
         return 2
     command = importlib.import_module(VERBS[verb][0])
-    try:
-        return int(command.main(given if verb in WITH_VERB else given[1:]))
-    except InputError as error:
-        print(f"mis {verb}: {error}", file=sys.stderr)
-        return 2
+    return int(command.main(given if verb in WITH_VERB else given[1:]))
+
+
+def _of_system(error: OSError) -> str:
+    """What the system refuses, and at which file."""
+    place = f" ({error.filename})" if error.filename else ""
+    remedy = {
+        errno.ENOSPC: " Make room, then run it again: what was finished is kept.",
+        errno.EDQUOT: " Make room, then run it again: what was finished is kept.",
+        errno.EROFS: " Choose another folder.",
+        errno.EACCES: " Choose another folder, or change its permissions.",
+    }
+    return f"{error.strerror or error}{place}.{remedy.get(error.errno or 0, '')}"

@@ -10,6 +10,10 @@ class InputError(ValueError):
     """What the user handed in does not fit; the message names it and the remedy."""
 
 
+class Note(UserWarning):
+    """A warning that is meant for users; the command line shows its text, and no other warnings."""
+
+
 class ImageError(InputError):
     """An image or mask file that cannot be read or does not fit its partner."""
 

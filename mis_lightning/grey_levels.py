@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mis_lightning.errors import InputError
+from mis_lightning.errors import InputError, Note
 
 
 def to_rgb(
@@ -161,5 +161,6 @@ def _say_holes() -> None:
         warnings.warn(
             "Pixels without data (NaN, or the value that a GeoTIFF declares) are left out of the grey levels "
             "and shown black.",
+            Note,
             stacklevel=2,
         )

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mis_lightning.errors import DatasetNotFoundError, ImageError, InputError
+from mis_lightning.errors import DatasetNotFoundError, ImageError, InputError, Note
 from mis_lightning.grey_levels import to_rgb
 from mis_lightning.image_decoding import decode
 
@@ -189,6 +189,7 @@ def list_images(source: str | Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) 
         if unread:
             warnings.warn(
                 f"Left out of {source}: {_census(unread)}, which cannot be read. Save them as PNG or TIFF.",
+                Note,
                 stacklevel=2,
             )
         return images

@@ -47,7 +47,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def write(old: str = "", new: str = "") -> str:
         assert old in MODEL
         path = tmp_path / "config.yaml"
-        path.write_text(MODEL.replace(old, new, 1) if old else MODEL)
+        path.write_text(MODEL.replace(old, new, 1) if old else MODEL, encoding="utf-8")
         return str(path)
 
     return write
@@ -73,7 +73,7 @@ def test_help_is_light() -> None:
         "sys.exit(f'imported {heavy}' if heavy else status)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
     for verb in VERBS:

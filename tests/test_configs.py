@@ -42,7 +42,8 @@ def weightless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_twin_differs_in_nothing_but_its_regions() -> None:
     ours, twin = (
-        yaml.safe_load((FOLDER / f"{name}_vitb448_sbd.yaml").read_text()) for name in ("mis", "simpleclick")
+        yaml.safe_load((FOLDER / f"{name}_vitb448_sbd.yaml").read_text(encoding="utf-8"))
+        for name in ("mis", "simpleclick")
     )
     assert twin["data"].pop("regions")["class_path"].endswith("TrueMasks")
     ours["data"].pop("regions")
@@ -53,9 +54,9 @@ def test_the_twin_differs_in_nothing_but_its_regions() -> None:
 def make(path: Path) -> tuple[MISCLI, Any]:
     """Everything a config describes, on the CPU and without a download; and the optimiser."""
     options = [f"--config={path}", "--trainer.accelerator=cpu", "--trainer.devices=1"]
-    if "ViTFeatures" in path.read_text():
+    if "ViTFeatures" in path.read_text(encoding="utf-8"):
         options.append("--data.regions.init_args.extractor.init_args.pretrained=false")
-    if "TrueMasks" in path.read_text():
+    if "TrueMasks" in path.read_text(encoding="utf-8"):
         options.append(f"--data.regions.init_args.masks={FOLDER}")
     cli = run(options, run=False)
     made = cli.model.configure_optimizers()
@@ -138,7 +139,7 @@ def constructed(node: Any, name: str = "") -> Iterator[tuple[Any, dict[str, Any]
 
 @pytest.mark.parametrize("name", ["mis", "simpleclick"])
 def test_every_constant_of_the_recipe_is_written_out(name: str) -> None:
-    content = yaml.safe_load((FOLDER / f"{name}_vitb448_sbd.yaml").read_text())
+    content = yaml.safe_load((FOLDER / f"{name}_vitb448_sbd.yaml").read_text(encoding="utf-8"))
     parts = [
         (InteractiveSegmentation, content["model"], "model"),
         (MISDataModule, content["data"], "data"),

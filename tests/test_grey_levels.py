@@ -116,5 +116,5 @@ if __name__ == "__main__":
         pool.map(work, range(30))
     work(0)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True)
     assert done.stderr.count("Pixels without data") == 1

@@ -93,10 +93,10 @@ def test_list_images_from_text(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text(f"\ufeff# training\nb.png\n\n{files[1]}\r\n", encoding="utf-8")
     assert list_images(tmp_path / "list.txt") == files
     assert list_images(str(files[0])) == files[:1]
-    (tmp_path / "list.txt").write_text("b.png\nc.png\nd.png\n")
+    (tmp_path / "list.txt").write_text("b.png\nc.png\nd.png\n", encoding="utf-8")
     with pytest.raises(DatasetNotFoundError, match=r"2 of the 3 files listed in .*list\.txt.*c\.png"):
         list_images(tmp_path / "list.txt")
-    (tmp_path / "list.txt").write_text("# nothing\n")
+    (tmp_path / "list.txt").write_text("# nothing\n", encoding="utf-8")
     with pytest.raises(DatasetNotFoundError, match="lists none"):
         list_images(tmp_path / "list.txt")
 

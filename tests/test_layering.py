@@ -16,6 +16,7 @@ FILES = sorted(path for path in ROOT.rglob("*.py"))
 ORDER = (
     "structures",
     "errors",
+    "console",
     "files",
     "tiff",
     "image_decoding",
@@ -111,3 +112,18 @@ def test_nothing_is_called_utils() -> None:
 def test_every_part_says_what_it_is() -> None:
     for path in FILES:
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), name(path)
+
+
+def test_text_is_utf_8_whatever_the_locale() -> None:
+    places = [*FILES, *Path(__file__).parent.rglob("*.py")]
+    for path in places:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            named = {keyword.arg for keyword in node.keywords}
+            if node.func.attr in ("read_text", "write_text") and "encoding" not in named:
+                least = 1 if node.func.attr == "read_text" else 2  # it may come without its name
+                assert len(node.args) >= least, f"{path}:{node.lineno} leaves the encoding to the locale"
+            assert "text" not in named or node.func.attr not in ("run", "Popen", "check_output"), (
+                f"{path}:{node.lineno}: encoding='utf-8' instead of text=True"
+            )

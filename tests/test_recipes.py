@@ -47,7 +47,7 @@ def sbd(tmp_path):
         pixels[labels > 0] += 100
         Image.fromarray(pixels).save(root / "img" / f"{name}.jpg")
         savemat(root / "inst" / f"{name}.mat", {"GTinst": {"Segmentation": labels}})
-    (root / "train.txt").write_text("".join(f"{name}\n" for name in names))
+    (root / "train.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     return root
 
 
@@ -119,7 +119,7 @@ SCRIPT = """
 @pytest.mark.parametrize("decay", ["null", pytest.param("0.75", marks=pytest.mark.slow)])
 def test_two_processes_keep_the_same_weights(sbd, tmp_path, recipe, decay):
     script = tmp_path / "fit.py"
-    script.write_text(textwrap.dedent(SCRIPT))
+    script.write_text(textwrap.dedent(SCRIPT), encoding="utf-8")
     words = [*SMALL, "--trainer.devices=2", "--trainer.strategy=ddp", "--data.batch_size=1"]
     words += [
         "--trainer.callbacks=[]",
@@ -136,6 +136,6 @@ def test_two_processes_keep_the_same_weights(sbd, tmp_path, recipe, decay):
     command = [sys.executable, str(script), str(tmp_path / "said.json"), *own]
     done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
-    said = json.loads((tmp_path / "said.json").read_text())
+    said = json.loads((tmp_path / "said.json").read_text(encoding="utf-8"))
     assert said == {"ranks": 2, "equal": True, "finite": True, "moved": said["moved"], "steps": 2}
     assert said["moved"] > 0.9

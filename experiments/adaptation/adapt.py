@@ -41,7 +41,7 @@ class Outlined(Benchmark):
         if found is None or found.origin is None:
             raise SystemExit("scikit-image is missing: pip install scikit-image")
         folder = Path(found.origin).parent / "data"
-        images = json.loads((HERE / "outlines.json").read_text())["images"]
+        images = json.loads((HERE / "outlines.json").read_text(encoding="utf-8"))["images"]
         self.paths = [folder / name for name in images]
         self.objects = [
             (folder / image, name, rings) for image in images for name, rings in images[image].items()
@@ -66,7 +66,7 @@ def main(args: Sequence[str] | None = None) -> None:
     benchmark = Outlined()
     given.folder.mkdir(parents=True, exist_ok=True)
     images = given.folder / "images.txt"
-    images.write_text("".join(f"{path}\n" for path in benchmark.paths))
+    images.write_text("".join(f"{path}\n" for path in benchmark.paths), encoding="utf-8")
     models = {"before": "mis-small"}
     for seed in given.seeds:
         run = given.folder / f"seed{seed}"

@@ -114,7 +114,7 @@ def report(costs: Mapping[str, Cost], options: argparse.Namespace, figures: Sequ
             "costs": {name: asdict(cost) for name, cost in costs.items()},
             "figures": to_json(figures),
         }
-        options.json.write_text(json.dumps(content, indent=2) + "\n")
+        options.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _wait(device: torch.device) -> None:
@@ -134,7 +134,7 @@ def _peak(way: Callable[[], object], device: torch.device) -> float | None:
         return None
     ctypes.CDLL(None).malloc_trim(0)  # freed memory that the process still holds would hide what is needed
     try:
-        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # resets the peak
     except OSError:
         return None
     before_kib = status_kibibytes("VmRSS")
@@ -144,5 +144,5 @@ def _peak(way: Callable[[], object], device: torch.device) -> float | None:
 
 def status_kibibytes(field: str, process: int | str = "self") -> int:
     """Return a line of Linux's account of a process, such as ``VmHWM``, its peak memory, in KiB."""
-    lines: Sequence[str] = Path(f"/proc/{process}/status").read_text().splitlines()
+    lines: Sequence[str] = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field + ":"))

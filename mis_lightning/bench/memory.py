@@ -86,7 +86,7 @@ def watch(words: Sequence[str], output: Path) -> tuple[float, float]:
     """
     environment = {**os.environ, "TQDM_DISABLE": "1"}
     own, largest = 0, 0
-    with output.open("w") as file:
+    with output.open("w", encoding="utf-8") as file:
         command = [sys.executable, "-m", "mis_lightning", *words]
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment)
         while process.poll() is None:
@@ -94,7 +94,7 @@ def watch(words: Sequence[str], output: Path) -> tuple[float, float]:
             largest = max([largest, *map(_peak, _below(process.pid))])
             time.sleep(LOOK)
     if process.returncode != 0:
-        raise InputError(f"`mis {' '.join(words)}` failed:\n{output.read_text()[-TAIL:]}")
+        raise InputError(f"`mis {' '.join(words)}` failed:\n{output.read_text(encoding='utf-8')[-TAIL:]}")
     return own / 1024, largest / 1024
 
 
@@ -110,7 +110,7 @@ def _below(process: int) -> list[int]:
     found = []
     try:
         for thread in Path(f"/proc/{process}/task").iterdir():
-            found += [int(child) for child in (thread / "children").read_text().split()]
+            found += [int(child) for child in (thread / "children").read_text(encoding="utf-8").split()]
     except OSError:
         return found
     return found + [below for child in found for below in _below(child)]

@@ -105,7 +105,9 @@ def main(argv: Sequence[str]) -> int:
     print(f"bound = max(find / workers, extract); the goal is a ratio of at most {GOAL}")
     if given.json is not None:
         settings = {name: str(value) for name, value in vars(given).items() if name != "json"}
-        given.json.write_text(json.dumps({"settings": settings, "figures": figures}, indent=2) + "\n")
+        given.json.write_text(
+            json.dumps({"settings": settings, "figures": figures}, indent=2) + "\n", encoding="utf-8"
+        )
     return 0
 
 

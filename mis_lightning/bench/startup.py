@@ -68,7 +68,7 @@ def measure(rounds: int, grid: tuple[int, int]) -> list[Figure]:
     for timed in range(-1, rounds):
         for name, words in commands.items():
             start = time.time()
-            run = subprocess.run([sys.executable, *words], check=True, capture_output=True, text=True)
+            run = subprocess.run([sys.executable, *words], check=True, capture_output=True, encoding="utf-8")
             end = float(run.stdout) if name.startswith("merge") else time.time()
             if timed >= 0:
                 seconds[name].append(end - start)

@@ -77,7 +77,7 @@ def _one_word_each(args: Sequence[str]) -> list[str]:
 def _read(path: str) -> DictConfig | None:
     try:
         if not isinstance(
-            yaml.safe_load(Path(path).read_text()), dict
+            yaml.safe_load(Path(path).read_text(encoding="utf-8")), dict
         ):  # OmegaConf takes a bare word for a key
             return None
         config = OmegaConf.load(path)

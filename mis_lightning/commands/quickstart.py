@@ -42,7 +42,7 @@ def main(args: Sequence[str]) -> int:
     folder: Path = given.folder
     folder.mkdir(parents=True, exist_ok=True)
     photographs = folder / "photographs.txt"
-    photographs.write_text("\n".join(str(path) for path in bundled_images()) + "\n")
+    photographs.write_text("\n".join(str(path) for path in bundled_images()) + "\n", encoding="utf-8")
 
     print(f"1/4  merge trees of {len(bundled_images())} photographs, and a small ViT with random weights")
     cli = _build(folder, photographs, given.steps)

@@ -86,7 +86,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"{name:<20}" + "".join(f"{share:>10.1%}" for share in row["sizes"]))
     if given.json is not None:
         record = {"benchmark": benchmark.name, "objects": len(samples), "sources": figures}
-        given.json.write_text(json.dumps(record, indent=2) + "\n")
+        given.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return 0
 
 

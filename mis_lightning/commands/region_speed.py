@@ -87,7 +87,7 @@ def main(argv: Sequence[str]) -> int:
     print(f"gain from connectivity: {gains} (paper, Table I: 3.39)")
     if given.json is not None:
         record = {"images": len(paths), "features": kind, "images_per_second": rates, "paper": PAPER}
-        given.json.write_text(json.dumps(record, indent=2) + "\n")
+        given.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return 0
 
 

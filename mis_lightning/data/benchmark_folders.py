@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mis_lightning.errors import DatasetNotFoundError, ImageError
+from mis_lightning.errors import DatasetNotFoundError, ImageError, Note
 from mis_lightning.images import IMAGE_SUFFIXES, read_array
 
 NOT_COMPARABLE = "NOT_COMPARABLE.txt"
@@ -79,7 +79,7 @@ def pair_by_stem(name: str, images: Path, masks: Path, *, allow_incomplete: bool
         report += f", the first is {without[0].name}."
         if not allow_incomplete:
             raise DatasetNotFoundError(f"{report} {how_to_get(name, images.parent)}")
-        warnings.warn(f"{report} They are left out.", stacklevel=3)
+        warnings.warn(f"{report} They are left out.", Note, stacklevel=3)
     return [ImageAndMask(stem, path, mask_of[stem]) for stem, path in image_of.items() if stem in mask_of]
 
 
@@ -110,7 +110,7 @@ def check_count(
             f"{report} {how_to_get(name, folder)} To work with what is there, pass allow_incomplete=True; "
             "numbers are then not comparable."
         )
-    warnings.warn(f"{report} Numbers are not comparable with published ones.", stacklevel=3)
+    warnings.warn(f"{report} Numbers are not comparable with published ones.", Note, stacklevel=3)
     return False
 
 

@@ -24,7 +24,7 @@ from mis_lightning.data.precompute import before_workers, one_thread
 from mis_lightning.data.precompute_shared import precompute_shared, rank_and_world
 from mis_lightning.data.region_dataset import Augmentation, RegionDataset
 from mis_lightning.data.training_images import find_training_images
-from mis_lightning.errors import ImageError, InputError
+from mis_lightning.errors import ImageError, InputError, Note
 from mis_lightning.images import Reading
 from mis_lightning.regions.merge_tree import MergeTreeRegions
 from mis_lightning.regions.shards import RegionShards, open_store
@@ -178,7 +178,7 @@ class MISDataModule(L.LightningDataModule):
                 "`data.skip_unreadable: true`. The regions of the other images are saved."
             )
         if failures and rank_and_world()[0] == 0:
-            warnings.warn(f"{_list_failures(failures, len(images))}\nThey are left out.", stacklevel=2)
+            warnings.warn(f"{_list_failures(failures, len(images))}\nThey are left out.", Note, stacklevel=2)
         images = [image for image in images if image.key in store]
         if not images:
             raise ImageError(f"None of the images in {self.images} can be used for training.")

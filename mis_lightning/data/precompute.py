@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from mis_lightning.data.training_images import TrainingImage
-from mis_lightning.errors import ImageError, InputError
+from mis_lightning.errors import ImageError, InputError, Note
 from mis_lightning.regions.source import Features, RegionSource
 from mis_lightning.regions.store import RegionStore
 
@@ -94,7 +94,9 @@ def find_missing(images: Sequence[TrainingImage], store: RegionStore) -> list[Tr
     if damaged:
         count = "1 file was" if len(damaged) == 1 else f"{len(damaged)} files were"
         warnings.warn(
-            f"{count} damaged in {store.root}, such as the regions of {damaged[0]}: made again.", stacklevel=2
+            f"{count} damaged in {store.root}, such as the regions of {damaged[0]}: made again.",
+            Note,
+            stacklevel=2,
         )
     return [image for image in images if image.key not in store]
 

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mis_lightning.errors import Note
+
 Scaling = Literal["patch/8", "nearest", "crop"]
 """How an image is brought to whole patches: :func:`scale_image`."""
 
@@ -37,6 +39,7 @@ def token_scale(size: tuple[int, int], pixels_per_token: float, max_tokens: int 
     warnings.warn(
         f"An image of {size[1]}×{size[0]} pixels gives {tokens:.0f} tokens, more than "
         f"max_tokens={max_tokens}; its features are taken from the image scaled by {factor:.2f}.",
+        Note,
         stacklevel=2,
     )
     return factor

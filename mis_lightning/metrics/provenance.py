@@ -53,7 +53,9 @@ def _git(file: Path) -> dict[str, Any] | None:
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(file.parent), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        return subprocess.run(
+            command, capture_output=True, encoding="utf-8", check=True, timeout=10
+        ).stdout.strip()
 
     try:
         git("ls-files", "--error-unmatch", file.name)

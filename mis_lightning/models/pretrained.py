@@ -41,7 +41,7 @@ def save_pretrained(model: ClickNetwork, target: str | Path) -> Path:
         tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
         temporary.write_bytes(save(tensors))  # `save_file` makes a file that nobody else may read
     with written_whole(folder / CONFIG) as temporary:
-        temporary.write_text(json.dumps(describe(model), indent=2) + "\n")
+        temporary.write_text(json.dumps(describe(model), indent=2) + "\n", encoding="utf-8")
     return target
 
 
@@ -114,7 +114,7 @@ def _read_folder(folder: Path, weights: str) -> tuple[dict[str, Any], dict[str, 
     if missing:
         raise InputError(f"{folder} is no model folder: {' and '.join(missing)} missing.")
     try:
-        config = dict(json.loads((folder / CONFIG).read_text()))
+        config = dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
         state = load_file(folder / weights)
     except Exception as error:
         raise InputError(f"The model in {folder} cannot be read: {error}") from error

@@ -35,7 +35,7 @@ def requests(tmp_path, image) -> ClickRequests:
         Image.fromarray(image).save(tmp_path / name)
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n no more")
     clicks = tmp_path / "clicks.json"
-    clicks.write_text(json.dumps(CLICKS))
+    clicks.write_text(json.dumps(CLICKS), encoding="utf-8")
     return ClickRequests(clicks)
 
 
@@ -80,7 +80,7 @@ def test_what_is_done_is_known_by_clicks_model_and_settings(requests, tmp_path, 
     first = requests[0]
     first.objects = (first.objects[0]._replace(clicks=first.objects[0].clicks[:1]), *first.objects[1:])
     assert not answers.is_in(store, first)
-    (tmp_path / "masks" / "b" / "c.png.json").write_text("{}")
+    (tmp_path / "masks" / "b" / "c.png.json").write_text("{}", encoding="utf-8")
     assert not answers.is_in(store, requests[1])
 
     requests[2].done = True

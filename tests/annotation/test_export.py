@@ -79,7 +79,7 @@ def test_pictures(tmp_path, store, sessions) -> None:
     assert {path.relative_to(out).as_posix() for path in written.files} == set(names)
     for name, key in names.items():
         np.testing.assert_array_equal(np.array(Image.open(out / name)), sessions[key].label_map())
-    labels = json.loads((out / "labels.json").read_text())
+    labels = json.loads((out / "labels.json").read_text(encoding="utf-8"))
     assert labels["a.jpg.png"] == {"1": "cat", "3": "cat"}
     assert labels["b/c.png"] == {"1": "größe/2"}
 
@@ -90,14 +90,14 @@ def test_some_keys(tmp_path, store) -> None:
 
 
 def test_damaged_records_and_names_twice_are_said(tmp_path, store, image) -> None:
-    (tmp_path / "store" / "a.png.json").write_text("{}")
+    (tmp_path / "store" / "a.png.json").write_text("{}", encoding="utf-8")
     store.save("a.1.bmp", drawn(image, [("cat", np.ones(image.shape[:2], bool))], "keep"))
     written = export_masks(store, tmp_path / "png", "png", ["a.1.bmp", "a.jpg", "b/c.tif"])
     assert list(written.failures) == ["a.jpg"]  # a.1.png is that of a.1.bmp
     written = export_masks(store, tmp_path / "coco", "coco")
     assert list(written.failures) == ["a.png"]
     assert "a.png.json" in written.failures["a.png"]
-    assert len(json.loads(written.files[0].read_text())["images"]) == 4
+    assert len(json.loads(written.files[0].read_text(encoding="utf-8"))["images"]) == 4
 
 
 def test_what_does_not_fit_is_refused(tmp_path, store) -> None:
@@ -129,7 +129,7 @@ def test_volumes(tmp_path) -> None:
         expected[k] = {one.name: session.mask(one.id) for one in session.objects}
     written = export_masks(store, tmp_path / "out", "nifti", volumes=(tmp_path / "scans").joinpath)
     assert written.files == [tmp_path / "out" / "ct.nii.gz"]
-    labels = json.loads((tmp_path / "out" / "labels.json").read_text())["ct.nii.gz"]
+    labels = json.loads((tmp_path / "out" / "labels.json").read_text(encoding="utf-8"))["ct.nii.gz"]
     assert labels == {"1": "liver", "2": "spleen"}
     volume = nibabel.load(written.files[0])
     assert volume.shape == scan.shape

@@ -63,7 +63,7 @@ def test_files_are_what_other_programs_read(tmp_path, image, net) -> None:
     with Image.open(tmp_path / "b.jpg.png") as picture:
         assert picture.mode == "P"
         np.testing.assert_array_equal(np.array(picture), session.label_map())
-    content = json.loads((tmp_path / "b.jpg.json").read_text())
+    content = json.loads((tmp_path / "b.jpg.json").read_text(encoding="utf-8"))
     for entry in content["objects"]:  # overlapping objects are whole
         np.testing.assert_array_equal(coco.decode(entry["mask"]), session.own_mask(entry["id"]))
 
@@ -135,9 +135,9 @@ def test_damaged_records_are_refused(tmp_path, image, net, damage, message) -> N
     store = AnnotationStore(tmp_path)
     store.save("b.jpg", clicked(image, net))
     path = tmp_path / "b.jpg.json"
-    text = damage(path.read_text())
-    assert text != path.read_text()
-    path.write_text(text)
+    text = damage(path.read_text(encoding="utf-8"))
+    assert text != path.read_text(encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=message):
         store.load("b.jpg", image, net)
 
@@ -152,7 +152,7 @@ def test_what_is_missing_or_cannot_be_written_is_named(tmp_path, image) -> None:
     store.save("ä" * 123 + ".jpg", session)  # 250 bytes: just fits
     assert store.keys() == ["ä" * 123 + ".jpg"]
     store.remove("ä" * 123 + ".jpg")
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(InputError, match="is a file"):
         AnnotationStore(tmp_path / "file")
     store.save("b.jpg", session)  # an image without objects
@@ -162,10 +162,10 @@ def test_what_is_missing_or_cannot_be_written_is_named(tmp_path, image) -> None:
 def test_other_json_files_are_no_records(tmp_path, image) -> None:
     store = AnnotationStore(tmp_path)
     store.save("b.jpg", AnnotationSession(image))
-    (tmp_path / "coco.json").write_text("{}")
+    (tmp_path / "coco.json").write_text("{}", encoding="utf-8")
     (tmp_path / ".x").mkdir()
-    (tmp_path / ".x" / "c.json").write_text("{}")
-    (tmp_path / ".x" / "c.png").write_text("{}")
+    (tmp_path / ".x" / "c.json").write_text("{}", encoding="utf-8")
+    (tmp_path / ".x" / "c.png").write_text("{}", encoding="utf-8")
     assert store.keys() == ["b.jpg"]
 
 

@@ -20,7 +20,7 @@ def test_command_prints_a_table_and_writes_json(command, plain, tmp_path, capsys
     argv = ["--batch", "2", "--size", "64", "--repeats", "1", "--threads", "1", "--json", str(file)]
     assert command.main(argv) == 0
     torch.set_num_threads(threads)
-    figures = json.loads(file.read_text())
+    figures = json.loads(file.read_text(encoding="utf-8"))
     assert figures["settings"]["batch"] == 2
     assert figures["costs"][plain]["seconds"] > 0
     table = capsys.readouterr().out.splitlines()

@@ -22,7 +22,7 @@ def test_it_prints_and_writes_its_figures(tmp_path, capsys, monkeypatch):
     file = tmp_path / "out.json"
     assert evaluate.main([*sizes, "--rounds", "1", "--threads", "1", "--json", str(file)]) == 0
     assert torch.get_num_threads() == threads
-    content = json.loads(file.read_text())
+    content = json.loads(file.read_text(encoding="utf-8"))
     figures = {figure["what"].strip(): figure for figure in content["figures"]}
     assert "2 objects of bundled" in capsys.readouterr().out
     ratio = figures["an object, one by one"]["value"] / figures["an object, 2 together"]["value"]

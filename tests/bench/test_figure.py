@@ -28,7 +28,7 @@ def test_verdict(figure, reached):
 def test_report_writes_what_it_prints(tmp_path, capsys):
     figures = [Figure("one", 0.12345, "ms", 1.0), Figure("two", 3.0, "x", 4.0, at_least=True)]
     report(figures, {"rounds": 3, "json": tmp_path}, tmp_path / "out.json")
-    content = json.loads((tmp_path / "out.json").read_text())
+    content = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert content["settings"] == {"rounds": 3}
     assert content["system"]["cores"] == system()["cores"] > 0
     assert from_json(content["figures"]) == figures

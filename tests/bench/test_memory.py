@@ -37,7 +37,7 @@ def images(tmp_path):
 
 def test_watch_tells_a_process_from_those_below_it(tmp_path, monkeypatch):
     script = tmp_path / "greedy.py"
-    script.write_text(GREEDY)
+    script.write_text(GREEDY, encoding="utf-8")
     real = memory.subprocess.Popen
     monkeypatch.setattr(
         memory.subprocess, "Popen", lambda words, **more: real([words[0], str(script), *words[3:]], **more)
@@ -52,7 +52,7 @@ def test_both_commands_run_on_n_and_on_4n_images(images, tmp_path, monkeypatch):
 
     def watched(words, output):
         listed = next(word for word in words if word.startswith("--data.images=")).split("=", 1)[1]
-        asked.append((words[0], len(Path(listed).read_text().split())))
+        asked.append((words[0], len(Path(listed).read_text(encoding="utf-8").split())))
         return 100.0 * len(asked), 0.0
 
     monkeypatch.setattr(memory, "watch", watched)
@@ -61,7 +61,10 @@ def test_both_commands_run_on_n_and_on_4n_images(images, tmp_path, monkeypatch):
     options = ["--images", str(images), "--count", "1", "--config", str(config)]
     assert memory.main([*options, "--json", str(tmp_path / "out.json")]) == 0
     assert asked == [("precompute", 1), ("fit", 1), ("precompute", 4), ("fit", 4)]
-    figures = {f["what"]: f["value"] for f in json.loads((tmp_path / "out.json").read_text())["figures"]}
+    figures = {
+        f["what"]: f["value"]
+        for f in json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["figures"]
+    }
     assert figures["mis fit, main process, 4 images"] == 400
     assert figures["mis fit, main process, of that with a quarter of them"] == 2
     assert "mis fit, largest worker, of that with a quarter of them" not in figures  # there was none

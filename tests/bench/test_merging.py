@@ -17,7 +17,7 @@ def test_main_prints_and_writes_each_comparison(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(merging, "run", small)
     monkeypatch.setattr(merging, "_sklearn", lambda features, grid: None)  # as if it were not installed
     assert merging.main(["--rounds", "1", "--json", str(tmp_path / "merging.json")]) == 0
-    figures = json.loads((tmp_path / "merging.json").read_text())["figures"]
+    figures = json.loads((tmp_path / "merging.json").read_text(encoding="utf-8"))["figures"]
     printed = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in printed if line[0] != " "] == [
         figure["what"] for figure in figures if figure["what"][0] != " "

@@ -20,7 +20,7 @@ def test_every_arrangement_is_timed(tmp_path, capsys):
     options = ["--images", str(tmp_path / "images"), "--count", "2", "--repeats", "1", "--played", "0.01"]
     assert main(["bench", "precompute", *options, "--json", str(tmp_path / "out.json")]) == 0
     assert "2 images, 2 workers" in capsys.readouterr().out
-    figures = json.loads((tmp_path / "out.json").read_text())["figures"]
+    figures = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["figures"]
     assert list(figures) == ["colour and texture, CPU", "played accelerator, 10 ms"]
     for cost in figures.values():
         assert cost["bound"] == max(cost["find"] / 2, cost["extract"])

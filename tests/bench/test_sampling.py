@@ -27,7 +27,7 @@ def test_the_plain_way_draws_the_same_regions(size):
 def test_it_prints_and_writes_its_figures(tmp_path, capsys):
     file = tmp_path / "out.json"
     assert main(["--side", "6", "--draws", "2", "--rounds", "1", "--json", str(file)]) == 0
-    figures = json.loads(file.read_text())["figures"]
+    figures = json.loads(file.read_text(encoding="utf-8"))["figures"]
     assert len(figures) == len(capsys.readouterr().out.splitlines()) == 7
     assert [figure["goal"] for figure in figures] == [100.0, None, None, None, 1.0, None, None]
     assert all(figure["value"] > 0 for figure in figures)

@@ -14,7 +14,10 @@ def test_it_prints_and_writes_its_figures(tmp_path, monkeypatch):
     monkeypatch.setattr(startup, "THEIRS", "import time; print(time.time())")  # scikit-learn takes its time
     file = tmp_path / "out.json"
     assert startup.main(["--rounds", "1", "--grid", "3", "4", "--json", str(file)]) == 0
-    figures = {figure["what"].strip(): figure["value"] for figure in json.loads(file.read_text())["figures"]}
+    figures = {
+        figure["what"].strip(): figure["value"]
+        for figure in json.loads(file.read_text(encoding="utf-8"))["figures"]
+    }
     assert (
         0
         < figures["python that does nothing"]

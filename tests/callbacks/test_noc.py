@@ -109,12 +109,12 @@ def validate(folder: Path, kind: type[Benchmark] = Boxes, **settings: Any) -> di
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "curves.csv").open() as file:
+    with (folder / "curves.csv").open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 def values(folder: Path) -> dict[str, float]:
-    found = json.loads((folder / "results.json").read_text())["benchmarks"]["boxes"]["values"]
+    found = json.loads((folder / "results.json").read_text(encoding="utf-8"))["benchmarks"]["boxes"]["values"]
     return {key: value for key, value in found.items() if "spc" not in key}  # all but the times
 
 
@@ -125,7 +125,7 @@ def test_logs_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[st
         expected |= {f"{name}@{threshold}" for name in ("noc", "std", "failures")}
     assert logged.keys() == {f"val/boxes/{key}" for key in expected}
     assert values(tmp_path) == pytest.approx({key: logged[f"val/boxes/{key}"] for key in expected}, rel=1e-6)
-    assert "boxes" in (tmp_path / "table.md").read_text()
+    assert "boxes" in (tmp_path / "table.md").read_text(encoding="utf-8")
     printed = capsys.readouterr().out
     assert "NoC@85" in printed
     assert str(tmp_path) in printed
@@ -137,7 +137,7 @@ def test_logs_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[st
     np.testing.assert_array_equal(ious, np.stack([session.ious for session in sessions]))
     assert len(np.unique(ious)) > 10
 
-    record = json.loads((tmp_path / "results.json").read_text())
+    record = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     settings = record["settings"]
     assert settings["comparable"] == {"boxes": True}
     assert settings["model"]["dim"] == 16
@@ -189,7 +189,7 @@ def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 0, output
     logged = validate(tmp_path / "one", ManyBoxes, devices=1)
-    assert json.loads((tmp_path / "two" / "logged.json").read_text()) == logged
+    assert json.loads((tmp_path / "two" / "logged.json").read_text(encoding="utf-8")) == logged
     assert rows(tmp_path / "two") == rows(
         tmp_path / "one"
     )  # 33 objects in order, though one group is seen twice
@@ -203,7 +203,9 @@ def test_test_stage_with_a_part_of_a_benchmark(tmp_path: Path, quiet_trainer, ca
     logged = trainer.test(module(), MISDataModule(test_benchmarks=[ManyBoxes]), verbose=False)[0]
     assert logged["test/boxes/n"] == 16
     assert [row.benchmark for row in callback.rows] == ["boxes"]
-    assert json.loads((folder / "results.json").read_text())["settings"]["comparable"] == {"boxes": False}
+    assert json.loads((folder / "results.json").read_text(encoding="utf-8"))["settings"]["comparable"] == {
+        "boxes": False
+    }
     assert "NoC@85" not in capsys.readouterr().out
 
 
@@ -277,4 +279,4 @@ if __name__ == "__main__":  # the two processes of the test above
     target = Path(sys.argv[1])
     result = validate(target, ManyBoxes, devices=2, strategy="ddp")
     if os.environ.get("LOCAL_RANK", "0") == "0":
-        (target / "logged.json").write_text(json.dumps(result))
+        (target / "logged.json").write_text(json.dumps(result), encoding="utf-8")

@@ -98,7 +98,7 @@ def test_a_port_that_is_taken(photos):
 
 
 def test_a_folder_without_images(tmp_path):
-    (tmp_path / "notes.txt").write_text("no image\n")
+    (tmp_path / "notes.txt").write_text("no image\n", encoding="utf-8")
     folder = tmp_path / "empty"
     folder.mkdir()
     with pytest.raises(InputError, match="empty"):

@@ -27,7 +27,7 @@ def test_a_row_for_each(tmp_path, capsys, monkeypatch, tiny_click_vit):
     printed = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in printed if " 1 " in line] == ["cv2.grabCut", "merge-tree", "ours"]
     records = {
-        name: json.loads((tmp_path / "out" / name / "results.json").read_text())
+        name: json.loads((tmp_path / "out" / name / "results.json").read_text(encoding="utf-8"))
         for name in ("cv2.grabCut", "merge-tree", "ours")
     }
     cut = records["cv2.grabCut"]

@@ -63,7 +63,9 @@ def test_training_of_two_stages(tmp_path):
     header = "epoch,step,train/loss,val/bundled/noc@85\n"
     for name in ("first", "second"):
         (tmp_path / name / "version_0").mkdir(parents=True)
-        (tmp_path / name / "version_0" / "metrics.csv").write_text(f"{header}0,9,0.5,\n0,19,0.25,12.5\n")
+        (tmp_path / name / "version_0" / "metrics.csv").write_text(
+            f"{header}0,9,0.5,\n0,19,0.25,12.5\n", encoding="utf-8"
+        )
     drawn(tmp_path, "training", f"ours={tmp_path / 'first'}", f"ours={tmp_path / 'second'}")
 
 
@@ -72,7 +74,7 @@ def test_curves_of_result_files(tmp_path):
         clicks = (Click(1, 1, True), Click(2, 2, True))
         session = Session("x", np.float32([level, level + 0.1]), clicks, 0.1, 0.1)
         (tmp_path / run).mkdir()
-        (tmp_path / run / "curves.csv").write_text(curves_to_csv({"GrabCut": [session]}))
+        (tmp_path / run / "curves.csv").write_text(curves_to_csv({"GrabCut": [session]}), encoding="utf-8")
     drawn(tmp_path, "curves", f"first={tmp_path / 'a' / 'curves.csv'}", str(tmp_path / "b"))
 
 

@@ -23,12 +23,12 @@ data: null
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
     path = tmp_path / "base.yaml"
-    path.write_text(BASE)
+    path.write_text(BASE, encoding="utf-8")
     return path
 
 
 def read(argument: str) -> dict:
-    return yaml.safe_load(Path(argument.partition("=")[2]).read_text())
+    return yaml.safe_load(Path(argument.partition("=")[2]).read_text(encoding="utf-8"))
 
 
 def test_references_of_the_file_itself(base: Path, tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_references_of_the_file_itself(base: Path, tmp_path: Path) -> None:
         "callbacks": [{"dir": "runs/best", "keep": 1}],
         "data": None,
     }
-    assert base.read_text() == BASE
+    assert base.read_text(encoding="utf-8") == BASE
 
 
 @pytest.mark.parametrize("option", [["--trainer.max_steps=30"], ["--trainer.max_steps", "30"]])
@@ -58,7 +58,7 @@ def test_options_reach_what_refers_to_them(
 
 def test_a_later_file_counts_too(base: Path, tmp_path: Path) -> None:
     later = tmp_path / "later.yaml"
-    later.write_text("trainer: {max_steps: 20}\nmodel: {rate: '${trainer.max_steps}'}\n")
+    later.write_text("trainer: {max_steps: 20}\nmodel: {rate: '${trainer.max_steps}'}\n", encoding="utf-8")
     first, second = fill_references([f"--config={base}", f"--config={later}"], tmp_path)
     assert read(first)["model"]["schedule"]["total"] == 20
     assert read(second) == {"trainer": {"max_steps": 20}, "model": {"rate": 20}}
@@ -72,14 +72,14 @@ def test_options_that_no_file_names_change_nothing(base: Path, tmp_path: Path) -
 
 
 def test_environment(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    base.write_text('a: "${oc.env:MIS_SOMEWHERE,.}/x"\n')
+    base.write_text('a: "${oc.env:MIS_SOMEWHERE,.}/x"\n', encoding="utf-8")
     assert read(fill_references([f"--config={base}"], tmp_path)[0]) == {"a": "./x"}
     monkeypatch.setenv("MIS_SOMEWHERE", "/data")
     assert read(fill_references([f"--config={base}"], tmp_path)[0]) == {"a": "/data/x"}
 
 
 def test_a_reference_to_nothing(base: Path, tmp_path: Path) -> None:
-    base.write_text('model: {schedule: {total: "${trainer.steps}"}}\n')
+    base.write_text('model: {schedule: {total: "${trainer.steps}"}}\n', encoding="utf-8")
     with pytest.raises(InterpolationKeyError) as caught:
         fill_references([f"--config={base}"], tmp_path)
     assert caught.value.full_key == "model.schedule.total"
@@ -88,13 +88,13 @@ def test_a_reference_to_nothing(base: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["a: [", "just text", "- 1\n- 2\n"])
 def test_files_that_are_no_config_are_left_to_the_parser(tmp_path: Path, text: str) -> None:
     path = tmp_path / "odd.yaml"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     assert fill_references(["fit", "--config", str(path)], tmp_path) == ["fit", f"--config={path}"]
 
 
 def test_an_option_replaces_a_null(tmp_path: Path) -> None:
     path = tmp_path / "null.yaml"
-    path.write_text('data: {images: null, masks: "${data.images}/inst"}\n')
+    path.write_text('data: {images: null, masks: "${data.images}/inst"}\n', encoding="utf-8")
     (filled,) = (
         read(arg) for arg in fill_references(["--config", str(path), "--data.images=SBD"], tmp_path)[:1]
     )

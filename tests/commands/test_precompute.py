@@ -80,7 +80,7 @@ def test_every_source_goes_through_the_one_command(images, tmp_path, source):
         labels[4:12, 4:20] = 1
         Image.fromarray(labels).save(maps / path.name)
     overlay = tmp_path / "overlay.yaml"  # names a part of the trainer, to which configs/cpu.yaml refers
-    overlay.write_text("trainer: {max_steps: 3}\n")
+    overlay.write_text("trainer: {max_steps: 3}\n", encoding="utf-8")
     more = ["--config", f"sources/{source}", "--config", str(overlay)]
     assert run(images, tmp_path / "store", *more) == 0
     store = RegionStore(tmp_path / "store")
@@ -123,7 +123,7 @@ def test_two_devices_and_two_commands_at_once_give_what_one_gives(images, tmp_pa
 
 def test_a_reference_that_leads_nowhere_is_named(images, tmp_path, capsys):
     overlay = tmp_path / "overlay.yaml"
-    overlay.write_text("data: {seed: '${data.sead}'}\n")
+    overlay.write_text("data: {seed: '${data.sead}'}\n", encoding="utf-8")
     assert run(images, tmp_path / "trees", "--config", str(overlay)) == 2
     message = capsys.readouterr().err
     assert "data.sead" in message

@@ -27,7 +27,8 @@ def folder(tmp_path):
     (tmp_path / "in" / "bad.png").write_bytes(b"no picture")
     (tmp_path / "clicks.csv").write_text(
         "image,row,col,positive,object\n"
-        "a.png,20,30,1,cat\nbad.png,1,1,1,\na.png,5,5,0,cat\na.png,40,50,1,dog\nb.png,20,30,1,\n"
+        "a.png,20,30,1,cat\nbad.png,1,1,1,\na.png,5,5,0,cat\na.png,40,50,1,dog\nb.png,20,30,1,\n",
+        encoding="utf-8",
     )
     return tmp_path
 
@@ -45,7 +46,7 @@ def test_a_model_folder_and_a_clicks_file_become_masks(folder, tiny_click_vit, c
     assert "2 of 3 images answered" in out
     assert "1 of 3 images failed" in err
     assert "bad.png" in err
-    report = json.loads((folder / "out" / "report.json").read_text())
+    report = json.loads((folder / "out" / "report.json").read_text(encoding="utf-8"))
     assert (report["images"], report["known_before"], list(report["failed"])) == (3, 0, ["bad.png"])
 
     predictor = ClickPredictor(model)
@@ -83,7 +84,7 @@ def test_without_a_model_and_export_masks(folder, capsys) -> None:
     assert main(["export-masks", str(folder / "out"), "--format", "png"]) == 0
     assert "3 files" in capsys.readouterr().out
     assert len(list((folder / "out_png").glob("*.png"))) == 3
-    (folder / "out" / "annotations" / "a.png.json").write_text("{}")
+    (folder / "out" / "annotations" / "a.png.json").write_text("{}", encoding="utf-8")
     target = folder / "all"
     assert main(["export-masks", str(folder / "out"), "--format", "coco", "--out", str(target)]) == 2
     assert "a.png" in capsys.readouterr().err
@@ -116,7 +117,7 @@ def test_with_a_config_it_is_the_verb_of_the_lightning_cli(folder, capsys) -> No
     ]
     assert main(["predict", *options]) == 2
     assert "bad.png" in capsys.readouterr().err
-    (folder / "clicks.csv").write_text("image,row,col\na.png,20,30\nb.png,20,30\n")
+    (folder / "clicks.csv").write_text("image,row,col\na.png,20,30\nb.png,20,30\n", encoding="utf-8")
     assert main(["predict", *options]) == 0
     assert "2 of 2 images answered (1 of them known before)" in capsys.readouterr().out
     assert {path.name for path in (folder / "masks").glob("*.png")} >= {"a.png", "b.png"}
@@ -132,7 +133,8 @@ def test_two_processes_answer_what_one_does(folder, tmp_path) -> None:
         "    init_args: {input_size: [32, 32], dims: [8, 8, 8], dim: 16, depth: 1, heads: 2}\n"
         "  loss: {class_path: mis_lightning.losses.interactive.ClickLoss}\n"
         f"data: {{clicks: {folder}/clicks.csv, clicks_folder: {folder}/in, images: {folder}/in}}\n"
-        "seed_everything: 0\n"
+        "seed_everything: 0\n",
+        encoding="utf-8",
     )
     outs = {count: tmp_path / f"out{count}" for count in (1, 2)}
     for count, out in outs.items():
@@ -142,10 +144,15 @@ def test_two_processes_answer_what_one_does(folder, tmp_path) -> None:
         command += [f"--trainer.devices={count}", f"--trainer.callbacks={json.dumps([writer])}"]
         strategy = ["--trainer.strategy=ddp"] if count == 2 else []
         done = subprocess.run(
-            [*command, *strategy], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+            [*command, *strategy],
+            cwd=tmp_path,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+            timeout=300,
         )
         assert "2 of 3 images answered" in done.stdout, done.stderr
-    reports = [json.loads((out / "report.json").read_text()) for out in outs.values()]
+    reports = [json.loads((out / "report.json").read_text(encoding="utf-8")) for out in outs.values()]
     assert reports[0] == reports[1]
     pictures = [{path.name: path.read_bytes() for path in out.glob("*.png")} for out in outs.values()]
     assert pictures[0] == pictures[1]

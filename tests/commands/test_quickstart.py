@@ -30,9 +30,9 @@ def folder(tmp_path_factory):
 def test_reports_hold_every_object_before_and_after(folder):
     names = {BundledBenchmark()[index].name for index in range(31)}
     for label in ("untrained", "trained"):
-        record = json.loads((folder / "evaluation" / label / "results.json").read_text())
+        record = json.loads((folder / "evaluation" / label / "results.json").read_text(encoding="utf-8"))
         assert record["benchmarks"]["bundled"]["values"]["n"] == len(names)
-        with (folder / "evaluation" / label / "curves.csv").open() as file:
+        with (folder / "evaluation" / label / "curves.csv").open(encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         assert names <= {value for row in rows for value in row.values()}
 
@@ -60,7 +60,9 @@ def test_the_model_answers(folder):
 def test_the_checkpoint_goes_on_and_predicts(folder, tmp_path):
     sample = BundledBenchmark()[0]
     Image.fromarray(sample.image).save(tmp_path / "one.png")
-    (tmp_path / "clicks.json").write_text('{"one.png": [{"row": 100, "col": 100, "positive": true}]}')
+    (tmp_path / "clicks.json").write_text(
+        '{"one.png": [{"row": 100, "col": 100, "positive": true}]}', encoding="utf-8"
+    )
     options = [
         "--config=quickstart",
         f"--ckpt_path={folder / 'checkpoints' / 'last.ckpt'}",

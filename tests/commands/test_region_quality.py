@@ -69,7 +69,7 @@ def test_every_source_runs_and_the_json_holds_the_table(tmp_path, capsys, monkey
     assert main(words) == 0
     printed = capsys.readouterr().out
     assert "bundled: 2 objects" in printed
-    record = json.loads((tmp_path / "out.json").read_text())
+    record = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert list(record["sources"]) == list(small)
     assert all(0 <= row["best_iou"] <= 1 and len(row["ious"]) == 2 for row in record["sources"].values())
 

@@ -19,7 +19,7 @@ def test_every_way_is_timed(tmp_path, capsys):
     assert main([*words, "--json", str(tmp_path / "out.json")]) == 0
     printed = capsys.readouterr().out
     assert "36.95" in printed
-    record = json.loads((tmp_path / "out.json").read_text())
+    record = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert set(record["images_per_second"]) == set(WAYS)
     assert all(rate > 0 for rates in record["images_per_second"].values() for rate in rates.values())
     assert main([*words, "--count", "0"]) == 2

@@ -34,9 +34,9 @@ def write(folder: Path, values: dict, config: dict | None = None, comparable: bo
         "settings": {"comparable": dict.fromkeys(values, comparable)},
         "benchmarks": {name: {"values": measures} for name, measures in values.items()},
     }
-    (folder / "results.json").write_text(json.dumps(content))
+    (folder / "results.json").write_text(json.dumps(content), encoding="utf-8")
     if config is not None:
-        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
 
 
 def row(text: str, heading: str, label: str) -> list[str]:
@@ -56,7 +56,7 @@ def test_results_find_their_rows(tmp_path, capsys) -> None:
     out = tmp_path / "new" / "tables.md"
     assert main(["report", str(tmp_path), "--out", str(out)]) == 0
     text = capsys.readouterr().out
-    assert out.read_text() == text
+    assert out.read_text(encoding="utf-8") == text
     main_table = "Main comparison"
     assert row(text, main_table, "MIS (merge trees)") == [
         "2.10 / 2.50", "1.94 / 2.32", "", "3.09 / 4.58", "7.00 / 9.60", "6.91 / 9.51", "", "6.33 / 8.44",
@@ -106,7 +106,7 @@ def test_one_malformed_file_stops_the_report(tmp_path, capsys) -> None:
     write(tmp_path / "good", {"GrabCut": {"noc@85": 2}})
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "results.json").write_text(
-        '{"benchmarks": {"GrabCut": {"values": {"noc@85": "two"}}}}'
+        '{"benchmarks": {"GrabCut": {"values": {"noc@85": "two"}}}}', encoding="utf-8"
     )
     assert main(["report", str(tmp_path), "--out", str(tmp_path / "t.md")]) == 2
     assert str(tmp_path / "bad" / "results.json") in capsys.readouterr().err

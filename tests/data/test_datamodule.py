@@ -110,7 +110,7 @@ def test_images_of_any_kind_train_together(tmp_path):
 
 
 def test_a_list_file(folder, tmp_path):
-    (tmp_path / "list.txt").write_text("images/3.png\nimages/1.png\n")
+    (tmp_path / "list.txt").write_text("images/3.png\nimages/1.png\n", encoding="utf-8")
     data = ready(tmp_path / "list.txt")
     assert [image.key for image in data.training_set.images] == ["images/3.png", "images/1.png"]
     assert trees(data) == ["1.png.safetensors", "3.png.safetensors"]

@@ -277,7 +277,7 @@ KILLED = """
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_a_killed_run_leaves_whole_files_and_the_next_one_makes_the_rest(images, tmp_path):
     command = [sys.executable, "-c", textwrap.dedent(KILLED), tmp_path / "images", tmp_path / "trees"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as process:
         try:
             assert process.stdout.readline() == "in the middle\n"
         finally:

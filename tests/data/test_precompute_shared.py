@@ -106,7 +106,7 @@ def test_two_processes(images, tmp_path):
     processes = [start(tmp_path, rank, port) for rank in (0, 1)]
     ends = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], ends
-    said = [json.loads((tmp_path / f"said{rank}.json").read_text()) for rank in (0, 1)]
+    said = [json.loads((tmp_path / f"said{rank}.json").read_text(encoding="utf-8")) for rank in (0, 1)]
     assert [(words["rank"], words["world"]) for words in said] == [(0, 2), (1, 2)]
     assert all(words["failures"] == words["again"] == ["broken.jpg"] for words in said)
     source = MergeTreeRegions(ColourTexture())

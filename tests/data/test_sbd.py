@@ -49,7 +49,7 @@ def write_sbd(folder: Path, maps: dict[str, np.ndarray], split: str = "val") -> 
         categories = np.array([[5], [15]], dtype=np.uint8)
         struct = {"Segmentation": labels, "Boundaries": boundaries, "Categories": categories}
         savemat(folder / "inst" / f"{name}.mat", {"GTinst": struct}, do_compression=name.endswith("3"))
-    (folder / f"{split}.txt").write_text("".join(f"{name}\n" for name in maps))
+    (folder / f"{split}.txt").write_text("".join(f"{name}\n" for name in maps), encoding="utf-8")
 
 
 SBD_MAPS = {"2008_000123": levels(3, 1), "2008_000045": levels(2)}
@@ -80,14 +80,14 @@ def test_sbd_index_is_cached_outside_the_data(tmp_path: Path, monkeypatch: pytes
     SBD(folder)
     assert sorted(folder.rglob("*")) == before
     (cache,) = (tmp_path / "cache").rglob("*.json")
-    assert cache.read_text() == '{"2008_000123": [1, 3], "2008_000045": [2]}'
+    assert cache.read_text(encoding="utf-8") == '{"2008_000123": [1, 3], "2008_000045": [2]}'
 
     reads = []
     read = sbd.read_instances
     monkeypatch.setattr(sbd, "read_instances", lambda path: reads.append(path) or read(path))
     assert len(SBD(folder)) == 3
     assert not reads
-    cache.write_text('{"2008_0001')  # a cut-off cache is made anew
+    cache.write_text('{"2008_0001', encoding="utf-8")  # a cut-off cache is made anew
     assert len(SBD(folder)) == 3
     assert len(reads) == 2
     size = (folder / "inst" / "2008_000045.mat").stat().st_size

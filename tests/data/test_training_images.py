@@ -59,7 +59,7 @@ def test_a_list_file(tmp_path):
     touch(tmp_path, "lists/in/1.jpg", "outside/2.jpg", "lists/3.jpg")
     listed = tmp_path / "lists" / "train.lst"
     lines = ["# comment", "in/1.jpg", "", "../outside/2.jpg", str(tmp_path / "lists/3.jpg")]
-    listed.write_text("\n".join(lines))
+    listed.write_text("\n".join(lines), encoding="utf-8")
     outside = (tmp_path / "outside/2.jpg").as_posix().lstrip("/")
     images = find_training_images(listed)
     assert [image.key for image in images] == ["in/1.jpg", outside, "3.jpg"]  # none leads out of the store
@@ -69,7 +69,7 @@ def test_a_list_file(tmp_path):
 def test_a_file_listed_twice_counts_once(tmp_path):
     touch(tmp_path, "1.jpg", "2.jpg")
     listed = tmp_path / "list.txt"
-    listed.write_text(f"2.jpg\n1.jpg\n./2.jpg\n{tmp_path / '1.jpg'}\n")
+    listed.write_text(f"2.jpg\n1.jpg\n./2.jpg\n{tmp_path / '1.jpg'}\n", encoding="utf-8")
     assert keys(listed) == ["2.jpg", "1.jpg"]
 
 
@@ -94,7 +94,7 @@ def test_a_name_that_is_not_utf8(tmp_path):
 @pytest.fixture
 def sbd(tmp_path):
     touch(tmp_path, *(f"img/2008_{i}.jpg" for i in range(4)), "inst/2008_0.mat", "val.txt")
-    (tmp_path / "train.txt").write_text("2008_2\n 2008_0 \r\n\n2008_2\n")
+    (tmp_path / "train.txt").write_text("2008_2\n 2008_0 \r\n\n2008_2\n", encoding="utf-8")
     return tmp_path
 
 
@@ -112,7 +112,7 @@ def test_sbd_with_missing_images(sbd):
 
 
 def test_sbd_with_an_empty_list(sbd):
-    (sbd / "train.txt").write_text("\n\n")
+    (sbd / "train.txt").write_text("\n\n", encoding="utf-8")
     with pytest.raises(
         DatasetNotFoundError, match=r"one image name per line .*train\.txt, but it lists none"
     ):
@@ -129,7 +129,7 @@ def test_nothing_there(tmp_path):
         find_training_images(tmp_path / "photos")
     with pytest.raises(DatasetNotFoundError, match="found none"):
         find_training_images(tmp_path)
-    (tmp_path / "list.txt").write_text("1.jpg\n")
+    (tmp_path / "list.txt").write_text("1.jpg\n", encoding="utf-8")
     with pytest.raises(DatasetNotFoundError, match=r"do not exist, the first is .*1\.jpg"):
         find_training_images(tmp_path / "list.txt")
 

@@ -29,7 +29,7 @@ def test_every_source_has_a_row(module):
 
 def test_maps_hold_whole_objects_only(module, tmp_path):
     module.write_lists(tmp_path, [tmp_path / "a.jpg"])
-    assert (tmp_path / "images.txt").read_text() == f"{tmp_path / 'a.jpg'}\n"
+    assert (tmp_path / "images.txt").read_text(encoding="utf-8") == f"{tmp_path / 'a.jpg'}\n"
     benchmark = BundledBenchmark()
     samples = [benchmark[index] for index in range(len(benchmark))]
     photographs = [path.name for path in bundled_images()]
@@ -73,7 +73,7 @@ def test_the_commands_parse(module, parse, source, tmp_path, monkeypatch):
 def test_what_is_done_is_not_done_again(module, tmp_path):
     row, place = module.Row("tokencut"), tmp_path / "tokencut"
     (place / "checkpoints").mkdir(parents=True)
-    (place / "store.json").write_text("{}")
+    (place / "store.json").write_text("{}", encoding="utf-8")
     (place / "checkpoints" / "last.ckpt").touch()
     fit, test = module.commands(row, tmp_path, ["--x=1"])
     assert fit[3] == "fit"
@@ -82,7 +82,7 @@ def test_what_is_done_is_not_done_again(module, tmp_path):
     (place / "trained").touch()
     assert [command[3] for command in module.commands(row, tmp_path, [])] == ["test"]
     (place / "test").mkdir()
-    (place / "test" / "results.json").write_text("{}")
+    (place / "test" / "results.json").write_text("{}", encoding="utf-8")
     assert module.commands(row, tmp_path, []) == []
 
 
@@ -93,11 +93,13 @@ def test_the_table(module, tmp_path):
     note = module.describe(store.root)
     assert (note["regions"], note["without"], note["images"]) == (1.5, 0.5, 2)
     assert note["images_per_second"] > 0
-    (tmp_path / "tokencut" / "store.json").write_text(json.dumps(note | {"images_per_second": 7}))
+    (tmp_path / "tokencut" / "store.json").write_text(
+        json.dumps(note | {"images_per_second": 7}), encoding="utf-8"
+    )
     (tmp_path / "tokencut" / "test").mkdir()
     values = {"noc@85": 12, "noc@90": 15.5, "iou@1": 0.25, "iou@5": 0.5, "iou@10": 0.75}
     result = {"benchmarks": {"GrabCut": {"values": values}}}
-    (tmp_path / "tokencut" / "test" / "results.json").write_text(json.dumps(result))
+    (tmp_path / "tokencut" / "test" / "results.json").write_text(json.dumps(result), encoding="utf-8")
     lines = module.table(tmp_path, [module.Row("tokencut")]).splitlines()
     assert lines[2] == "| tokencut | 1.5 (50% none) | 7.0 | 12.00 | 15.50 | 0.250 | 0.500 | 0.750 |"
 

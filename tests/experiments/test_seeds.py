@@ -17,7 +17,7 @@ def write(folder, name, noc):
     values = {"noc@85": noc, "noc@90": 2 * noc, "iou@1": 0.5, "iou@5": noc / 20, "iou@10": 0.9}
     path = folder / name / "evaluation" / "results.json"
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"benchmarks": {"GrabCut": {"values": values}}}))
+    path.write_text(json.dumps({"benchmarks": {"GrabCut": {"values": values}}}), encoding="utf-8")
 
 
 def test_mean_and_range_best_first(seeds, tmp_path, capsys):

@@ -37,7 +37,7 @@ def test_every_point_is_a_row_of_its_table(path, sweep, parse, monkeypatch) -> N
     """As `wandb agent` would start it, and as experiments/sweep.py does without an account."""
     monkeypatch.setenv("MIS_SBD", "pictures")
     (table,) = [table for table in paper_tables() if table.name == TABLE[path.stem]]
-    file = yaml.safe_load(path.read_text())
+    file = yaml.safe_load(path.read_text(encoding="utf-8"))
     rows = []
     points = sweep.read_points(path)
     for point in points:
@@ -101,7 +101,8 @@ def test_variables_and_combinations(sweep, tmp_path, monkeypatch) -> None:
     path.write_text(
         "program: mis\nmethod: grid\n"
         "command: ['${program}', fit, '--data.images=${envvar:HERE}/x', '--a=${envvar:NOT_SET}', '${args}']\n"
-        "parameters: {a.b: {values: [1, 2]}, c: {value: 0.5}, d: {values: [{x: p/q, y: 3}, {x: r}]}}\n"
+        "parameters: {a.b: {values: [1, 2]}, c: {value: 0.5}, d: {values: [{x: p/q, y: 3}, {x: r}]}}\n",
+        encoding="utf-8",
     )
     monkeypatch.setenv("HERE", "there")
     monkeypatch.delenv("NOT_SET", raising=False)
@@ -130,7 +131,7 @@ def test_variables_and_combinations(sweep, tmp_path, monkeypatch) -> None:
     ],
 )
 def test_other_files_are_refused(sweep, tmp_path, capsys, text, message) -> None:
-    (tmp_path / "s.yaml").write_text(text)
+    (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(SystemExit) as stopped:
         sweep.main([str(tmp_path / "s.yaml"), "--dry-run"])
     assert stopped.value.code == 2
@@ -193,15 +194,15 @@ def tiny(tmp_path, monkeypatch):
         Image.fromarray(pixels).save(tmp_path / folder / f"{name}.png")
     (tmp_path / "GrabCut/boundary_GT").mkdir()
     Image.fromarray(mask).save(tmp_path / "GrabCut/boundary_GT/c.png")
-    (tmp_path / "tiny.yaml").write_text(TINY)
-    (tmp_path / "grabcut.yaml").write_text(EVALUATION % tmp_path)
+    (tmp_path / "tiny.yaml").write_text(TINY, encoding="utf-8")
+    (tmp_path / "grabcut.yaml").write_text(EVALUATION % tmp_path, encoding="utf-8")
     sweep_file = {
         "program": "mis",
         "method": "grid",
         "command": ["${program}", "fit", f"--config={tmp_path}/tiny.yaml", "${args}"],
         "parameters": {"data.regions.init_args.connectivity": {"values": ["grid", "full"]}},
     }
-    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep_file))
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep_file), encoding="utf-8")
     return ["sweep.yaml", "--folder", "runs", "--evaluate", "grabcut.yaml", "--", "--data.images=pictures"]
 
 
@@ -246,7 +247,9 @@ def test_two_points_run_are_cut_off_and_go_on(sweep, tiny, monkeypatch, capsys, 
         "grid",
         "full",
     ]
-    settings = json.loads(grid.path.read_text())["settings"]  # every setting is in the file itself
+    settings = json.loads(grid.path.read_text(encoding="utf-8"))[
+        "settings"
+    ]  # every setting is in the file itself
     assert settings["config"]["data"]["images"] == "pictures"
     assert settings["config"]["model"]["loss"]["init_args"]["yuv"] == "reference"
     assert settings["folders"] == {"GrabCut": str(tmp_path / "GrabCut")}
@@ -262,7 +265,7 @@ def test_two_points_run_are_cut_off_and_go_on(sweep, tiny, monkeypatch, capsys, 
 
 def test_folder_of_other_options(sweep, tiny, monkeypatch, capsys, tmp_path) -> None:
     (tmp_path / "runs/grid").mkdir(parents=True)
-    (tmp_path / "runs/grid/point.json").write_text(json.dumps(["--data.images=others"]))
+    (tmp_path / "runs/grid/point.json").write_text(json.dumps(["--data.images=others"]), encoding="utf-8")
     monkeypatch.setattr(sweep, "subprocess", SimpleNamespace(run=InProcess()))
     with pytest.raises(SystemExit):
         sweep.main(tiny)

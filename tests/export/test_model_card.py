@@ -55,7 +55,7 @@ def results_of(tested: dict[str, Any], folder: Path) -> Path:
 def test_a_card_with_all_facts(tiny_click_vit, tmp_path: Path) -> None:
     model = tiny_click_vit()
     recipe = tmp_path / "config.yaml"
-    recipe.write_text(yaml.safe_dump(RECIPE))
+    recipe.write_text(yaml.safe_dump(RECIPE), encoding="utf-8")
     facts = CardFacts(
         "cc-by-nc-4.0", "800 photographs of cats", recipe, results_of(describe(model), tmp_path)
     )
@@ -141,7 +141,7 @@ def test_results_from_before_there_was_a_second_architecture(tiny_click_vit, tmp
 def test_recipes_that_are_none(tiny_click_vit, tmp_path: Path, text, named) -> None:
     recipe = tmp_path / "config.yaml"
     if text is not None:
-        recipe.write_text(text)
+        recipe.write_text(text, encoding="utf-8")
     with pytest.raises(
         InputError, match=rf"config\.yaml.*{named}|{named}.*config\.yaml|config\.yaml, with {named}"
     ):
@@ -149,7 +149,7 @@ def test_recipes_that_are_none(tiny_click_vit, tmp_path: Path, text, named) -> N
 
 
 def test_results_that_are_none(tiny_click_vit, tmp_path: Path) -> None:
-    (tmp_path / "results.json").write_text(json.dumps({"benchmarks": {}}))
+    (tmp_path / "results.json").write_text(json.dumps({"benchmarks": {}}), encoding="utf-8")
     with pytest.raises(InputError, match=r"results\.json"):
         model_card(tiny_click_vit(), "alice/cat", CardFacts(results=tmp_path / "results.json"))
     with pytest.raises(InputError, match=r"nowhere.*cannot be read"):

@@ -59,13 +59,13 @@ def test_objects_without_a_pixel_are_left_out(tmp_path) -> None:
 def test_uncompressed_runs_are_read(tmp_path, images) -> None:
     path = tmp_path / "coco.json"
     write_coco(path, images)
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     for entry, mask in zip(content["annotations"], (m for one in images for m in one.masks()), strict=True):
         flat = mask.ravel(order="F").astype(int)
         edges = np.flatnonzero(np.diff(flat)) + 1
         runs = np.diff([0, *edges.tolist(), flat.size]).tolist()
         entry["segmentation"]["counts"] = ([0] if flat[0] else []) + runs
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     assert read_coco(path) == images
 
 
@@ -86,9 +86,9 @@ def test_uncompressed_runs_are_read(tmp_path, images) -> None:
 def test_what_does_not_fit_is_refused(tmp_path, images, damage, message) -> None:
     path = tmp_path / "coco.json"
     write_coco(path, images)
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     damage(content)
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(InputError, match=message) as error:
         read_coco(path)
     assert str(path) in str(error.value)
@@ -97,6 +97,6 @@ def test_what_does_not_fit_is_refused(tmp_path, images, damage, message) -> None
 def test_files_that_are_not_json_are_named(tmp_path) -> None:
     with pytest.raises(InputError, match=r"none\.json"):
         read_coco(tmp_path / "none.json")
-    (tmp_path / "half.json").write_text('{"images": [')
+    (tmp_path / "half.json").write_text('{"images": [', encoding="utf-8")
     with pytest.raises(InputError, match=r"half\.json"):
         read_coco(tmp_path / "half.json")

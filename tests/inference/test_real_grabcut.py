@@ -99,13 +99,13 @@ def run(grabcut, tmp_path, monkeypatch):
 
     def test(model: type[ClickViT], clicks: int):
         words = {"clicks": clicks, "folder": tmp_path / "out", "root": grabcut, "module": __name__}
-        (tmp_path / "config.yaml").write_text(CONFIG.format(model=model.__name__, **words))
+        (tmp_path / "config.yaml").write_text(CONFIG.format(model=model.__name__, **words), encoding="utf-8")
         with pytest.warns(UserWarning, match="found 3 images"):
             assert main(["test", "--config", str(tmp_path / "config.yaml")]) == 0
-        with (tmp_path / "out" / "curves.csv").open() as file:
+        with (tmp_path / "out" / "curves.csv").open(encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         by_name = {name: [row for row in rows if row["object"] == name] for name in NAMES}
-        return by_name, json.loads((tmp_path / "out" / "results.json").read_text())
+        return by_name, json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
 
     return test
 

@@ -39,7 +39,7 @@ def test_rows_exclude_each_other_within_a_table() -> None:
         keys = [json.dumps(row.where, sort_keys=True) for row in table.rows]
         assert len(set(keys)) == len(keys)
         assert all(row.where["trainer.max_epochs"] == 55 for row in table.rows)
-    assert json.loads(TABLES.read_text())["about"]
+    assert json.loads(TABLES.read_text(encoding="utf-8"))["about"]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def write(folder, content, config: str | None = None):
     path = folder / "results.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     if config is not None:
-        (folder / "config.yaml").write_text(config)
+        (folder / "config.yaml").write_text(config, encoding="utf-8")
     return path
 
 

@@ -191,7 +191,7 @@ def test_sessions_must_be_distinct_and_some() -> None:
 )  # fmt: skip
 def test_read_curves_refuses(tmp_path, text) -> None:
     path = tmp_path / "curves.csv"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"curves\.csv"):
         read_curves(path)
     with pytest.raises(InputError, match="does not exist"):

@@ -17,7 +17,7 @@ LOG = """epoch,lr-AdamW,step,train/loss,val/bundled/noc@85
 
 
 def test_columns_with_their_steps(tmp_path):
-    (tmp_path / "metrics.csv").write_text(LOG)
+    (tmp_path / "metrics.csv").write_text(LOG, encoding="utf-8")
     log = read_training_log(tmp_path / "metrics.csv")
     assert {name: values.tolist() for name, values in log.items()} == {
         "lr-AdamW": [[9, 0.001]],
@@ -30,7 +30,7 @@ def test_a_folder_means_its_youngest_version(tmp_path):
     for number, loss in enumerate((3.0, 2.0, 1.0)):
         file = tmp_path / f"version_{number}" / "metrics.csv"
         file.parent.mkdir()
-        file.write_text(f"step,train/loss\n0,{loss}\n")
+        file.write_text(f"step,train/loss\n0,{loss}\n", encoding="utf-8")
         os.utime(file, (1000 - number, 1000 - number))
     assert read_training_log(tmp_path)["train/loss"].tolist() == [[0, 3.0]]
 
@@ -46,7 +46,7 @@ def test_stages_follow_each_other():
 
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "step,x\nten,1\n", "step,x\n1,much\n"])
 def test_what_is_no_log(tmp_path, text):
-    (tmp_path / "metrics.csv").write_text(text)
+    (tmp_path / "metrics.csv").write_text(text, encoding="utf-8")
     if text:
         with pytest.raises(InputError, match=r"metrics\.csv"):
             read_training_log(tmp_path / "metrics.csv")

@@ -80,7 +80,9 @@ def test_blocks_start_as_the_identity() -> None:
 def test_saved_and_opened(tmp_path) -> None:
     model = network(seed=3)
     folder = save_pretrained(model, tmp_path / "model")
-    assert json.loads((folder / "config.json").read_text())["architecture"] == "HybridClickViT"
+    assert (
+        json.loads((folder / "config.json").read_text(encoding="utf-8"))["architecture"] == "HybridClickViT"
+    )
     opened = load_pretrained(folder)
     assert isinstance(opened, HybridClickViT)
     assert opened.input_size == (32, 48)

@@ -124,7 +124,7 @@ def test_files_that_are_no_encoder(model: ClickViT, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nothing at .*nowhere\.pth"):
         load_initial_weights(model, str(tmp_path / "nowhere.pth"))
     for name in ("text.pth", "text.safetensors"):
-        (tmp_path / name).write_text("no weights")
+        (tmp_path / name).write_text("no weights", encoding="utf-8")
         with pytest.raises(InputError, match=f"{name} cannot be read as an MAE encoder"):
             load_initial_weights(model, str(tmp_path / name))
     torch.save([torch.zeros(1)], tmp_path / "list.pth")

@@ -197,7 +197,7 @@ def test_geometry_of_l_and_h_with_few_channels(tmp_path, shape, window, every):
 def test_the_configs_of_l_and_h_are_those_of_their_files(size, shape):
     config = official_config(official.random_state(**shape, device="meta"), None, "a file")
     path = Path(__file__).parents[2] / "configs" / "networks" / f"simpleclick_vit{size}448.yaml"
-    written = yaml.safe_load(path.read_text())["model"]["model"]["init_args"]
+    written = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]["model"]["init_args"]
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in config.items()}
     assert plain == {**written, "click_radius": 5.0}
     assert path.relative_to(Path(__file__).parents[2]).as_posix() in CONFIGS[shape["dim"]]
@@ -247,7 +247,7 @@ def test_an_imported_file_goes_through_mis_test(published, tmp_path, monkeypatch
             ]
         },
     }
-    (tmp_path / "overlay.yaml").write_text(yaml.safe_dump(overlay))
+    (tmp_path / "overlay.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
     recipe = Path(__file__).parents[2] / "configs" / "mis_vitb448_sbd.yaml"
     assert main(["test", f"--config={recipe}", f"--config={tmp_path}/overlay.yaml"]) == 0
     curves = read_curves(tmp_path / "curves.csv")["GrabCut"]["a"]
@@ -256,7 +256,7 @@ def test_an_imported_file_goes_through_mis_test(published, tmp_path, monkeypatch
     np.testing.assert_allclose(
         curves, simulate_session(import_official(path), sample, settings).ious, atol=1e-6
     )
-    config = json.loads((tmp_path / "results.json").read_text())["settings"]["config"]
+    config = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["settings"]["config"]
     assert config["data"]["regions"]["class_path"].endswith("MergeTreeRegions")  # as given, though not made
 
 

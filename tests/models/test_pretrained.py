@@ -41,7 +41,7 @@ def test_folder_round_trip(tiny_click_vit, tmp_path: Path, layout: torch.memory_
     model = tiny_click_vit(window=None).to(memory_format=layout).train()
     folder = save_pretrained(model, tmp_path / "a" / "b")
     assert {path.name for path in folder.iterdir()} == {"model.safetensors", "config.json"}
-    assert json.loads((folder / "config.json").read_text())["architecture"] == "ClickViT"
+    assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["architecture"] == "ClickViT"
     loaded = load_pretrained(str(folder))
     assert not loaded.training
     assert loaded.config == model.config
@@ -161,7 +161,7 @@ def test_damaged_folders(tiny_click_vit, tmp_path: Path) -> None:
 
     folder = save_pretrained(tiny_click_vit(), tmp_path / "model")
     weights, config = folder / "model.safetensors", folder / "config.json"
-    whole, text = weights.read_bytes(), config.read_text()
+    whole, text = weights.read_bytes(), config.read_text(encoding="utf-8")
 
     weights.write_bytes(whole[:100])
     with pytest.raises(InputError, match=r"model in .*cannot be read"):
@@ -169,11 +169,11 @@ def test_damaged_folders(tiny_click_vit, tmp_path: Path) -> None:
     weights.write_bytes(whole)
 
     for damaged in ("{", "[1, 2]", "5"):
-        config.write_text(damaged)
+        config.write_text(damaged, encoding="utf-8")
         with pytest.raises(InputError, match=r"model in .*cannot be read"):
             load_pretrained(folder)
 
-    config.write_text(text.replace('"ClickViT"', '"HRNet"'))
+    config.write_text(text.replace('"ClickViT"', '"HRNet"'), encoding="utf-8")
     with pytest.raises(
         InputError, match=r"architecture in .* one of ClickViT, HybridClickViT, but got HRNet"
     ):

@@ -153,9 +153,9 @@ def test_nothing_is_taken_for_shards_that_is_none(store, tmp_path, monkeypatch):
 )
 def test_an_index_that_asks_for_unpickling_is_refused(store, tmp_path, change):
     write_shards(store, tmp_path / "packed", progress=False)
-    index = json.loads((tmp_path / "packed" / "index.json").read_text())
+    index = json.loads((tmp_path / "packed" / "index.json").read_text(encoding="utf-8"))
     index["config"] |= change
-    (tmp_path / "packed" / "index.json").write_text(json.dumps(index))
+    (tmp_path / "packed" / "index.json").write_text(json.dumps(index), encoding="utf-8")
     with pytest.raises(InputError, match=r"index\.json is not the index of shards that"):
         RegionShards(tmp_path / "packed")
 

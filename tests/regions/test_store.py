@@ -153,7 +153,7 @@ def test_only_whole_files_are_seen_under_the_final_name(store, monkeypatch):
 def test_the_manifest_says_how_the_trees_were_made(store):
     assert not store.root.exists()  # opening writes nothing
     store.save("a.jpg", make_tree())
-    manifest = json.loads((store.root / "manifest.json").read_text())
+    manifest = json.loads((store.root / "manifest.json").read_text(encoding="utf-8"))
     settings = {**SETTINGS, "mean": [0.5, 0.5]}
     assert manifest == {
         "format_version": 2,
@@ -182,7 +182,9 @@ def test_other_settings_are_refused_and_each_difference_named(store):
 
 def write_manifest(folder, content):
     folder.mkdir(exist_ok=True)
-    (folder / "manifest.json").write_text(content if isinstance(content, str) else json.dumps(content))
+    (folder / "manifest.json").write_text(
+        content if isinstance(content, str) else json.dumps(content), encoding="utf-8"
+    )
 
 
 def test_another_format_version_is_refused(tmp_path):
@@ -215,7 +217,7 @@ def test_manifests_of_something_else(tmp_path, content):
 def test_folders_that_are_no_store(tmp_path):
     with pytest.raises(InputError, match=r"has no manifest\.json; run `mis precompute`"):
         RegionStore(tmp_path / "nothing")
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(InputError, match="file is a file"):
         RegionStore(tmp_path / "file", SETTINGS)
 

@@ -36,7 +36,7 @@ class Server:
                 "0",
             ],
             stdout=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
         )
         for line in self.process.stdout:
             if "http://" in line:
@@ -91,7 +91,7 @@ def killed_while_clicking(photos, out, rounds):
         finally:
             server.kill()
         for path in out.rglob("*.json"):
-            json.loads(path.read_text())
+            json.loads(path.read_text(encoding="utf-8"))
         for path in out.rglob("*.png"):
             with Image.open(path) as image:
                 image.load()

@@ -31,7 +31,7 @@ def test_a_list_names_images_by_what_tells_them_apart(photos, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     Image.new("RGB", (9, 9)).save(other / "a.png")
-    (tmp_path / "list.txt").write_text("photos/a.png\nother/a.png\n")
+    (tmp_path / "list.txt").write_text("photos/a.png\nother/a.png\n", encoding="utf-8")
     assert names(Library(tmp_path / "list.txt")) == ["photos/a.png", "other/a.png"]
 
 

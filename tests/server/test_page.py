@@ -336,7 +336,7 @@ def test_export_is_a_download(serve, open_tab):
     tab.page.click("#export")
     with tab.page.expect_download() as download:
         tab.page.click("[data-format=coco]")
-    content = json.loads(Path(download.value.path()).read_text())
+    content = json.loads(Path(download.value.path()).read_text(encoding="utf-8"))
     assert download.value.suggested_filename == "coco.json"
     assert content["annotations"][0]["area"] == 600
 

@@ -190,7 +190,9 @@ def test_slices_of_a_volume_come_back_as_one(open_page, tmp_path, channel):
     labels = nibabel.load(tmp_path / "out" / "ct.nii.gz")
     np.testing.assert_array_equal(labels.affine, affine)
     np.testing.assert_array_equal(np.asarray(labels.dataobj), values // 400)
-    assert json.loads((tmp_path / "out" / "labels.json").read_text()) == {"ct.nii.gz": {"1": "organ"}}
+    assert json.loads((tmp_path / "out" / "labels.json").read_text(encoding="utf-8")) == {
+        "ct.nii.gz": {"1": "organ"}
+    }
 
 
 def test_a_folder_without_volumes_has_no_label_volumes(page):

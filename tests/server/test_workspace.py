@@ -77,7 +77,9 @@ def test_the_folder_does_not_hold_the_cookie(page, tmp_path):
     drafts = [path for path in (tmp_path / "masks" / ".drafts").rglob("*")]
     assert drafts
     assert not any(session in str(path) for path in drafts)
-    assert not any(session in path.read_text(errors="ignore") for path in drafts if path.is_file())
+    assert not any(
+        session in path.read_text(errors="ignore", encoding="utf-8") for path in drafts if path.is_file()
+    )
 
 
 def test_looking_writes_nothing(page, tmp_path):
@@ -185,7 +187,7 @@ def test_what_the_disk_does_not_take_is_not_shown(page, monkeypatch):
 def test_a_damaged_draft_is_named_and_leaves_others_alone(page, tmp_path):
     page.do("click", row=20, col=20)
     path = next((tmp_path / "masks" / ".drafts").rglob("a.png.json"))
-    path.write_text("{")
+    path.write_text("{", encoding="utf-8")
     page.client.app.state.office.desk.sessions._sessions.clear()
     answer = page.client.get(page.url())
     assert answer.status_code == 422
@@ -222,5 +224,5 @@ def test_other_folders_among_the_drafts_are_no_tabs(page, name, tmp_path):
     tabs = page.client.app.state.office.tabs
     stray = tabs._home("s") / name
     stray.mkdir(parents=True, exist_ok=True)
-    (stray / "a.png.json").write_text("{}")
+    (stray / "a.png.json").write_text("{}", encoding="utf-8")
     assert tabs.claim("s", None, []) != name

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mis_lightning.data.benchmark_folders import NOT_COMPARABLE
-from mis_lightning.errors import DatasetNotFoundError, ImageError, InputError
+from mis_lightning.errors import DatasetNotFoundError, ImageError, InputError, Note
 from mis_lightning.grey_levels import to_rgb
 
 CASES = 369
@@ -70,7 +70,7 @@ def convert_brats(volumes: Path, target: Path, *, allow_incomplete: bool = False
             raise DatasetNotFoundError(
                 f"{report} Point --volumes at the training data of BraTS 2020, or pass --allow-incomplete."
             )
-        warnings.warn(report, stacklevel=2)
+        warnings.warn(report, Note, stacklevel=2)
     images, annotations = target / "image", target / "annotation"
     if images.exists() and any(images.iterdir()) and not (target / NOT_COMPARABLE).exists():
         raise DatasetNotFoundError(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mis_lightning.errors import DatasetNotFoundError, ImageError, InputError
+from mis_lightning.errors import DatasetNotFoundError, ImageError, InputError, Note
 
 PATIENTS = 507
 TEST_PATIENTS = 50
@@ -70,7 +70,7 @@ def convert_oaizib(volumes: Path, mri: Path, target: Path, *, allow_incomplete: 
         report = f"{len(missing)} of the {TEST_PATIENTS} test patients lack files, the first is {missing[0]}."
         if not (allow_incomplete and found):
             raise DatasetNotFoundError(f"{report} Get them, or pass --allow-incomplete to cut what is there.")
-        warnings.warn(f"{report} They are left out.", stacklevel=2)
+        warnings.warn(f"{report} They are left out.", Note, stacklevel=2)
     from tqdm import tqdm
 
     bar = tqdm(found.items(), desc="OAIZIB: cutting slices", unit="volume", disable=None)

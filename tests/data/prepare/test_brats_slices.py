@@ -53,7 +53,7 @@ def test_brats_rule(tmp_path: Path, flips: str, capsys: pytest.CaptureFixture[st
     assert "not comparable" in out
 
     root = tmp_path / "BraTS20"
-    assert "not" in (root / "NOT_COMPARABLE.txt").read_text()
+    assert "not" in (root / "NOT_COMPARABLE.txt").read_text(encoding="utf-8")
     benchmark = BraTS(tmp_path)
     assert not benchmark.comparable
     assert [sample.name for sample in benchmark] == ["BraTS20_Training_001", "BraTS20_Training_355"]

@@ -96,7 +96,7 @@ def test_fetch_records_an_unknown_digest(
     target = tmp_path / "file.zip"
     fetch(server.url, target, None)
     assert f"recorded its SHA-256 {SHA256}" in capsys.readouterr().out
-    assert (tmp_path / "file.zip.sha256").read_text() == f"{SHA256}  file.zip\n"
+    assert (tmp_path / "file.zip.sha256").read_text(encoding="utf-8") == f"{SHA256}  file.zip\n"
     target.unlink()
     server.content = CONTENT[:-1]
     with pytest.raises(DatasetNotFoundError, match=f"{SHA256} was expected"):

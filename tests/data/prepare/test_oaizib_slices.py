@@ -21,7 +21,7 @@ PATIENTS = [str(9_000_000 + 37 * n) for n in range(507)]
 def write_oaizib_list(folder: Path) -> None:
     (folder / "doc").mkdir(parents=True)
     lines = [f"{patient}: 0.{'CE'[int(patient) % 2]}.2/{patient}/20050101/100\n" for patient in PATIENTS]
-    (folder / "doc" / "oai_mri_paths.txt").write_text("".join(lines))
+    (folder / "doc" / "oai_mri_paths.txt").write_text("".join(lines), encoding="utf-8")
 
 
 def write_patient(volumes: Path, series: Path, patient: str) -> tuple[np.ndarray, np.ndarray]:
@@ -109,7 +109,9 @@ def test_oaizib_needs_the_whole_list(tmp_path: Path) -> None:
     with pytest.raises(DatasetNotFoundError, match=r"oai_mri_paths\.txt"):
         oaizib_slices.convert_oaizib(tmp_path, tmp_path, tmp_path)
     (tmp_path / "doc").mkdir()
-    (tmp_path / "doc" / "oai_mri_paths.txt").write_text("9001104: 0.C.2/9001104/20050826/10016203\n")
+    (tmp_path / "doc" / "oai_mri_paths.txt").write_text(
+        "9001104: 0.C.2/9001104/20050826/10016203\n", encoding="utf-8"
+    )
     with pytest.raises(DatasetNotFoundError, match=r"Expected 507 patients .* found 1"):
         oaizib_slices.convert_oaizib(tmp_path, tmp_path, tmp_path)
 
