@@ -27,7 +27,7 @@ def test_it_measures_and_writes(tmp_path, capsys):
     file = tmp_path / "gpu.json"
     options = ["--tiny", "--workers", "0", "--only", *SECTIONS, "--json", str(file)]
     assert gpu.main(options) == 0
-    content = json.loads(file.read_text())
+    content = json.loads(file.read_text(encoding="utf-8"))
     figures = {
         name: {figure["what"].strip(): figure["value"] for figure in section["figures"]}
         for name, section in content["sections"].items()
@@ -58,11 +58,11 @@ def test_a_failed_section_loses_no_other(tmp_path, capsys):
 
     sections = {"one": fails, "two": lambda: [gpu.Figure("it", 1.0, "s")]}
     assert gpu._run(sections, {}, 1.0, file) == 1
-    written = json.loads(file.read_text())["sections"]
+    written = json.loads(file.read_text(encoding="utf-8"))["sections"]
     assert written["one"]["failed"] == "RuntimeError: no memory"
     assert written["two"]["figures"][0]["value"] == 1.0
     assert gpu._run(sections, {}, 1e-9, file) == 1
-    assert "minutes had passed" in json.loads(file.read_text())["sections"]["two"]["not_run"]
+    assert "minutes had passed" in json.loads(file.read_text(encoding="utf-8"))["sections"]["two"]["not_run"]
 
 
 def test_bad_options():
