@@ -266,6 +266,6 @@ class Training:
         temporary.replace(self.out / f"{name}.safetensors")
         words = {"steps": self.steps, "answers": self.answers, "settings": vars(self.settings)}
         (self.out / f"{name}.json").write_text(
-            json.dumps({"config": describe(self.model), **words}, indent=2)
+            json.dumps({"config": describe(self.model), **words}, indent=2), encoding="utf-8"
         )
         self.say(f"saved {name}")

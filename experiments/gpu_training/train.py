@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="few images, small batches: a rehearsal")
     parser.add_argument("--images", type=int, help="use this many images at most")
     arguments = parser.parse_args()
-    given = json.loads(arguments.config.read_text()) if arguments.config else {}
+    given = json.loads(arguments.config.read_text(encoding="utf-8")) if arguments.config else {}
     settings = Settings(**given.get("training", {}))
     if arguments.tiny:
         settings.batch = 12
