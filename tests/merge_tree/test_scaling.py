@@ -20,7 +20,7 @@ def test_the_rule_is_that_of_opencv() -> None:
 
 
 def test_a_tie_falls_one_lower() -> None:
-    exact = np.arange(333) * 41 // 333
-    found = patch_of_pixels(333, 41)
+    exact = np.arange(333) * 42 // 333
+    found = patch_of_pixels(333, 42)
     assert set(exact - found) == {0, 1}
     assert (np.diff(found) >= 0).all()
