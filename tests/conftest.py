@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
     from mis_lightning.models.click_vit import ClickViT
-    from mis_lightning.module import InteractiveSegmentation
+    from mis_lightning.training.module import InteractiveSegmentation
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def tiny_training(
 
     from mis_lightning.data.epoch_sampler import EpochSampler
     from mis_lightning.losses.interactive import ClickLoss
-    from mis_lightning.module import InteractiveSegmentation
+    from mis_lightning.training.module import InteractiveSegmentation
 
     class Boxes(Dataset[dict[str, Any]]):
         """Items as those of RegionDataset, asked for as ``(epoch, index)``."""

@@ -22,7 +22,7 @@ trainer:
   enable_progress_bar: false
   enable_model_summary: false
   callbacks:
-    - class_path: mis_lightning.callbacks.noc.NoCEvaluation
+    - class_path: mis_lightning.training.noc_evaluation.NoCEvaluation
       init_args: {batch_size: 4}
 model:
   model:
@@ -31,7 +31,7 @@ model:
   loss:
     class_path: mis_lightning.losses.interactive.ClickLoss
   lr_scheduler:
-    class_path: mis_lightning.optim.WarmupCosine
+    class_path: mis_lightning.training.optim.WarmupCosine
     init_args: {warmup_steps: 2, total_steps: "${trainer.max_steps}"}
 data:
   batch_size: 2
@@ -175,7 +175,7 @@ def test_print_config_and_interpolation(config, capsys: pytest.CaptureFixture[st
     assert stopped.value.code == 0
     printed = yaml.safe_load(capsys.readouterr().out)
     assert printed["trainer"]["max_steps"] == 9
-    assert printed["model"]["lr_scheduler"]["class_path"] == "mis_lightning.optim.WarmupCosine"
+    assert printed["model"]["lr_scheduler"]["class_path"] == "mis_lightning.training.optim.WarmupCosine"
     assert printed["data"]["batch_size"] == 2
 
 

@@ -13,12 +13,12 @@ import torch
 import yaml
 
 from mis_lightning.commands.lightning import MISCLI, run
-from mis_lightning.data.datamodule import MISDataModule
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.head import MLPHead
 from mis_lightning.models.neck import SimplePyramid
 from mis_lightning.models.vit import PlainViT
-from mis_lightning.module import InteractiveSegmentation
+from mis_lightning.training.datamodule import MISDataModule
+from mis_lightning.training.module import InteractiveSegmentation
 
 FOLDER = Path(__file__).parents[1] / "configs"
 CONFIGS = sorted(FOLDER.glob("*.yaml"))  # those below it go on top of these, or are sweeps

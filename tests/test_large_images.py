@@ -9,11 +9,12 @@ import torch
 from PIL import Image
 
 from mis_lightning.data.augment import PaperAugmentation
-from mis_lightning.data.datamodule import MISDataModule
+from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_sessions
 from mis_lightning.features.vit import ViTFeatures
-from mis_lightning.inference.session import EvaluationSettings, simulate_sessions
 from mis_lightning.regions.merge_tree import MergeTreeRegions
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.structures import Sample
+from mis_lightning.training.datamodule import MISDataModule
 
 SIZE = (3000, 4000)
 
@@ -58,7 +59,9 @@ def test_evaluation(photograph):
         return (image.shape[2] / 4 - torch.maximum(rows.abs(), cols.abs()))[:, None]
 
     settings = EvaluationSettings(target_iou=None, max_clicks=3)
-    (session,) = simulate_sessions(model, [Sample(photograph, mask, None, "large")], settings)
+    (session,) = simulate_sessions(
+        ClickModelSegmenter(model), [Sample(photograph, mask, None, "large")], settings
+    )
     assert len(session.clicks) == 3
     assert session.clicks[0][:2] == pytest.approx((1400, 1700), abs=201)  # as deep as can be
     assert session.ious.min() > 0.2

@@ -30,16 +30,15 @@ ORDER = (
     "clicks",
     "models",
     "losses",
-    "optim",
     "metrics",
     "data",
-    "inference",
+    "segmenters",
+    "evaluation",
     "export",
     "annotation",
     "server",
     "figures",
-    "callbacks",
-    "module",
+    "training",
     "bench",
     "commands",
     "cli",
@@ -47,14 +46,7 @@ ORDER = (
 """From upstream to downstream; a part imports only parts before it, and itself."""
 
 LIGHTNING = {"lightning", "pytorch_lightning", "lightning_fabric", "lightning_utilities"}
-MAY_IMPORT_LIGHTNING = (
-    "module.py",
-    "cli.py",
-    "data/datamodule.py",
-    "callbacks/",
-    "commands/",
-    "bench/fit_speed.py",
-)
+MAY_IMPORT_LIGHTNING = ("training/", "cli.py", "commands/", "bench/fit_speed.py")
 THIN = {"__init__.py", "__main__.py"}
 """Of the package itself: they name its parts, or start it."""
 

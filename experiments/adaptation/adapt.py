@@ -20,10 +20,10 @@ from pathlib import Path
 
 from mis_lightning.data.benchmark import Benchmark
 from mis_lightning.data.bundled import fill_outlines
+from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_sessions
 from mis_lightning.images import read_image
-from mis_lightning.inference.session import EvaluationSettings, simulate_sessions
 from mis_lightning.metrics.report import format_table, write_report
-from mis_lightning.models.pretrained import load_pretrained
+from mis_lightning.segmenters.registry import PUBLISHED, open_segmenter
 from mis_lightning.structures import Sample
 
 HERE = Path(__file__).parent
@@ -85,7 +85,7 @@ def main(args: Sequence[str] | None = None) -> None:
     rows = []
     for label, source in models.items():
         samples = (benchmark[index] for index in range(len(benchmark)))
-        sessions = list(simulate_sessions(load_pretrained(source), samples, settings, 4))
+        sessions = list(simulate_sessions(open_segmenter(f"{source}{PUBLISHED}"), samples, settings, 4))
         (row,) = write_report(
             given.folder / label.replace(", ", "-").replace(" ", ""),
             {benchmark.name: sessions},

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mis_lightning.errors import InputError
 from mis_lightning.formats.rle import decode_rle, encode_rle
-from mis_lightning.inference.answers import Box, check_box, check_click
+from mis_lightning.segmenters.base import Box, check_box, check_click
 from mis_lightning.structures import Click
 
 MAX_SCRIBBLE_CLICKS = 24

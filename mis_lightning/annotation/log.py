@@ -10,13 +10,10 @@ from typing import Any
 from mis_lightning.annotation.actions import Action, action_from_json, action_to_json
 from mis_lightning.annotation.overlap import Overlap, check_overlap
 from mis_lightning.errors import InputError
-from mis_lightning.inference.zoom_in import ZoomIn
 
 FORMAT, VERSION = "mis-click-log", 1
 MAX_OBJECTS = 65535
 """Most objects ever made on one image: the labels of a label map are uint16."""
-MAX_SIDE = 4096
-"""Largest input of a network that a log may ask for, in pixels a side."""
 MAX_NAME = 100
 """Longest name of an object, in characters."""
 
@@ -38,7 +35,7 @@ class ClickLog:
         name: Of the image.
         shape: ``(H, W)`` of the image.
         checksum: CRC-32 of its RGB bytes.
-        model: What answered (:func:`~mis_lightning.annotation.identity.model_identity`).
+        model: What answered (:attr:`~mis_lightning.segmenters.base.Segmenter.identity`).
         settings: How it was asked, as JSON values.
         overlap: Who gets a pixel that several objects want.
         objects: In the order they were made.
@@ -81,34 +78,6 @@ class ClickLog:
                 for one in self.objects
             ],
         }
-
-    def options(self) -> dict[str, Any]:
-        """The arguments of a session that asks as it was asked.
-
-        Raises:
-            InputError: The settings are not of a session.
-        """
-        size, zoom_in = self.settings.get("size"), self.settings.get("zoom_in")
-        numbers = [self.settings.get("threshold"), *(zoom_in.values() if isinstance(zoom_in, dict) else ())]
-        sound = (
-            isinstance(self.settings.get("flip", True), bool)
-            and isinstance(zoom_in, dict | None)
-            and all(type(number) in (int, float) and abs(number) < 1e9 for number in numbers)
-            and (size is None or (isinstance(size, list) and len(size) == 2))
-            and all(type(side) is int and 1 <= side <= MAX_SIDE for side in size or ())
-        )
-        if not sound:
-            raise InputError(
-                f"Expected the settings of a click log, but got {str(dict(self.settings))[:200]}."
-            )
-        names = ("size", "zoom_in", "flip", "threshold")
-        options = {name: self.settings[name] for name in names if name in self.settings}
-        try:
-            if zoom_in is not None:
-                options["zoom_in"] = ZoomIn(**zoom_in)
-        except TypeError as error:
-            raise InputError(f"Expected the zoom-in of a click log, but: {error}.") from error
-        return options
 
     @classmethod
     def from_json(cls, content: Any) -> ClickLog:

@@ -44,15 +44,14 @@ class ObjectList:
 
     Args:
         steps: Do the actions on them.
-        threshold: A pixel belongs to a mask where its probability is above this.
         overlap: Who gets a pixel that several objects want.
 
     Attributes:
         version: Goes up with every change.
     """
 
-    def __init__(self, steps: ImageSteps, threshold: float, overlap: Overlap) -> None:
-        self._steps, self._threshold = steps, threshold
+    def __init__(self, steps: ImageSteps, overlap: Overlap) -> None:
+        self._steps = steps
         self._overlap = check_overlap(overlap)
         self._objects: dict[int, TrackedObject] = {}
         self._active: int | None = None
@@ -102,8 +101,8 @@ class ObjectList:
             raise InputError(f"Expected at most {MAX_OBJECTS} objects on one image.")
         number = self._next_id
         name = check_name(name if name is not None else f"object {number}")
-        self._rest()
-        self._objects[number] = TrackedObject(number, name, self._steps, self._threshold)
+        self._pack()
+        self._objects[number] = TrackedObject(number, name, self._steps)
         self._active, self._next_id = number, number + 1
         self.version += 1
         return number
@@ -115,7 +114,7 @@ class ObjectList:
             InputError: There is no such object.
         """
         self._object(id)
-        self._rest()
+        self._pack()
         self._active = id
         self.version += 1
 
@@ -220,9 +219,9 @@ class ObjectList:
         counts = np.bincount(labels.ravel(), minlength=self._next_id)
         return {number: int(counts[number]) for number in self._objects}
 
-    def _rest(self) -> None:
+    def _pack(self) -> None:
         if self._active is not None:
-            self._objects[self._active].rest()
+            self._objects[self._active].pack()
 
     @property
     def _current(self) -> TrackedObject:

@@ -1,9 +1,11 @@
 """One image, several objects, one user: every kind of action, with undo and redo for each object.
 
 >>> import torch
+>>> from mis_lightning.segmenters.click_model import ClickModelSegmenter, PredictionSettings
 >>> def model(image, prompt):  # any click model; this one answers "everything"
 ...     return torch.ones_like(prompt.previous_mask)
->>> session = AnnotationSession(np.zeros((40, 60, 3), dtype=np.uint8), model, size=(32, 32))
+>>> segmenter = ClickModelSegmenter(model, PredictionSettings(size=(32, 32)))
+>>> session = AnnotationSession(np.zeros((40, 60, 3), dtype=np.uint8), segmenter)
 >>> session.add_object("sky")
 1
 >>> session.click(20, 30)
@@ -21,10 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
-from torch import nn
 
 from mis_lightning.annotation.actions import (
     BoxAction,
@@ -34,7 +34,6 @@ from mis_lightning.annotation.actions import (
     ScribbleAction,
     sample_scribble,
 )
-from mis_lightning.annotation.identity import model_identity
 from mis_lightning.annotation.log import ClickLog, ObjectLog
 from mis_lightning.annotation.object_list import ObjectList
 from mis_lightning.annotation.overlap import Overlap
@@ -43,38 +42,30 @@ from mis_lightning.annotation.steps import ImageSteps
 from mis_lightning.annotation.tracked_object import TrackedObject
 from mis_lightning.errors import InputError
 from mis_lightning.images import Reading
-from mis_lightning.inference.advance import ClickModel, PredictionSettings
-from mis_lightning.inference.answers import ModelAnswers, check_box, check_click
-from mis_lightning.inference.predictor import device_of
-from mis_lightning.inference.tree_answers import TreeAnswers, default_source
-from mis_lightning.inference.zoom_in import DEFAULT_ZOOM_IN, ZoomIn
+from mis_lightning.segmenters.base import Segmenter, check_box, check_click
+from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
 
 
 class AnnotationSession(ObjectList):
     """Objects on one image, from clicks, scribbles, boxes, masks and levels of the merge tree.
 
-    Every action on an object is one step of its own undo and redo. Clicks are answered as by
-    :class:`~mis_lightning.inference.predictor.ClickPredictor` and ``mis test``: by
-    :func:`~mis_lightning.inference.advance.advance`. An action that fails leaves everything as it was.
+    Every action on an object is one step of its own undo and redo. Clicks are answered by the same steps as
+    those of :class:`~mis_lightning.segmenters.predictor.ClickPredictor` and ``mis test``. An action that
+    fails leaves everything as it was.
 
     Args:
         image: A path, a PIL image or an array (:func:`~mis_lightning.images.as_rgb`).
-        model: Answers the clicks; ``None``: the merge tree of the image does, no training needed.
+        segmenter: Answers the clicks; ``None``: the merge tree of the image does, no training needed.
         overlap: Who gets a pixel that several objects want: the one made first (``"keep"``), the one made
             last (``"overwrite"``), or all (``"allow"``).
-        size: As of :class:`~mis_lightning.inference.predictor.ClickPredictor`, like the next three.
-        zoom_in: When to crop around the object; ``None`` never crops.
-        flip: Average with the mirrored input.
-        threshold: A pixel belongs to the mask where its probability is above this.
-        device: Where to compute. A module is moved there; ``None`` leaves it where it is.
-        tree: Makes and asks the merge tree.
+        tree: Makes the merge tree that levels are chosen from.
         reading: How pixels deeper than 8 bits become bytes, and which channels count.
         name: Of the image, for the log; a path brings its own.
 
     Attributes:
-        image: What the model sees, RGB, uint8, ``(H, W, 3)``; not to be written to.
+        image: What the segmenter sees, RGB, uint8, ``(H, W, 3)``; not to be written to.
         name: Of the image.
-        model: What answers.
+        segmenter: What answers.
 
     Raises:
         InputError: The image cannot be read, or a setting is out of range.
@@ -83,34 +74,24 @@ class AnnotationSession(ObjectList):
     def __init__(
         self,
         image: NDArray[Any] | Image.Image | str | Path,
-        model: ClickModel | None = None,
+        segmenter: Segmenter[Any] | None = None,
         *,
         overlap: Overlap = "keep",
-        size: tuple[int, int] | None = None,
-        zoom_in: ZoomIn | None = DEFAULT_ZOOM_IN,
-        flip: bool = True,
-        threshold: float = 0.5,
-        device: torch.device | str | None = None,
-        tree: TreeAnswers | None = None,
+        tree: MergeTreeSegmenter | None = None,
         reading: Reading | None = None,
         name: str | None = None,
     ) -> None:
         self.image = (reading if reading is not None else Reading())(image)
         self.name = name if name is not None else Path(image).name if isinstance(image, (str, Path)) else ""
         self.shape = (self.image.shape[0], self.image.shape[1])
-        if isinstance(model, nn.Module) and device is not None:
-            model = model.to(device)
-        self.model = model
-        tree = tree if tree is not None else TreeAnswers(default_source())
-        how = PredictionSettings(size, zoom_in, flip, threshold)
-        answers = None
-        self._settings: dict[str, Any] = {"threshold": threshold, "tree": tree.settings()}
-        if model is not None:
-            place = torch.device(device) if device is not None else device_of(model)
-            answers = ModelAnswers(model, how, place)
-            self._settings |= answers.settings()
-        self._settings = json.loads(json.dumps(self._settings))  # as it comes back from a log
-        super().__init__(ImageSteps(self.image, answers, tree), threshold, overlap)
+        if tree is None:
+            tree = segmenter if isinstance(segmenter, MergeTreeSegmenter) else MergeTreeSegmenter()
+        self.segmenter: Segmenter[Any] = segmenter if segmenter is not None else tree
+        own = {} if self.segmenter is tree else self.segmenter.settings()
+        settings = {"threshold": self.segmenter.threshold, "tree": tree.settings(), **own}
+        self._settings: dict[str, Any] = json.loads(json.dumps(settings))  # as it comes back from a log
+        self._record: tuple[int, AnnotationRecord] | None = None  # a version and its record, without masks
+        super().__init__(ImageSteps(self.image, self.segmenter, tree), overlap)
 
     def click(self, row: float, col: float, positive: bool = True) -> None:
         """Add a click and answer it.
@@ -140,7 +121,7 @@ class AnnotationSession(ObjectList):
         self._do(ScribbleAction(sample_scribble(points, self.shape), bool(positive)))
 
     def box(self, top: float, left: float, bottom: float, right: float) -> None:
-        """Start the active object anew from a box, in pixels, the edges included.
+        """Start the active object again from a box, in pixels, the edges included.
 
         An approximation, for models that know clicks only: the box is the previous mask, its middle a
         positive click, and the crop is the box, expanded like that of any mask. The merge tree takes the
@@ -152,7 +133,7 @@ class AnnotationSession(ObjectList):
         self._do(BoxAction(*check_box(top, left, bottom, right, self.shape)))
 
     def load_mask(self, mask: NDArray[np.bool_]) -> None:
-        """Start the active object anew from a mask, bool, ``(H, W)``: later clicks change it.
+        """Start the active object again from a mask, bool, ``(H, W)``: later clicks change it.
 
         Raises:
             InputError: There is no object, or the mask does not fit the image.
@@ -189,7 +170,7 @@ class AnnotationSession(ObjectList):
         return self._steps.level_map(check_click(row, col, True, self.shape))
 
     def choose_level(self, row: float, col: float, level: int) -> None:
-        """Start the active object anew from a region of the merge tree around a pixel.
+        """Start the active object again from a region of the merge tree around a pixel.
 
         The pixel counts as a positive click; later clicks change the region, with a model, too.
 
@@ -205,8 +186,13 @@ class AnnotationSession(ObjectList):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Everything beside the model that fixes the answers, as JSON values."""
+        """Everything beside the weights that fixes the answers, as JSON values."""
         return dict(self._settings)
+
+    @property
+    def seconds(self) -> float:
+        """What the segmenter took for the last action."""
+        return self._steps.seconds
 
     def log(self) -> dict[str, Any]:
         """The click log as JSON values: what is in effect, without what was undone."""
@@ -214,26 +200,31 @@ class AnnotationSession(ObjectList):
 
     def record(self, with_masks: bool = True) -> AnnotationRecord:
         """The click log and the own masks, before the overlap policy."""
-        log = ClickLog(
-            self.name,
-            self.shape,
-            self._checksum,
-            model_identity(self.model),
-            self._settings,
-            self._overlap,
-            tuple(ObjectLog(one.id, one.name, one.actions) for one in self._objects.values()),
-            self._active,
-            self._next_id,
-        )
-        objects = self._objects.values() if with_masks else ()
-        return AnnotationRecord(log, {one.id: one.counts for one in objects})
+        if self._record is None or self._record[0] != self.version:
+            objects = tuple(ObjectLog(one.id, one.name, one.actions) for one in self._objects.values())
+            log = ClickLog(
+                self.name,
+                self.shape,
+                self._checksum,
+                self.segmenter.identity,
+                self._settings,
+                self._overlap,
+                objects,
+                self._active,
+                self._next_id,
+            )
+            self._record = self.version, AnnotationRecord(log, {})
+        if not with_masks:
+            return self._record[1]
+        counts = {one.id: one.counts for one in self._objects.values()}
+        return AnnotationRecord(self._record[1].log, counts)
 
     @classmethod
     def replay(
         cls,
         log: Mapping[str, Any],
         image: NDArray[Any] | Image.Image | str | Path,
-        model: ClickModel | None = None,
+        segmenter: Segmenter[Any] | None = None,
         **options: Any,
     ) -> AnnotationSession:
         """Do what a log says: the same masks, bit for bit, on the same machine.
@@ -241,18 +232,18 @@ class AnnotationSession(ObjectList):
         Args:
             log: Of :meth:`log`.
             image: The image.
-            model: What answered then.
-            **options: ``device``, ``tree``, ``reading`` and ``name`` of the constructor; the log says the
-                rest.
+            segmenter: What answered then; it is asked as the log says.
+            **options: ``tree``, ``reading`` and ``name`` of the constructor; the log says the rest.
 
         Raises:
-            InputError: The log is none, or image, model or merge tree are not those of the log.
+            InputError: The log is none, or image, segmenter or merge tree are not those of the log.
         """
         read = ClickLog.from_json(log)
-        session = cls(image, model, overlap=read.overlap, **{**read.options(), **options})
-        if read.model != model_identity(model):
+        asked = segmenter.with_settings(read.settings) if segmenter is not None else None
+        session = cls(image, asked, overlap=read.overlap, **options)
+        if read.model != session.segmenter.identity:
             raise InputError(
-                f"Expected the model of the click log, {read.model}, but got {model_identity(model)}."
+                f"Expected the model of the click log, {read.model}, but got {session.segmenter.identity}."
             )
         if read.settings != session.settings:
             raise InputError(
@@ -279,10 +270,10 @@ class AnnotationSession(ObjectList):
             )
         objects = {}
         for one in log.objects:
-            objects[one.id] = TrackedObject(one.id, one.name, self._steps, self._threshold)
+            objects[one.id] = TrackedObject(one.id, one.name, self._steps)
             objects[one.id].expect(one.actions, (masks or {}).get(one.id))
             if one.id not in (masks or {}):
-                objects[one.id].catch_up()
+                objects[one.id].replay()
         self._objects, self._active, self._next_id = objects, log.active, log.next_id
         self.version += 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,9 +19,9 @@ from mis_lightning.annotation.actions import (
     ScribbleAction,
 )
 from mis_lightning.errors import InputError
-from mis_lightning.inference.answers import Answers
-from mis_lightning.inference.tree_answers import TreeAnswers, TreeState
 from mis_lightning.merge_tree.sampling import node_mask
+from mis_lightning.segmenters.base import Segmenter
+from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter, TreeState
 from mis_lightning.structures import Click
 
 
@@ -30,7 +31,7 @@ class ObjectState:
 
     Attributes:
         actions: What was done, since the object was empty.
-        state: What the answering side keeps (:mod:`mis_lightning.inference.answers`).
+        state: What the segmenter keeps (:mod:`mis_lightning.segmenters.base`).
     """
 
     actions: tuple[Action, ...]
@@ -42,37 +43,43 @@ class ImageSteps:
 
     Args:
         image: RGB, uint8, ``(H, W, 3)``.
-        answers: Answers the clicks; ``None``: the merge tree does.
-        tree_answers: Makes the merge tree, when it is first needed.
+        segmenter: Answers the clicks.
+        levels_of: Makes the merge tree, when it is first needed.
+
+    Attributes:
+        segmenter: As given.
+        shape: ``(H, W)`` of the image.
+        seconds: That the segmenter took for the last action.
     """
 
     def __init__(
-        self, image: NDArray[np.uint8], answers: Answers[Any] | None, tree_answers: TreeAnswers
+        self, image: NDArray[np.uint8], segmenter: Segmenter[Any], levels_of: MergeTreeSegmenter
     ) -> None:
         self._image = image
-        self._tree_answers = tree_answers
-        self.answers: Answers[Any] = tree_answers if answers is None else answers
+        self._levels_of = levels_of
+        self.segmenter = segmenter
         self.shape = (image.shape[0], image.shape[1])
+        self.seconds = 0.0
 
     @cached_property
     def tree(self) -> TreeState:
         """The merge tree of the image, built on first use."""
-        return self._tree_answers.begin(self._image)
+        return self._levels_of.begin(self._image)
 
     @cached_property
     def first(self) -> ObjectState:
         """An object before the first action."""
-        of_tree = self.answers is self._tree_answers
-        return ObjectState((), self.tree if of_tree else self.answers.begin(self._image))
+        of_tree = self.segmenter is self._levels_of
+        return ObjectState((), self.tree if of_tree else self.segmenter.begin(self._image))
 
     def levels(self, click: Click) -> int:
         """Regions of the merge tree that hold a pixel, the patch and the whole image included."""
-        return len(self._tree_answers.nodes_at(self.tree, click))
+        return len(self._levels_of.nodes_at(self.tree, click))
 
     def level_map(self, click: Click) -> NDArray[np.uint16]:
         """For each patch of the merge tree the lowest level that holds it and the pixel, ``(h, w)``."""
         tree = self.tree.tree
-        nodes = self._tree_answers.nodes_at(self.tree, click)
+        nodes = self._levels_of.nodes_at(self.tree, click)
         by_place = np.empty(tree.n_leaves, np.uint16)
         for level in range(len(nodes) - 1, -1, -1):  # from the whole image inwards
             first, last = tree.span(int(nodes[level]))
@@ -85,7 +92,7 @@ class ImageSteps:
         Raises:
             InputError: There is no such level.
         """
-        nodes = self._tree_answers.nodes_at(self.tree, action.click(self.shape))
+        nodes = self._levels_of.nodes_at(self.tree, action.click(self.shape))
         if not 0 <= action.level < len(nodes):
             raise InputError(f"Expected a level in 0..{len(nodes) - 1} there, but got {action.level}.")
         return node_mask(self.tree.tree, int(nodes[action.level]), self.shape)
@@ -96,28 +103,29 @@ class ImageSteps:
         Raises:
             InputError: It does not fit the image.
         """
-        answers, state = self.answers, before.state
+        segmenter, state, began = self.segmenter, before.state, time.perf_counter()
         if isinstance(action, (ClickAction, ScribbleAction)):
-            state = answers.click(state, action.clicks(self.shape))
+            (state,) = segmenter.click([state], [action.clicks(self.shape)])
         elif isinstance(action, BoxAction):
-            state = answers.box(state, action.box(self.shape))
+            state = segmenter.box(state, action.box(self.shape))
         elif isinstance(action, LevelAction):
-            state = answers.place(state, self.region(action), [action.click(self.shape)])
+            state = segmenter.place(state, self.region(action), [action.click(self.shape)])
         else:
-            state = answers.place(state, action.mask(self.shape))
+            state = segmenter.place(state, action.mask(self.shape))
+        self.seconds = time.perf_counter() - began
         return ObjectState((*before.actions, action), state)
 
-    def mask(self, state: ObjectState, threshold: float) -> NDArray[np.bool_]:
+    def mask(self, state: ObjectState) -> NDArray[np.bool_]:
         """The pixels of an object whatever the others are, bool, ``(H, W)``."""
-        return self.answers.mask(state.state, threshold)
+        return self.segmenter.mask(state.state)
 
     def pack(self, state: ObjectState) -> ObjectState:
         """The state in little memory, until it is asked for."""
-        return replace(state, state=self.answers.pack(state.state))
+        return replace(state, state=self.segmenter.pack(state.state))
 
     def unpack(self, state: ObjectState) -> ObjectState:
         """What was packed, exactly."""
-        return replace(state, state=self.answers.unpack(state.state))
+        return replace(state, state=self.segmenter.unpack(state.state))
 
 
 def clicks_of(actions: Iterable[Action], shape: tuple[int, int]) -> tuple[Click, ...]:

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mis_lightning.annotation.actions import MaskAction
-from mis_lightning.annotation.identity import model_identity
 from mis_lightning.annotation.log import is_plain
 from mis_lightning.annotation.record import AnnotationRecord
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.errors import InputError
 from mis_lightning.files import sweep, written_whole
 from mis_lightning.formats.label_png import label_png
-from mis_lightning.inference.advance import ClickModel
+from mis_lightning.segmenters.base import Segmenter
 
 LONGEST_NAME = 255
 """Bytes of a file's name on the usual file systems."""
@@ -98,7 +97,7 @@ class AnnotationStore:
         self,
         key: str,
         image: NDArray[Any] | Image.Image | str | Path,
-        model: ClickModel | None = None,
+        segmenter: Segmenter[Any] | None = None,
         **options: Any,
     ) -> AnnotationSession:
         """Go on where a session was saved.
@@ -110,23 +109,24 @@ class AnnotationStore:
         Args:
             key: Of the image.
             image: The image.
-            model: Answers the clicks; ``None``: the merge tree.
-            **options: Of :class:`~mis_lightning.annotation.session.AnnotationSession`; what is not given is
-                taken from the record, where the model is the same.
+            segmenter: Answers the clicks, asked as the record says where it is the same; ``None``: the merge
+                tree.
+            **options: Of :class:`~mis_lightning.annotation.session.AnnotationSession`; ``overlap`` is that of
+                the record unless given.
 
         Raises:
             InputError: There is no such record, it is damaged, or is of another image.
         """
         record = self.read(key)
         log = record.log
-        same = log.model == model_identity(model)
-        kept = {"overlap": log.overlap, **(log.options() if same else {})}
-        session = AnnotationSession(image, model, **{**kept, **options})
-        if not same or log.settings != session.settings:
+        if segmenter is not None and segmenter.identity == log.model:
+            segmenter = segmenter.with_settings(log.settings)
+        session = AnnotationSession(image, segmenter, **{"overlap": log.overlap, **options})
+        if session.segmenter.identity != log.model or log.settings != session.settings:
             masks = {number: (MaskAction(counts),) for number, counts in record.counts.items()}
             log = replace(log, objects=tuple(replace(one, actions=masks[one.id]) for one in log.objects))
         session.take_over(log, record.own_masks)
-        self._mend(key, session)
+        self._restore_png(key, session)
         return session
 
     def remove(self, key: str) -> None:
@@ -144,7 +144,7 @@ class AnnotationStore:
     def __contains__(self, key: str) -> bool:
         return self._path(key, ".json").is_file()
 
-    def _mend(self, key: str, session: AnnotationSession) -> None:
+    def _restore_png(self, key: str, session: AnnotationSession) -> None:
         """Make the PNG again where a kill left that of the save after."""
         if ".png" not in self._suffixes:
             return

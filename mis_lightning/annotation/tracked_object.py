@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mis_lightning.annotation.actions import Action
 from mis_lightning.annotation.steps import ImageSteps, ObjectState, clicks_of
 from mis_lightning.formats.rle import encode_rle
-from mis_lightning.inference.history import History
+from mis_lightning.segmenters.history import History
 from mis_lightning.structures import Click
 
 
@@ -22,12 +22,11 @@ class TrackedObject:
         number: Its id.
         name: As the user calls it.
         steps: Do its actions.
-        threshold: A pixel belongs to the mask where its probability is above this.
     """
 
-    def __init__(self, number: int, name: str, steps: ImageSteps, threshold: float) -> None:
+    def __init__(self, number: int, name: str, steps: ImageSteps) -> None:
         self.id, self.name = number, name
-        self._steps, self._threshold = steps, threshold
+        self._steps = steps
         self._waiting: tuple[Action, ...] = ()
         self._history: History[ObjectState] | None = None
         self._mask: NDArray[np.bool_] | None = None
@@ -41,7 +40,7 @@ class TrackedObject:
     @property
     def actions(self) -> tuple[Action, ...]:
         """The actions in effect."""
-        return self._waiting if self._history is None else self._history.glimpse.actions
+        return self._waiting if self._history is None else self._history.kept.actions
 
     @property
     def clicks(self) -> tuple[Click, ...]:
@@ -52,7 +51,7 @@ class TrackedObject:
     def mask(self) -> NDArray[np.bool_]:
         """Its pixels, bool, ``(H, W)``; not to be written to."""
         if self._mask is None:
-            self._mask = self._steps.mask(self.history.state, self._threshold)
+            self._mask = self._steps.mask(self.history.state)
         return self._mask
 
     @property
@@ -65,7 +64,7 @@ class TrackedObject:
     @property
     def probability(self) -> NDArray[np.float32]:
         """What was answered last, float32, ``(H, W)``; zeros before the first answer."""
-        return self._steps.answers.probability(self.history.state.state)
+        return self._steps.segmenter.probability(self.history.state.state)
 
     @property
     def history(self) -> History[ObjectState]:
@@ -105,14 +104,14 @@ class TrackedObject:
         self.history.redo()
         self._forget_mask()
 
-    def catch_up(self) -> None:
-        """Do what was expected."""
-        self.history.rest()
+    def replay(self) -> None:
+        """Do the expected actions now."""
+        self.history.pack()
 
-    def rest(self) -> None:
-        """Let go of what can be made again."""
+    def pack(self) -> None:
+        """Let go of what can be computed again."""
         if self._history is not None:
-            self._history.rest()
+            self._history.pack()
 
     def _move_to(self, state: ObjectState) -> None:
         self.history.push(state)

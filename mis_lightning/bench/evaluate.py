@@ -30,8 +30,9 @@ from mis_lightning.data.benchmark import Benchmark
 from mis_lightning.data.benchmarks import GrabCut
 from mis_lightning.data.bundled import BundledBenchmark
 from mis_lightning.errors import InputError
-from mis_lightning.inference.session import EvaluationSettings, Session, simulate_sessions
+from mis_lightning.evaluation.simulation import EvaluationSettings, SimulatedSession, simulate_sessions
 from mis_lightning.models.click_hybrid import HybridClickViT
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.structures import Prompt, Sample
 
 TOGETHER_GOAL, USER_GOAL = 1.5, 10.0  # times as fast; ms per click
@@ -103,14 +104,15 @@ def together(samples: Sequence[Sample], clicks: int, batch: int, side: int, roun
     sizes = (1, batch)
     seconds: dict[int, list[float]] = {size: [] for size in sizes}  # an object, by turn
     forward: dict[int, list[float]] = {size: [] for size in sizes}
-    sessions: dict[int, list[Session]] = {}
-    list(simulate_sessions(model, turns[0][:2], settings, batch))
+    sessions: dict[int, list[SimulatedSession]] = {}
+    segmenter = ClickModelSegmenter(model)
+    list(simulate_sessions(segmenter, turns[0][:2], settings, batch))
     for _ in range(rounds):
         sessions = {size: [] for size in sizes}
         for some in turns:
             for size in sizes:
                 start = time.perf_counter()
-                sessions[size] += simulate_sessions(model, some, settings, size)
+                sessions[size] += simulate_sessions(segmenter, some, settings, size)
                 seconds[size].append((time.perf_counter() - start) / len(some))
                 forward[size].append(_forward(model, 2 * min(size, len(some)), clicks))
     pairs = list(zip(sessions[1], sessions[batch], strict=True))
@@ -179,7 +181,10 @@ def user(clicks: int, answer: int, rounds: int) -> list[Figure]:
     for timed in range(-1, rounds):
         model = PlayedModel(answer)
         start = time.process_time()
-        made = sum(len(session.clicks) for session in simulate_sessions(model, samples, settings))
+        made = sum(
+            len(session.clicks)
+            for session in simulate_sessions(ClickModelSegmenter(model), samples, settings)
+        )
         if timed >= 0:
             per_click.append((time.process_time() - start - model.seconds) / made)
     predictions = [other.mask for other in samples[1:] + samples[:1]]

@@ -9,7 +9,7 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -18,10 +18,9 @@ from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.errors import InputError
 from mis_lightning.formats.slice_view import Axis
 from mis_lightning.images import Reading
-from mis_lightning.inference.advance import ClickModel
-from mis_lightning.inference.predictor import ClickPredictor
-from mis_lightning.models.default_model import default_model
 from mis_lightning.models.shipped import DEFAULT
+from mis_lightning.segmenters.base import Segmenter
+from mis_lightning.segmenters.registry import NAMES_HELP, label_of, open_segmenter
 from mis_lightning.server.access import Access
 from mis_lightning.server.app import cookie_name, create_app
 from mis_lightning.server.library import Library
@@ -31,7 +30,7 @@ MAX_CONNECTIONS = 256
 
 
 def main(args: Sequence[str]) -> int:
-    """Run ``mis annotate IMAGES [--checkpoint MODEL] [--out DIR] …`` until it is interrupted.
+    """Run ``mis annotate IMAGES [--model NAME] [--out DIR] …`` until it is interrupted.
 
     Raises:
         InputError: The options do not fit, there is no image, or the port is taken.
@@ -48,19 +47,19 @@ def main(args: Sequence[str]) -> int:
         print(f"left out: {path} ({reason})")
     if not len(library):
         raise InputError(f"None of the images in {source} can be shown.")
-    model, name = _model(given.checkpoint, given.training_free)
+    segmenter, name = open_segmenter(given.model, device=given.device), label_of(given.model)
     token = given.token
     access = Access(given.host, "0" * 32 if token is None else token)  # only to ask whether it is loopback
     token = secrets.token_urlsafe(24) if token is None and not access.is_loopback else token
     access = Access(given.host, token, cookie_name(out))
-    app = create_app(library, out, model, model_name=name, overlap=given.overlap, access=access)
+    app = create_app(library, out, segmenter, segmenter_name=name, overlap=given.overlap, access=access)
     listening = _listen(given.host, given.port)
     url = address(given.host, listening.getsockname()[1], token)
     print(f"{len(library)} images from {source}; masks go to {out}; clicks are answered by {name}.")
     if not access.is_loopback:
         print("Whoever has the token below can see the images. The connection is not encrypted.")
     print(f"\n    {url}\n\nCtrl+C ends it.", flush=True)
-    Thread(target=warm_up, args=(model,), daemon=True).start()
+    Thread(target=warm_up, args=(segmenter,), daemon=True).start()
     if given.open:
         webbrowser.open(url)
     import uvicorn
@@ -79,9 +78,9 @@ def main(args: Sequence[str]) -> int:
     return 0
 
 
-def warm_up(model: ClickModel | None) -> None:
+def warm_up(segmenter: Segmenter[Any]) -> None:
     """Compile and load what the first click would wait for."""
-    session = AnnotationSession(np.zeros((64, 64, 3), np.uint8), model)
+    session = AnnotationSession(np.zeros((64, 64, 3), np.uint8), segmenter)
     session.add_object()
     session.levels(32, 32)
     session.click(32, 32)
@@ -104,10 +103,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mis annotate", description="Click masks in the browser.")
     add = parser.add_argument
     add("images", type=Path, help="a folder, an image, a NIfTI volume, or a text file with one path per line")
-    add("--checkpoint", "--model", help="a model folder, a .safetensors, .ckpt or .onnx file")
-    add("--training-free", action="store_true", help="let the merge tree answer, not a model")
+    add("--model", default=DEFAULT, metavar="NAME", help=f"what answers clicks ({DEFAULT}): {NAMES_HELP}")
+    add("--device", help="where a model computes: cpu, cuda, mps (cpu)")
     add("--out", type=Path, help="folder of the masks; IMAGES_masks unless given")
-    add("--overlap", default="keep", choices=get_args(Overlap), help="who gets what several objects want")
+    add("--overlap", default="keep", choices=get_args(Overlap), help="how overlaps are resolved")
     add("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="values that become 0 and 255")
     add("--axis", default="axial", choices=get_args(Axis), help="across which volumes are cut (axial)")
     add("--channels", type=int, nargs="+", help="one channel or three of the files")
@@ -116,18 +115,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--token", help="what browsers must show; made and printed where one is needed")
     add("--open", action="store_true", help="open the page in the browser")
     return parser
-
-
-def _model(checkpoint: str | None, training_free: bool) -> tuple[ClickModel | None, str]:
-    """The model, and what the page calls it."""
-    if training_free:
-        if checkpoint is not None:
-            raise InputError("Expected one of `--checkpoint` and `--training-free`, but got both.")
-        return None, "merge tree, no training"
-    if checkpoint is not None:
-        return ClickPredictor.from_pretrained(checkpoint).model, Path(checkpoint).name
-    model = default_model()
-    return (None, "merge tree, no training") if model is None else (model, f"{DEFAULT}, of the package")
 
 
 def _listen(host: str, port: int) -> socket.socket:

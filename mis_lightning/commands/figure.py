@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from mis_lightning.commands.compare import open_benchmark
 from mis_lightning.commands.config_files import with_config_files
 from mis_lightning.errors import InputError
-from mis_lightning.figures.click_sequence import click_sequence, record_session
+from mis_lightning.evaluation.simulation import EvaluationSettings
+from mis_lightning.figures.click_sequence import click_sequence, simulated_steps
 from mis_lightning.figures.drawn_regions import drawn_regions
 from mis_lightning.figures.learning_curve import learning_curves
 from mis_lightning.figures.merge_levels import merge_levels, merging_step, shallow_nodes
@@ -21,13 +22,12 @@ from mis_lightning.figures.noc_curve import iou_curves
 from mis_lightning.figures.save import save
 from mis_lightning.figures.style import COLUMN_WIDTH, PAGE_WIDTH
 from mis_lightning.images import read_image
-from mis_lightning.inference.grabcut import GrabCutPredictor
-from mis_lightning.inference.session import EvaluationSettings
 from mis_lightning.metrics.curves import read_curves
 from mis_lightning.metrics.training_log import TrainingLog, join_logs, read_training_log
-from mis_lightning.models.pretrained import load_pretrained
+from mis_lightning.models.shipped import DEFAULT
 from mis_lightning.regions.merge_tree import MergeTreeRegions
 from mis_lightning.regions.source import RegionSource
+from mis_lightning.segmenters.registry import NAMES_HELP, open_segmenter
 
 KINDS = {
     "merging": "single merges, the two regions that join outlined (Figure II)",
@@ -124,9 +124,7 @@ def _drawn(kind: str) -> tuple[ArgumentParser, Draw]:
 def _clicks(kind: str) -> tuple[ArgumentParser, Draw]:
     """A simulated user on one object."""
     parser = _parser(kind, PAGE_WIDTH)
-    parser.add_argument(
-        "--model", type=str, required=True, help="a model folder, a checkpoint, or cv2 for cv2.grabCut"
-    )
+    parser.add_argument("--model", type=str, default=DEFAULT, help=f"what answers: {NAMES_HELP}")
     parser.add_argument("--benchmark", type=str, default="bundled", help="as of `mis compare`")
     parser.add_argument("--root", type=str, default=None, help="folder of the benchmark")
     parser.add_argument(
@@ -142,14 +140,11 @@ def _clicks(kind: str) -> tuple[ArgumentParser, Draw]:
         sample = next((s for s in samples if s.name.startswith(given.object or "")), None)
         if sample is None:
             raise InputError(f"{benchmark.name} has no object whose name starts with {given.object!r}.")
-        model: Any = GrabCutPredictor() if given.model == "cv2" else load_pretrained(given.model)
+        segmenter = open_segmenter(given.model)
         settings = EvaluationSettings(max_clicks=max(given.shown), target_iou=None)
-        steps = record_session(model, sample, settings)
+        steps = simulated_steps(segmenter, sample, settings)
         shown = [number for number in given.shown if number <= len(steps)]
-        threshold = settings.threshold
-        return click_sequence(
-            sample.image, sample.mask, steps, shown=shown, threshold=threshold, width=given.width
-        )
+        return click_sequence(sample.image, sample.mask, steps, shown=shown, width=given.width)
 
     return parser, drawn
 

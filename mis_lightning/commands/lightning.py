@@ -17,10 +17,10 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from omegaconf.errors import OmegaConfBaseException
 
 from mis_lightning.commands.interpolation import fill_references
-from mis_lightning.data.datamodule import MISDataModule
 from mis_lightning.errors import InputError
 from mis_lightning.models.pretrained import read_checkpoint
-from mis_lightning.module import InteractiveSegmentation
+from mis_lightning.training.datamodule import MISDataModule
+from mis_lightning.training.module import InteractiveSegmentation
 
 CHECKPOINT_WORDS = ("best", "last", "hpc")  # what Lightning understands besides a path
 

@@ -12,8 +12,8 @@ from lightning.fabric import Fabric
 from omegaconf.errors import OmegaConfBaseException
 
 from mis_lightning.commands.interpolation import fill_references
-from mis_lightning.data.datamodule import MISDataModule
 from mis_lightning.errors import InputError
+from mis_lightning.training.datamodule import MISDataModule
 
 # A config of `mis fit` also holds these; here they are read over.
 NOT_HERE = ("seed_everything", "trainer", "model", "optimizer", "lr_scheduler", "ckpt_path", "weights_only")

@@ -14,17 +14,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mis_lightning.callbacks.noc import NoCEvaluation
 from mis_lightning.commands.lightning import MISCLI, run
 from mis_lightning.data.bundled import BundledBenchmark, bundled_images
-from mis_lightning.data.datamodule import MISDataModule
-from mis_lightning.figures.click_sequence import click_sequence, record_session
+from mis_lightning.figures.click_sequence import click_sequence, simulated_steps
 from mis_lightning.figures.merge_levels import merge_levels
 from mis_lightning.figures.save import save
 from mis_lightning.images import read_image
 from mis_lightning.merge_tree.tree import MergeTree
 from mis_lightning.metrics.report import BenchmarkSummary, format_table
 from mis_lightning.models.pretrained import save_pretrained
+from mis_lightning.training.datamodule import MISDataModule
+from mis_lightning.training.noc_evaluation import NoCEvaluation
 
 CONFIG = "quickstart"
 PICTURED = "chelsea.png#cat"
@@ -109,7 +109,7 @@ def _pictures(cli: MISCLI, data: MISDataModule, folder: Path) -> list[Path]:
     if not isinstance(tree, MergeTree):
         raise RuntimeError("The quickstart shows merge trees; its config has another source of regions.")
     callback = _evaluation(cli)
-    steps = record_session(cli.model, sample, callback.settings)
+    steps = simulated_steps(cli.model.segmenter, sample, callback.settings)
     return [
         save(merge_levels(read_image(shown.path), tree), folder / "merge_levels")[0],
         save(click_sequence(sample.image, sample.mask, steps, shown=SHOWN_CLICKS), folder / "clicks")[0],

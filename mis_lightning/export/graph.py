@@ -12,9 +12,9 @@ from torch.export import Dim, ExportedProgram
 
 from mis_lightning import __version__
 from mis_lightning.errors import InputError
-from mis_lightning.inference.advance import ClickModel
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.pretrained import describe
+from mis_lightning.segmenters.click_model import ClickModel
 from mis_lightning.structures import Prompt
 
 TOLERANCE = 1e-4

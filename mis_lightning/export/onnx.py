@@ -16,8 +16,8 @@ import torch
 
 from mis_lightning.errors import InputError
 from mis_lightning.export.graph import checked, exported_program, metadata
-from mis_lightning.inference.onnx_model import INPUTS, OUTPUT, OnnxClickModel
 from mis_lightning.models.click_network import ClickNetwork
+from mis_lightning.segmenters.onnx_model import INPUTS, OUTPUT, OnnxClickModel
 
 OPSET = 20
 """The first with an operator for GELU."""

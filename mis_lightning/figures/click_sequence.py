@@ -15,12 +15,11 @@ from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import NDArray
 
 from mis_lightning.errors import InputError
+from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_session
 from mis_lightning.figures.outlines import draw_borders
 from mis_lightning.figures.panels import check_image, image_panels, show
 from mis_lightning.figures.style import BLUE, GREEN, PAGE_WIDTH, PALETTE, PALETTE_RGB, TICK_SIZE, VERMILLION
-from mis_lightning.inference.advance import ClickModel
-from mis_lightning.inference.predictor import ClickPredictor
-from mis_lightning.inference.session import EvaluationSettings, InteractivePredictor, simulate_session
+from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.structures import Click, Sample
 
 _LEGEND_WIDTH = 4.5  # inches that the legend takes in one row; narrower figures get two
@@ -41,34 +40,24 @@ class Step(NamedTuple):
     iou: float
 
 
-def record_session(
-    model: ClickModel | InteractivePredictor, sample: Sample, settings: EvaluationSettings
-) -> list[Step]:
-    """Run one simulated user and keep every answer.
+def simulated_steps(segmenter: Segmenter[Any], sample: Sample, settings: EvaluationSettings) -> list[Step]:
+    """Run one simulated user, then answer the same clicks again and keep every answer.
 
     Args:
-        model: A click model, or a predictor, which brings its own input size, zoom and flip.
+        segmenter: Answers the clicks.
         sample: What to segment.
-        settings: When to stop and how to ask.
+        settings: When to stop.
 
     Returns:
         A step for each click of the session that
-        :func:`~mis_lightning.inference.session.simulate_session` gives.
+        :func:`~mis_lightning.evaluation.simulation.simulate_session` gives.
     """
-    if not isinstance(model, InteractivePredictor):
-        model = ClickPredictor(
-            model,
-            size=settings.size,
-            zoom_in=settings.zoom_in,
-            flip=settings.flip,
-            threshold=settings.threshold,
-        )
-    recorder = _Recorder(model)
-    session = simulate_session(recorder, sample, settings)
-    return [
-        Step(session.clicks[: count + 1], answer, float(iou))
-        for count, (answer, iou) in enumerate(zip(recorder.answers, session.ious, strict=True))
-    ]
+    session = simulate_session(segmenter, sample, settings)
+    state, steps = segmenter.begin(sample.image), []
+    for count, (click, iou) in enumerate(zip(session.clicks, session.ious, strict=True), 1):
+        (state,) = segmenter.click([state], [[click]])
+        steps.append(Step(session.clicks[:count], segmenter.mask(state), float(iou)))
+    return steps
 
 
 def click_sequence(
@@ -88,7 +77,7 @@ def click_sequence(
     Args:
         image: RGB, uint8, ``(H, W, 3)``.
         mask: The object, bool, ``(H, W)``.
-        steps: What :func:`record_session` returns, or your own ``(clicks so far, probability or mask, IoU)``.
+        steps: What :func:`simulated_steps` returns, or your own.
         shown: Which clicks get a picture, counted from 1; ``None`` shows all.
         threshold: A pixel belongs to the mask where its probability is above this.
         columns: Pictures in a row; ``None`` fits them to the width.
@@ -169,20 +158,3 @@ def _check_mask(image: NDArray[np.uint8], mask: NDArray[np.generic], name: str) 
         raise InputError(
             f"Expected `{name}` of shape {image.shape[:2]} like the image, but got {mask.shape}."
         )
-
-
-class _Recorder:
-    """A predictor that keeps what another one answers."""
-
-    def __init__(self, predictor: InteractivePredictor) -> None:
-        self.predictor = predictor
-        self.answers: list[NDArray[np.float32]] = []
-
-    def set_image(self, image: NDArray[np.uint8]) -> None:
-        self.answers = []
-        self.predictor.set_image(image)
-
-    def click(self, row: float, col: float, positive: bool = True) -> NDArray[np.float32]:
-        answer = np.array(self.predictor.click(row, col, positive))  # a copy: a predictor may reuse its array
-        self.answers.append(answer)
-        return answer

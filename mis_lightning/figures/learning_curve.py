@@ -12,7 +12,7 @@ from mis_lightning.errors import InputError
 from mis_lightning.figures.style import PAGE_WIDTH, PALETTE, TICK_SIZE, TITLE_SIZE
 from mis_lightning.metrics.training_log import TrainingLog
 
-_LINES = {"noc@80": ":", "noc@85": "-", "noc@90": "--"}
+_LINES = {"noc_80": ":", "noc_85": "-", "noc_90": "--"}
 _MARKERS = "osD^vPX"
 
 
@@ -27,7 +27,7 @@ def learning_curves(
 
     Args:
         runs: The logs by the label of the run.
-        benchmark: Whose NoC, as in ``val/<benchmark>/noc@85``; ``None``: the first that a log has.
+        benchmark: Whose NoC, as in ``val/<benchmark>/noc_85``; ``None``: the first that a log has.
         smooth: The loss is the mean of this many logged values; the values themselves are faint.
         width: Of the figure, in inches.
 
@@ -47,9 +47,8 @@ def learning_curves(
         losses.plot(steps, running_mean(values, smooth), color=colour, linewidth=1.4, label=label)
         for name, line in _LINES.items():
             if (noc := _noc(log, label, benchmark, name)) is not None:
-                own = (
-                    f"{label}, {name.replace('noc', 'NoC')}" if len(runs) > 1 else name.replace("noc", "NoC")
-                )
+                own = name.replace("noc_", "NoC@")
+                own = f"{label}, {own}" if len(runs) > 1 else own
                 marker = _MARKERS[number % len(_MARKERS)]
                 clicks.plot(*noc.T, line, color=colour, marker=marker, markersize=3, linewidth=1.2, label=own)
     clicks.set_ylim(0, 20.5)

@@ -9,7 +9,11 @@ from mis_lightning.losses.smoothness import SmoothnessLoss, Yuv
 
 
 class ClickLoss(nn.Module):
-    """``bce_weight`` x cross-entropy + ``smoothness_weight`` x smoothness over all pixels, padding too."""
+    """``bce_weight`` x cross-entropy + ``smoothness_weight`` x smoothness over all pixels, padding too.
+
+    Attributes:
+        config: The arguments, as JSON values.
+    """
 
     def __init__(
         self,
@@ -27,6 +31,16 @@ class ClickLoss(nn.Module):
         The others are those of :func:`~mis_lightning.losses.smoothness.smoothness_loss`.
         """
         super().__init__()
+        self.config = {
+            "bce_weight": bce_weight,
+            "smoothness_weight": smoothness_weight,
+            "yuv": yuv,
+            "kernel": kernel,
+            "dilation": dilation,
+            "sigma_position": sigma_position,
+            "sigma_luma": sigma_luma,
+            "sigma_chroma": sigma_chroma,
+        }
         self.bce_weight = bce_weight
         self.smoothness_weight = smoothness_weight
         self.smoothness = SmoothnessLoss(yuv, kernel, dilation, sigma_position, sigma_luma, sigma_chroma)

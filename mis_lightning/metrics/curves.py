@@ -19,7 +19,7 @@ HEADER = ("benchmark", "object", "click", "row", "col", "positive", "iou")
 
 
 class SessionRecord(Protocol):
-    """What reports read of a session (:class:`mis_lightning.inference.session.Session` fits)."""
+    """What reports read of a session (:class:`mis_lightning.evaluation.simulation.SimulatedSession` fits)."""
 
     @property
     def name(self) -> str:

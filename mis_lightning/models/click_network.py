@@ -25,6 +25,8 @@ class ClickNetwork(nn.Module):
         config: As given.
         multiple_of: As given.
         input_size: ``(height, width)`` the network is trained at; click predictors zoom to it.
+        recommended: How the model wants to be asked, as of
+            :meth:`~mis_lightning.segmenters.click_model.PredictionSettings.to_json`; empty: as published.
 
     Raises:
         InputError: ``config["input_size"]`` is not a multiple of ``multiple_of``.
@@ -36,6 +38,7 @@ class ClickNetwork(nn.Module):
     def __init__(self, config: dict[str, Any], multiple_of: int, why: str) -> None:
         super().__init__()
         self.config = config
+        self.recommended: dict[str, Any] = {}
         self.multiple_of = multiple_of
         self.input_size: tuple[int, int] = (config["input_size"][0], config["input_size"][1])
         if any(side < 1 or side % multiple_of for side in self.input_size):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save
@@ -47,7 +48,14 @@ def save_pretrained(model: ClickNetwork, target: str | Path) -> Path:
 
 def describe(model: ClickNetwork) -> dict[str, Any]:
     """Return everything that fixes a network's shape: its architecture and its arguments, as JSON values."""
-    return {"architecture": type(model).__name__, **model.config}
+    kind = type(model)
+    name = (
+        kind.__name__
+        if ARCHITECTURES.get(kind.__name__) is kind
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
+    recommended = {"recommended": model.recommended} if model.recommended else {}
+    return {"architecture": name, **model.config, **recommended}
 
 
 def load_pretrained(source: str | Path = DEFAULT) -> ClickNetwork:
@@ -66,21 +74,50 @@ def load_pretrained(source: str | Path = DEFAULT) -> ClickNetwork:
     if source.is_dir() or source.suffix == ".safetensors":
         config, state = _read_folder(*_parts(source))
     elif source.is_file():
-        config, state = read_checkpoint(source)
+        config, state, _ = read_checkpoint(source)
     else:
         raise InputError(f"Expected a model folder or a .ckpt file, but there is nothing at {source}.")
-    architecture = config.pop("architecture", "ClickViT")  # checkpoints had no other before there was another
-    if architecture not in ARCHITECTURES:
-        raise InputError(
-            f"Expected the architecture in {source} to be one of {', '.join(ARCHITECTURES)}, "
-            f"but got {architecture}."
-        )
-    try:
-        model = ARCHITECTURES[architecture](**config)
-    except Exception as error:
-        raise InputError(f"The config in {source} does not describe a {architecture}: {error}") from error
+    model = build_network(config, str(source))
     fit_weights(model, state, str(source))
     return model.eval()
+
+
+def build_network(config: Mapping[str, Any], source: str) -> ClickNetwork:
+    """Make the network that a config describes, with fresh weights.
+
+    Args:
+        config: What :func:`describe` gave: ``architecture``, one of this project or the dotted name of a
+            subclass of :class:`~mis_lightning.models.click_network.ClickNetwork` that can be imported;
+            ``recommended``, how the model wants to be asked, if it says so; and the arguments.
+        source: For the messages.
+
+    Raises:
+        InputError: It describes no network.
+    """
+    arguments = dict(config)
+    recommended = arguments.pop("recommended", {})
+    name = arguments.pop("architecture", "ClickViT")  # checkpoints had no other before there was another
+    kind = ARCHITECTURES.get(name) or _own_architecture(name, source)
+    try:
+        model = kind(**arguments)
+    except Exception as error:
+        raise InputError(f"The config in {source} does not describe a {name}: {error}") from error
+    model.recommended = dict(recommended)
+    return model
+
+
+def _own_architecture(name: str, source: str) -> type[ClickNetwork]:
+    module, _, attribute = str(name).rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), attribute) if module else None
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"The network {name} of {source} cannot be imported here: {error}.") from error
+    if not (isinstance(found, type) and issubclass(found, ClickNetwork)):
+        raise InputError(
+            f"Expected the architecture in {source} to be one of {', '.join(ARCHITECTURES)} or the dotted "
+            f"name of a ClickNetwork, but got {name}."
+        )
+    return found
 
 
 def fit_weights(module: nn.Module, state: Mapping[str, Any], source: str) -> None:
@@ -121,7 +158,21 @@ def _read_folder(folder: Path, weights: str) -> tuple[dict[str, Any], dict[str, 
     return config, state
 
 
-def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+class Checkpoint(NamedTuple):
+    """What a checkpoint of ``mis fit`` says of its network.
+
+    Attributes:
+        config: What :func:`describe` gave.
+        weights: By name; the averaged ones where weights were averaged.
+        hyperparameters: Of the training module; empty in checkpoints from before they were kept.
+    """
+
+    config: dict[str, Any]
+    weights: dict[str, torch.Tensor]
+    hyperparameters: dict[str, Any]
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read config and weights of the click model in a checkpoint of ``mis fit``. Nothing in it is executed.
 
     Raises:
@@ -139,4 +190,6 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, torch.T
     if not isinstance(config, dict) or not isinstance(weights, dict):
         raise InputError(f"{path} is not a checkpoint of `mis fit`: it has no `{CHECKPOINT_KEY}` entry.")
     prefix = "model."
-    return config, {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+    weights = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+    kept = content.get("hyper_parameters")
+    return Checkpoint(config, weights, dict(kept) if isinstance(kept, dict) else {})

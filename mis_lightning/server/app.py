@@ -6,6 +6,7 @@ import logging
 import zlib
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -16,10 +17,11 @@ from mis_lightning import __version__
 from mis_lightning.annotation.overlap import Overlap
 from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.errors import InputError
-from mis_lightning.inference.advance import ClickModel
+from mis_lightning.segmenters.base import Segmenter
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
 from mis_lightning.server.access import Access, Guard
 from mis_lightning.server.library import Library
-from mis_lightning.server.model_clock import ModelClock
 from mis_lightning.server.office import Office
 from mis_lightning.server.routes import router
 from mis_lightning.server.tabs import Tabs
@@ -52,9 +54,9 @@ log = logging.getLogger(__name__)
 def create_app(
     library: Library,
     results: Path,
-    model: ClickModel | None = None,
+    segmenter: Segmenter[Any] | None = None,
     *,
-    model_name: str = "merge tree, no training",
+    segmenter_name: str = "merge-tree",
     overlap: Overlap = "keep",
     access: Access | None = None,
 ) -> FastAPI:
@@ -63,8 +65,8 @@ def create_app(
     Args:
         library: The images.
         results: Where masks go; unsaved work lies in a hidden folder in it.
-        model: Answers the clicks; ``None``: the merge tree of each image.
-        model_name: What the page calls it.
+        segmenter: Answers the clicks; ``None``: the merge tree of each image.
+        segmenter_name: What the page calls it.
         overlap: Who gets a pixel that several objects want.
         access: Who may ask; by default whoever is on this machine.
 
@@ -72,9 +74,10 @@ def create_app(
         InputError: ``results`` is a file.
     """
     access = access if access is not None else Access()
-    if isinstance(model, nn.Module):
-        model.eval()  # once: switching it back and forth in several threads would mix them
-    desk = Desk(library, AnnotationStore(results), model, overlap, OpenSessions())
+    segmenter = segmenter if segmenter is not None else MergeTreeSegmenter()
+    if isinstance(segmenter, ClickModelSegmenter) and isinstance(segmenter.model, nn.Module):
+        segmenter.model.eval()  # once: switching it back and forth in several threads would mix them
+    desk = Desk(library, AnnotationStore(results), segmenter, overlap, OpenSessions())
     app = FastAPI(
         title="mis annotate",
         version=__version__,
@@ -82,7 +85,7 @@ def create_app(
         redoc_url=None,
         openapi_url="/api/openapi.json",
     )
-    app.state.office = Office(desk, Tabs(results / DRAFTS, desk), access, model_name, ModelClock(model))
+    app.state.office = Office(desk, Tabs(results / DRAFTS, desk), access, segmenter_name)
     app.include_router(router)
     app.add_middleware(Guard, access=access)
     app.add_exception_handler(InputError, _refuse)

@@ -17,7 +17,6 @@ from mis_lightning.server import messages
 from mis_lightning.server.access import Access
 from mis_lightning.server.answers import describe
 from mis_lightning.server.library import Entry
-from mis_lightning.server.model_clock import ModelClock
 from mis_lightning.server.tabs import Tabs
 from mis_lightning.server.workspace import MAX_OBJECTS, Desk, TooManyError, Workspace
 
@@ -33,14 +32,12 @@ class Office:
         tabs: Which tab belongs to whom.
         access: Who may ask.
         model_name: What answers clicks, in words.
-        clock: Of the model.
     """
 
     desk: Desk
     tabs: Tabs
     access: Access
     model_name: str
-    clock: ModelClock
 
     def __post_init__(self) -> None:
         self._computing = CapacityLimiter(max(2, (os.cpu_count() or 2) // 2))
@@ -75,12 +72,11 @@ class Place:
         began = time.perf_counter()
 
         def timed() -> messages.State:
-            clock = self.office.clock
-            clock.take()
             session = work()
-            model = 1e3 * clock.take()
             state = describe(session, self.workspace.saved(self.entry), known)
-            state.times = messages.Times(model=model, server=1e3 * (time.perf_counter() - began))
+            state.times = messages.Times(
+                model=1e3 * session.seconds, server=1e3 * (time.perf_counter() - began)
+            )
             return state
 
         return await self.office.compute(self.workspace, timed)

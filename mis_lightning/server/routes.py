@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, HTTPException, Path, Query, Request, Response
 
 from mis_lightning import __version__
+from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
 from mis_lightning.server import messages
 from mis_lightning.server.answers import levels_at
 from mis_lightning.server.mask_upload import read_png
@@ -53,7 +54,7 @@ async def info(office: InOffice, session: OfSession) -> messages.Info:
     return messages.Info(
         version=__version__,
         model=office.model_name,
-        trained=office.desk.model is not None,
+        trained=not isinstance(office.desk.segmenter, MergeTreeSegmenter),
         results=str(office.desk.results.folder),
         volumes=bool(office.desk.library.volumes()),
     )

@@ -25,7 +25,7 @@ from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.errors import InputError
 from mis_lightning.files import written_whole
-from mis_lightning.inference.advance import ClickModel
+from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.server.library import Entry, Library
 from mis_lightning.server.messages import Saved
 
@@ -90,7 +90,7 @@ class Desk:
 
     library: Library
     results: AnnotationStore
-    model: ClickModel | None
+    segmenter: Segmenter[Any]
     overlap: Overlap
     sessions: OpenSessions
 
@@ -125,13 +125,13 @@ class Workspace:
         if name in self._drafts and name in self.desk.results and self._is_saved(name):
             self._drop_draft(entry)  # killed in the middle of saving
         result = self._digest(entry)
-        image, model = self.desk.library.read(entry), self.desk.model
+        image, segmenter = self.desk.library.read(entry), self.desk.segmenter
         for store in (self._drafts, self.desk.results):
             if name in store:
-                session = store.load(name, image, model, name=name)
+                session = store.load(name, image, segmenter, name=name)
                 break
         else:
-            session = AnnotationSession(image, model, overlap=self.desk.overlap, name=name)
+            session = AnnotationSession(image, segmenter, overlap=self.desk.overlap, name=name)
         session.levels(0, 0)  # builds the merge tree now, not at the first click
         self.desk.sessions.put(key, session, result)
         return session

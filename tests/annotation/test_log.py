@@ -13,6 +13,7 @@ from mis_lightning.annotation.log import check_name
 from mis_lightning.annotation.record import AnnotationRecord
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.errors import InputError
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
 
 HOSTILE = (
     *(None, True, False, 0, -1, 1, 2**31, 2**63, 10**400, -(10**400), 1.5, float("nan"), float("inf"), 1e308),
@@ -30,7 +31,7 @@ def places(content, here=()):
 
 def test_any_change_to_a_log_is_read_or_refused(net) -> None:
     image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    session = AnnotationSession(image, net)
+    session = AnnotationSession(image, ClickModelSegmenter(net))
     for number in (1, 2):
         session.add_object()
         session.click(5, 5)
@@ -51,7 +52,7 @@ def test_any_change_to_a_log_is_read_or_refused(net) -> None:
             inner[place[-1]] = copy.deepcopy(choice.choice(HOSTILE))
         try:
             AnnotationRecord.from_json(content)
-            again = AnnotationSession.replay(content, image, net)
+            again = AnnotationSession.replay(content, image, ClickModelSegmenter(net))
         except InputError:
             continue
         json.dumps(again.log(), allow_nan=False).encode()

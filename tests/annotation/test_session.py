@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -12,17 +12,22 @@ from PIL import Image
 
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.errors import InputError
+from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_session
 from mis_lightning.grey_levels import to_rgb
 from mis_lightning.images import Reading
-from mis_lightning.inference.advance import PredictionSettings, advance, start
-from mis_lightning.inference.predictor import ClickPredictor
-from mis_lightning.inference.session import EvaluationSettings, simulate_session
-from mis_lightning.inference.tree_predictor import TreePredictor
-from mis_lightning.inference.zoom_in import ZoomIn
 from mis_lightning.metrics.functional import iou
-from mis_lightning.structures import Sample
+from mis_lightning.segmenters.click_model import ClickModelSegmenter, PredictionSettings
+from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
+from mis_lightning.segmenters.predictor import ClickPredictor
+from mis_lightning.segmenters.zoom_in import ZoomIn
+from mis_lightning.structures import Click, Sample
 
 SHAPE = (90, 120)
+
+
+def asking(model, **settings) -> ClickModelSegmenter | None:
+    """The model as a segmenter; ``None``, the merge tree, stays."""
+    return None if model is None else ClickModelSegmenter(model, PredictionSettings(**settings))
 
 
 @pytest.fixture(params=["network", "merge tree"])
@@ -32,7 +37,7 @@ def model(request, net):
 
 @pytest.fixture
 def session(image, model) -> AnnotationSession:
-    return AnnotationSession(image, model, name="picture.png")
+    return AnnotationSession(image, asking(model), name="picture.png")
 
 
 def seen(session: AnnotationSession) -> dict:
@@ -115,7 +120,7 @@ def own(state: dict, number: int) -> tuple:
 
 
 def test_undoing_asks_the_network_nothing(image, net) -> None:
-    session = AnnotationSession(image, net)
+    session = AnnotationSession(image, asking(net))
     session.add_object()
     for row in (10, 40, 70):
         session.click(row, 50)
@@ -131,9 +136,9 @@ def test_undoing_asks_the_network_nothing(image, net) -> None:
 def test_the_same_masks_as_the_evaluation(image, net) -> None:
     truth = np.zeros(SHAPE, bool)
     truth[10:50, 12:60] = True
-    settings = EvaluationSettings(max_clicks=8, target_iou=None, threshold=0.49)
-    evaluated = simulate_session(net, Sample(image, truth, None, "one"), settings)
-    session = AnnotationSession(image, net, threshold=0.49)
+    settings = EvaluationSettings(max_clicks=8, target_iou=None)
+    evaluated = simulate_session(asking(net, threshold=0.49), Sample(image, truth, None, "one"), settings)
+    session = AnnotationSession(image, asking(net, threshold=0.49))
     session.add_object()
     for click, expected in zip(evaluated.clicks, evaluated.ious, strict=True):
         session.click(*click)
@@ -146,9 +151,9 @@ def test_the_same_masks_as_the_evaluation(image, net) -> None:
 )
 def test_the_same_probabilities_as_a_predictor_between_other_objects(image, net, options) -> None:
     random = np.random.default_rng(2)
-    predictor = ClickPredictor(net, **options)
+    predictor = ClickPredictor(asking(net, **options))
     predictor.set_image(image)
-    session = AnnotationSession(image, net, **options)
+    session = AnnotationSession(image, asking(net, **options))
     session.add_object()
     session.add_object()
     for _ in range(6):
@@ -162,7 +167,7 @@ def test_the_same_probabilities_as_a_predictor_between_other_objects(image, net,
 
 
 def test_without_a_model_the_merge_tree_answers_as_its_predictor(image) -> None:
-    predictor = TreePredictor()
+    predictor = ClickPredictor(MergeTreeSegmenter())
     predictor.set_image(image)
     session = AnnotationSession(image)
     session.add_object()
@@ -172,7 +177,7 @@ def test_without_a_model_the_merge_tree_answers_as_its_predictor(image) -> None:
 
 
 def test_scribble_is_one_step_of_all_its_clicks(image, net) -> None:
-    session = AnnotationSession(image, net)
+    session = AnnotationSession(image, asking(net))
     session.add_object()
     session.click(80, 100, False)
     calls = net.calls
@@ -182,19 +187,19 @@ def test_scribble_is_one_step_of_all_its_clicks(image, net) -> None:
     assert len(clicks) == 25
     assert all(click.positive for click in clicks[1:])
     # by hand: the first click, then the others at once
-    settings = PredictionSettings((32, 48))
-    (state,) = advance(net, [replace(start(image), clicks=clicks[:1])], settings)
-    (state,) = advance(net, [replace(state, clicks=clicks)], settings)
+    segmenter = asking(net, size=(32, 48))
+    (state,) = segmenter.click([segmenter.begin(image)], [clicks[:1]])
+    (state,) = segmenter.click([state], [clicks[1:]])
     np.testing.assert_array_equal(session.probability(), state.probability.numpy())
     session.undo()
     assert session.objects[0].clicks == clicks[:1]
 
 
 def test_box_and_mask_are_the_previous_mask_of_a_prediction(image, net) -> None:
-    session = AnnotationSession(image, net)
+    session = AnnotationSession(image, asking(net))
     session.add_object()
     session.box(10, 12, 49, 59)
-    predictor = ClickPredictor(net)
+    predictor = ClickPredictor(asking(net))
     predictor.set_image(image)
     mask = np.zeros(SHAPE, bool)
     mask[10:50, 12:60] = True
@@ -212,15 +217,15 @@ def test_box_and_mask_are_the_previous_mask_of_a_prediction(image, net) -> None:
 
 
 def test_a_level_is_a_region_that_clicks_then_refine(session, image, model) -> None:
-    tree = TreePredictor()
-    tree.set_image(image)
-    nodes = tree.nodes_at(20, 30)
+    tree = MergeTreeSegmenter()
+    state = tree.begin(image)
+    nodes = tree.nodes_at(state, Click(20, 30, True))
     session.add_object()
     assert session.levels(20, 30) == len(nodes)
-    grid = tree.tree.grid
+    grid = state.tree.grid
     rows, cols = (np.arange(side) * count // side for side, count in zip(SHAPE, grid, strict=True))
     for level in (0, 5, len(nodes) - 1):
-        expected = tree.tree.mask(int(nodes[level]))[rows][:, cols]
+        expected = state.tree.mask(int(nodes[level]))[rows][:, cols]
         np.testing.assert_array_equal(session.region(20, 30, level), expected)
         session.choose_level(20, 30, level)
         np.testing.assert_array_equal(session.mask(), expected)
@@ -228,7 +233,7 @@ def test_a_level_is_a_region_that_clicks_then_refine(session, image, model) -> N
     session.click(80, 115, False)
     assert not session.mask()[80, 115]
     if model is not None:
-        predictor = ClickPredictor(model)
+        predictor = ClickPredictor(asking(model))
         predictor.set_image(image)
         _, probability = predictor.predict([[30, 20], [115, 80]], [1, 0], mask_input=np.ones(SHAPE))
         np.testing.assert_array_equal(session.probability(), probability)
@@ -258,7 +263,7 @@ def test_replay_gives_the_same_bits(session, image, model) -> None:
     session.rename(3, "größer ☂")
     session.overlap = "overwrite"
     log = json.loads(json.dumps(session.log(), allow_nan=False))
-    again = AnnotationSession.replay(log, image, model)
+    again = AnnotationSession.replay(log, image, asking(model))
     here, there = seen(session), seen(again)
     for state in (here, there):  # what was undone is not in the log, and there is nothing before a reset
         state["objects"] = [{**asdict(o), "redoable": 0, "undoable": 0} for o in state["objects"]]
@@ -274,13 +279,13 @@ def test_replay_gives_the_same_bits(session, image, model) -> None:
 
 
 def test_masks_are_there_before_their_actions_are_done_again(image, net) -> None:
-    session = AnnotationSession(image, net)
+    session = AnnotationSession(image, asking(net))
     session.add_object()
     session.click(20, 30)
     session.click(70, 20, False)
     record = session.record()
     calls = net.calls
-    again = AnnotationSession(image, net)
+    again = AnnotationSession(image, asking(net))
     again.take_over(record.log, record.own_masks)
     np.testing.assert_array_equal(again.label_map(), session.label_map())
     assert again.objects == session.objects
@@ -291,25 +296,27 @@ def test_masks_are_there_before_their_actions_are_done_again(image, net) -> None
 
 
 def test_replay_refuses_another_origin(image, net, other_net) -> None:
-    session = AnnotationSession(image, net, name="cat.png")
+    session = AnnotationSession(image, asking(net), name="cat.png")
     session.add_object()
     session.click(20, 30)
     log = session.log()
     changed = image.copy()
     changed[0, 0, 0] ^= 1
     with pytest.raises(InputError, match=r"'cat\.png'"):
-        AnnotationSession.replay(log, changed, net)
+        AnnotationSession.replay(log, changed, asking(net))
     with pytest.raises(InputError, match="90x120 pixels, but got another of 45x120"):
-        AnnotationSession.replay(log, image[:45], net)
+        AnnotationSession.replay(log, image[:45], asking(net))
     with pytest.raises(InputError, match="model"):
-        AnnotationSession.replay(log, image, other_net)
+        AnnotationSession.replay(log, image, asking(other_net))
     with pytest.raises(InputError, match="merge-tree"):
         AnnotationSession.replay(log, image)
     with pytest.raises(InputError, match="settings"):
-        AnnotationSession.replay(log, image, net, flip=False)
+        AnnotationSession.replay(log, image, asking(net), tree=MergeTreeSegmenter(max_share=0.5))
+    again = AnnotationSession.replay(log, image, asking(net, flip=False))  # asked as the log says
+    assert again.settings == session.settings
     other = ZoomIn(expansion=2)
-    log = AnnotationSession(image, net, zoom_in=other, flip=False, size=(16, 16)).log()
-    assert AnnotationSession.replay(log, image, net).settings["zoom_in"] == asdict(other)
+    log = AnnotationSession(image, asking(net, zoom_in=other, flip=False, size=(16, 16))).log()
+    assert AnnotationSession.replay(log, image, asking(net)).settings["zoom_in"] == asdict(other)
 
 
 @pytest.mark.parametrize("policy", ["keep", "overwrite", "allow"])
@@ -399,7 +406,7 @@ def test_errors_leave_everything_as_it_was(session, use) -> None:
 
 
 def test_a_failing_model_leaves_everything_as_it_was(image, net, monkeypatch) -> None:
-    session = AnnotationSession(image, net)
+    session = AnnotationSession(image, asking(net))
     session.add_object()
     session.click(20, 30)
     before = seen(session)
@@ -440,7 +447,7 @@ def test_image_kinds_and_names(image, tmp_path) -> None:
     window = Reading(window=(3000.0, 9000.0))
     expected = to_rgb(deep, window=(3000, 9000))
     np.testing.assert_array_equal(AnnotationSession(deep, reading=window).image, expected)
-    predictor = TreePredictor()
+    predictor = ClickPredictor(MergeTreeSegmenter())
     predictor.set_image(deep, window)
     session = AnnotationSession(expected)
     session.add_object()
@@ -448,13 +455,11 @@ def test_image_kinds_and_names(image, tmp_path) -> None:
     np.testing.assert_array_equal(predictor.click(20, 30) > 0.5, session.mask())
     with pytest.raises(InputError):
         AnnotationSession(tmp_path / "none.png")
-    with pytest.raises(InputError, match="threshold"):
-        AnnotationSession(image, threshold=2)
 
 
 def test_states_that_rest_are_small(net) -> None:
     large = np.zeros((1000, 1500, 3), np.uint8)
-    session = AnnotationSession(large, net)
+    session = AnnotationSession(large, asking(net))
     for _ in range(2):
         session.add_object()
         for k in range(4):
@@ -470,5 +475,5 @@ def test_a_copy_of_the_log_is_not_needed(session, image, model) -> None:
     session.click(20, 30)
     log = session.log()
     kept = copy.deepcopy(log)
-    AnnotationSession.replay(log, image, model).click(50, 50)
+    AnnotationSession.replay(log, image, asking(model)).click(50, 50)
     assert log == kept

@@ -16,10 +16,16 @@ from pycocotools import mask as coco
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.errors import InputError
+from mis_lightning.segmenters.click_model import ClickModelSegmenter, PredictionSettings
+
+
+def asking(model, **settings) -> ClickModelSegmenter | None:
+    """The model as a segmenter; ``None``, the merge tree, stays."""
+    return None if model is None else ClickModelSegmenter(model, PredictionSettings(**settings))
 
 
 def clicked(image, model, **options) -> AnnotationSession:
-    session = AnnotationSession(image, model, **options)
+    session = AnnotationSession(image, asking(model), **options)
     session.add_object("red")
     session.click(20, 30)
     session.click(70, 20, False)
@@ -46,7 +52,7 @@ def test_what_is_saved_is_loaded(tmp_path, image, net, policy) -> None:
     assert "b.png" in store
     assert "c.png" not in store
 
-    loaded = store.load("a/größe 1\u202fPM.jpg", image, net)
+    loaded = store.load("a/größe 1\u202fPM.jpg", image, asking(net))
     np.testing.assert_array_equal(loaded.label_map(), session.label_map())
     assert loaded.overlap == policy
     assert same(loaded, session)
@@ -72,8 +78,8 @@ def test_another_model_keeps_the_masks_and_goes_on_from_them(tmp_path, image, ne
     store = AnnotationStore(tmp_path)
     session = clicked(image, net)
     store.save("b.jpg", session)
-    for model, options in ((other_net, {}), (None, {}), (net, {"flip": False})):
-        loaded = store.load("b.jpg", image, model, **options)
+    for model in (other_net, None):
+        loaded = store.load("b.jpg", image, asking(model))
         np.testing.assert_array_equal(loaded.label_map(), session.label_map())
         assert [one.name for one in loaded.objects] == ["red", "green"]
         assert [one.n_actions for one in loaded.objects] == [1, 1]
@@ -82,15 +88,24 @@ def test_another_model_keeps_the_masks_and_goes_on_from_them(tmp_path, image, ne
         loaded.undo()
         np.testing.assert_array_equal(loaded.mask(2), mask)
     store.save("b.jpg", loaded)  # a log of its own, which replays
-    again = AnnotationSession.replay(store.read("b.jpg").log.to_json(), image, net)
+    again = AnnotationSession.replay(store.read("b.jpg").log.to_json(), image)
     np.testing.assert_array_equal(again.label_map(), session.label_map())
+
+
+def test_the_same_model_goes_on_as_it_was_asked(tmp_path, image, net) -> None:
+    store = AnnotationStore(tmp_path)
+    session = clicked(image, net)
+    store.save("b.jpg", session)
+    loaded = store.load("b.jpg", image, asking(net, flip=False, threshold=0.3))
+    assert loaded.settings == session.settings
+    assert same(loaded, session)
 
 
 def test_a_mask_is_refused_on_another_image(tmp_path, image, net) -> None:
     store = AnnotationStore(tmp_path)
     store.save("b.jpg", clicked(image, net))
     with pytest.raises(InputError, match="another"):
-        store.load("b.jpg", image[::-1], net)
+        store.load("b.jpg", image[::-1], asking(net))
 
 
 @pytest.mark.parametrize(
@@ -139,7 +154,7 @@ def test_damaged_records_are_refused(tmp_path, image, net, damage, message) -> N
     assert text != path.read_text(encoding="utf-8")
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=message):
-        store.load("b.jpg", image, net)
+        store.load("b.jpg", image, asking(net))
 
 
 def test_what_is_missing_or_cannot_be_written_is_named(tmp_path, image) -> None:
@@ -177,7 +192,7 @@ def test_a_label_map_of_an_interrupted_save_is_made_again(tmp_path, image, net) 
     session.reset()
     store.save("b.jpg", session)
     (tmp_path / "b.jpg.json").write_bytes(text)  # as if killed between the two files
-    loaded = store.load("b.jpg", image, net)
+    loaded = store.load("b.jpg", image, asking(net))
     with Image.open(tmp_path / "b.jpg.png") as picture:
         np.testing.assert_array_equal(np.array(picture), loaded.label_map())
     assert loaded.mask(2).any()

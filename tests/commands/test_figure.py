@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mis_lightning.cli import main
-from mis_lightning.inference.session import Session
+from mis_lightning.evaluation.simulation import SimulatedSession
 from mis_lightning.metrics.curves import curves_to_csv
 from mis_lightning.models.pretrained import save_pretrained
 from mis_lightning.structures import Click
@@ -60,7 +60,7 @@ def test_clicks_of_a_model_on_a_named_object(tmp_path, tiny_click_vit):
 
 
 def test_training_of_two_stages(tmp_path):
-    header = "epoch,step,train/loss,val/bundled/noc@85\n"
+    header = "epoch,step,train/loss,val/bundled/noc_85\n"
     for name in ("first", "second"):
         (tmp_path / name / "version_0").mkdir(parents=True)
         (tmp_path / name / "version_0" / "metrics.csv").write_text(
@@ -72,7 +72,7 @@ def test_training_of_two_stages(tmp_path):
 def test_curves_of_result_files(tmp_path):
     for run, level in (("a", 0.5), ("b", 0.8)):
         clicks = (Click(1, 1, True), Click(2, 2, True))
-        session = Session("x", np.float32([level, level + 0.1]), clicks, 0.1, 0.1)
+        session = SimulatedSession("x", np.float32([level, level + 0.1]), clicks, 0.1, 0.1)
         (tmp_path / run).mkdir()
         (tmp_path / run / "curves.csv").write_text(curves_to_csv({"GrabCut": [session]}), encoding="utf-8")
     drawn(tmp_path, "curves", f"first={tmp_path / 'a' / 'curves.csv'}", str(tmp_path / "b"))

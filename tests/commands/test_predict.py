@@ -13,8 +13,9 @@ from PIL import Image
 from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.cli import main
 from mis_lightning.formats.coco import read_coco
-from mis_lightning.inference.predictor import ClickPredictor
 from mis_lightning.models.pretrained import save_pretrained
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.predictor import ClickPredictor
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def folder(tmp_path):
 
 def predict(folder, *options, clicks="clicks.csv") -> int:
     fixed = ["--clicks", str(folder / clicks), "--images", str(folder / "in"), "--out", str(folder / "out")]
-    return main(["predict", *fixed, "--accelerator", "cpu", *options])
+    return main(["predict", *fixed, "--device", "cpu", *options])
 
 
 def test_a_model_folder_and_a_clicks_file_become_masks(folder, tiny_click_vit, capsys) -> None:
@@ -49,7 +50,7 @@ def test_a_model_folder_and_a_clicks_file_become_masks(folder, tiny_click_vit, c
     report = json.loads((folder / "out" / "report.json").read_text(encoding="utf-8"))
     assert (report["images"], report["known_before"], list(report["failed"])) == (3, 0, ["bad.png"])
 
-    predictor = ClickPredictor(model)
+    predictor = ClickPredictor(ClickModelSegmenter(model))
     predictor.set_image(folder / "in" / "a.png")
     predictor.click(20, 30)
     predictor.click(5, 5, positive=False)
@@ -138,7 +139,7 @@ def test_two_processes_answer_what_one_does(folder, tmp_path) -> None:
     )
     outs = {count: tmp_path / f"out{count}" for count in (1, 2)}
     for count, out in outs.items():
-        name = "mis_lightning.callbacks.mask_writer.MaskWriter"
+        name = "mis_lightning.training.mask_writer.MaskWriter"
         writer = {"class_path": name, "init_args": {"folder": str(out)}}
         command = [sys.executable, "-m", "mis_lightning", "predict", f"--config={folder / 'config.yaml'}"]
         command += [f"--trainer.devices={count}", f"--trainer.callbacks={json.dumps([writer])}"]

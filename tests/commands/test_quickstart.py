@@ -7,13 +7,13 @@ from functools import partial
 import pytest
 from PIL import Image
 
-from mis_lightning.callbacks import noc
 from mis_lightning.cli import main
 from mis_lightning.commands import quickstart
 from mis_lightning.data.bundled import BundledBenchmark
-from mis_lightning.inference.predictor import ClickPredictor
-from mis_lightning.inference.session import EvaluationSettings
+from mis_lightning.evaluation.simulation import EvaluationSettings
 from mis_lightning.models.pretrained import load_pretrained
+from mis_lightning.segmenters.predictor import ClickPredictor
+from mis_lightning.training import noc_evaluation as noc
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_pictures_can_be_looked_at(folder):
 
 
 def test_the_model_answers(folder):
-    predictor = ClickPredictor(load_pretrained(folder / "model"))
+    predictor = ClickPredictor.from_pretrained(folder / "model")
     predictor.set_image(BundledBenchmark()[0].image)
     probability = predictor.click(100, 100)
     assert probability.shape == (512, 512)
@@ -74,7 +74,7 @@ def test_the_checkpoint_goes_on_and_predicts(folder, tmp_path):
     with Image.open(tmp_path / "masks" / "one.png") as mask:
         assert mask.size == (512, 512)
         assert set(mask.getdata()) <= {0, 255}
-    predictor = ClickPredictor(load_pretrained(folder / "checkpoints" / "last.ckpt"))
+    predictor = ClickPredictor.from_pretrained(folder / "checkpoints" / "last.ckpt")
     predictor.set_image(sample.image)
     predictor.click(100, 100)
     with Image.open(tmp_path / "masks" / "one.png") as mask:

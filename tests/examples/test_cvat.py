@@ -14,8 +14,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from mis_lightning.inference.predictor import ClickPredictor
 from mis_lightning.models.pretrained import save_pretrained
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.predictor import ClickPredictor
 
 FOLDER = Path(__file__).parents[2] / "examples" / "cvat"
 
@@ -45,7 +46,7 @@ def request(picture: np.ndarray, **changes: object) -> dict[str, object]:
 
 def test_the_answer_is_that_of_the_predictor(main, context, tiny_click_vit) -> None:
     image = np.random.default_rng(0).integers(256, size=(100, 120, 3), dtype=np.uint8)
-    expected = ClickPredictor(tiny_click_vit().eval())
+    expected = ClickPredictor(ClickModelSegmenter(tiny_click_vit().eval()))
     expected.set_image(image)
     for row, col, positive in ((40, 60, True), (30, 70, True), (90, 5.5, False)):
         expected.click(row, col, positive)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mis_lightning.inference.predictor import ClickPredictor
 from mis_lightning.models.pretrained import save_pretrained
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.predictor import ClickPredictor
 
 FILE = Path(__file__).parents[2] / "examples" / "label_studio" / "model.py"
 
@@ -93,7 +94,7 @@ def test_smart_keypoints(backend, tiny_click_vit, tmp_path, monkeypatch) -> None
     assert result["value"]["brushlabels"] == ["Cat"]
     assert (result["original_width"], result["original_height"]) == (120, 100)
 
-    expected = ClickPredictor(tiny_click_vit().eval())
+    expected = ClickPredictor(ClickModelSegmenter(tiny_click_vit().eval()))
     expected.set_image(image)
     expected.click(40, 60)
     expected.click(99, 119, positive=False)

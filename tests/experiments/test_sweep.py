@@ -152,7 +152,7 @@ trainer:
     class_path: lightning.pytorch.loggers.CSVLogger
     init_args: {save_dir: "${trainer.default_root_dir}", name: log}
   callbacks:
-    - class_path: mis_lightning.callbacks.noc.NoCEvaluation
+    - class_path: mis_lightning.training.noc_evaluation.NoCEvaluation
       init_args: {settings: {max_clicks: 2, target_iou: null, flip: false}}
     - class_path: lightning.pytorch.callbacks.ModelCheckpoint
       init_args: {dirpath: "${trainer.default_root_dir}/checkpoints", save_last: true, every_n_train_steps: 1}

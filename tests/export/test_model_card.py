@@ -14,8 +14,8 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 from mis_lightning.errors import InputError
+from mis_lightning.evaluation.simulation import EvaluationSettings, SimulatedSession
 from mis_lightning.export.model_card import CardFacts, model_card
-from mis_lightning.inference.session import EvaluationSettings, Session
 from mis_lightning.metrics.report import write_report
 from mis_lightning.models.pretrained import describe, save_pretrained
 from mis_lightning.structures import Click
@@ -41,7 +41,7 @@ def results_of(tested: dict[str, Any], folder: Path) -> Path:
     """What `mis test` writes, of two objects that need 1 and 20 clicks."""
     clicks = tuple(Click(0, k, True) for k in range(20))
     curves = {"a": np.full(20, 0.95, np.float32), "b": np.full(20, 0.5, np.float32)}
-    sessions = [Session(name, ious, clicks, 2.0, 1.0) for name, ious in curves.items()]
+    sessions = [SimulatedSession(name, ious, clicks, 2.0, 1.0) for name, ious in curves.items()]
     settings = {
         "evaluation": EvaluationSettings(target_iou=None),
         "checkpoint": "/home/alice/last.ckpt",

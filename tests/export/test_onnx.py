@@ -16,15 +16,16 @@ from torch import Tensor
 
 from mis_lightning.clicks.encoding import pack_points
 from mis_lightning.errors import InputError
+from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_session
 from mis_lightning.export import onnx as onnx_export
 from mis_lightning.export.graph import FlatModel, random_inputs
 from mis_lightning.export.onnx import export_onnx
-from mis_lightning.inference.onnx_model import OnnxClickModel
-from mis_lightning.inference.predictor import ClickPredictor
-from mis_lightning.inference.session import EvaluationSettings, simulate_session
 from mis_lightning.models.click_hybrid import HybridClickViT
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.pretrained import describe
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.onnx_model import OnnxClickModel
+from mis_lightning.segmenters.predictor import ClickPredictor
 from mis_lightning.structures import Click, Prompt, Sample
 
 HYBRID = {"dims": (6, 8, 10), "dim": 12, "depth": 1, "heads": 2, "histograms": 2, "codes": 4}
@@ -128,15 +129,17 @@ def same_masks(model: ClickNetwork, path: Path) -> None:
     image = generator.integers(256, size=(230, 260, 3), dtype=np.uint8)
     mask = np.zeros((230, 260), dtype=bool)
     mask[40:150, 60:200] = True
-    settings = EvaluationSettings(size=(32, 48), max_clicks=6)
+    settings = EvaluationSettings(max_clicks=6)
     sample = Sample(image, mask, None, "box")
-    ours, theirs = (simulate_session(one, sample, settings) for one in (model, OnnxClickModel(path)))
+    ours, theirs = (
+        simulate_session(ClickModelSegmenter(one), sample, settings) for one in (model, OnnxClickModel(path))
+    )
     assert ours.clicks == theirs.clicks
     np.testing.assert_array_equal(ours.ious, theirs.ious)
     assert len(set(ours.ious.tolist())) > 1
 
-    ours, theirs = ClickPredictor(model), ClickPredictor.from_pretrained(path)
-    assert theirs.settings == ours.settings
+    ours, theirs = ClickPredictor(ClickModelSegmenter(model)), ClickPredictor.from_pretrained(path)
+    assert theirs.segmenter.settings() == ours.segmenter.settings()
     for predictor in (ours, theirs):
         predictor.set_image(image)
     for k in range(6):

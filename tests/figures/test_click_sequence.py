@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from mis_lightning.errors import InputError
-from mis_lightning.figures.click_sequence import Step, click_sequence, record_session
+from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_session
+from mis_lightning.figures.click_sequence import Step, click_sequence, simulated_steps
 from mis_lightning.figures.outlines import border_lines
-from mis_lightning.inference.session import EvaluationSettings, simulate_session
+from mis_lightning.segmenters.click_model import ClickModelSegmenter, PredictionSettings
 from mis_lightning.structures import Click, Sample
 
 SHAPE = (20, 30)
@@ -38,8 +39,8 @@ def sample():
 
 @pytest.fixture
 def steps(sample):
-    settings = EvaluationSettings(size=SHAPE, zoom_in=None, flip=False, max_clicks=5, target_iou=None)
-    return record_session(squares, sample, settings)
+    segmenter = ClickModelSegmenter(squares, PredictionSettings(size=SHAPE, zoom_in=None, flip=False))
+    return simulated_steps(segmenter, sample, EvaluationSettings(max_clicks=5, target_iou=None))
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -47,9 +48,10 @@ def test_a_recorded_session_is_the_simulated_one(sample, flip) -> None:
     def lopsided(image, prompt):  # the mirrored input gets another answer
         return squares(image, prompt) + torch.linspace(-8, 8, image.shape[-1])
 
-    settings = EvaluationSettings(size=SHAPE, flip=flip, max_clicks=6, target_iou=0.8)
-    session = simulate_session(lopsided, sample, settings)
-    steps = record_session(lopsided, sample, settings)
+    segmenter = ClickModelSegmenter(lopsided, PredictionSettings(size=SHAPE, flip=flip))
+    settings = EvaluationSettings(max_clicks=6, target_iou=0.8)
+    session = simulate_session(segmenter, sample, settings)
+    steps = simulated_steps(segmenter, sample, settings)
     assert len(steps) == len(session.clicks)
     assert tuple(steps[-1].clicks) == session.clicks
     assert [step.iou for step in steps] == [float(value) for value in session.ious]
@@ -58,19 +60,6 @@ def test_a_recorded_session_is_the_simulated_one(sample, flip) -> None:
         found = step.probability > 0.5
         truth = (found & sample.mask).sum() / (found | sample.mask).sum()
         assert step.iou == pytest.approx(truth, abs=1e-6)
-
-
-def test_a_predictor_that_reuses_its_array_is_recorded_click_by_click(sample) -> None:
-    class Growing:
-        def set_image(self, image) -> None:
-            self.probability = np.zeros(image.shape[:2], dtype=np.float32)
-
-        def click(self, row, col, positive=True):
-            self.probability[int(row), int(col)] = float(positive)
-            return self.probability
-
-    steps = record_session(Growing(), sample, EvaluationSettings(max_clicks=3, target_iou=None))
-    assert [int(step.probability.sum()) for step in steps] == [1, 2, 3]
 
 
 def test_panels_titles_and_the_true_outline(sample, steps) -> None:

@@ -15,8 +15,8 @@ LOSS = [[0, 1.0], [10, 0.5], [20, 0.3]]
 
 
 def test_loss_and_clicks_of_each_run():
-    first = log(train__loss=LOSS) | {"val/a/noc@85": np.array([[10.0, 12.0], [20.0, 9.0]])}
-    second = log(train__loss=LOSS) | {"val/a/noc@90": np.array([[20.0, 15.0]])}
+    first = log(train__loss=LOSS) | {"val/a/noc_85": np.array([[10.0, 12.0], [20.0, 9.0]])}
+    second = log(train__loss=LOSS) | {"val/a/noc_90": np.array([[20.0, 15.0]])}
     losses, clicks = learning_curves({"one": first, "two": second}, smooth=2).axes
     raw, mean = losses.lines[:2]
     np.testing.assert_array_equal(raw.get_xydata(), LOSS)
@@ -35,12 +35,12 @@ def test_a_run_without_validation_is_a_loss_alone():
 
 
 def test_the_benchmark_that_is_named():
-    both = log(train__loss=LOSS) | {f"val/{name}/noc@85": np.array([[1.0, n]]) for n, name in enumerate("ab")}
-    noc = [f"val/{name}/noc@{t}" for name in "ab" for t in (80, 90)]
+    both = log(train__loss=LOSS) | {f"val/{name}/noc_85": np.array([[1.0, n]]) for n, name in enumerate("ab")}
+    noc = [f"val/{name}/noc_{t}" for name in "ab" for t in (80, 90)]
     both |= {name: np.array([[1.0, 5.0]]) for name in noc}
     _, clicks = learning_curves({"one": both}, "b").axes
     assert [line.get_ydata()[0] for line in clicks.lines] == [5, 1, 5]
-    with pytest.raises(InputError, match="val/c/noc@80"):
+    with pytest.raises(InputError, match="val/c/noc_80"):
         learning_curves({"one": both}, "c")
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mis_lightning.errors import InputError
+from mis_lightning.evaluation.simulation import SimulatedSession
 from mis_lightning.figures.noc_curve import iou_curves, mean_curve
-from mis_lightning.inference.session import Session
 from mis_lightning.metrics.curves import curves_to_csv, read_curves
 from mis_lightning.structures import Click
 
@@ -50,9 +50,9 @@ def test_the_legend_of_few_runs_is_among_the_curves() -> None:
 
 
 def test_a_written_report_can_be_drawn(tmp_path) -> None:
-    def session(name: str, *ious: float) -> Session:
+    def session(name: str, *ious: float) -> SimulatedSession:
         clicks = tuple(Click(1, n, True) for n in range(len(ious)))
-        return Session(name, np.float32(ious), clicks, 1.0, 0.5)
+        return SimulatedSession(name, np.float32(ious), clicks, 1.0, 0.5)
 
     results = {"GrabCut": [session("a", 0.5, 0.75), session("b", 1.0)], "Berkeley": [session("a", 0.25)]}
     (tmp_path / "curves.csv").write_text(curves_to_csv(results), encoding="utf-8")

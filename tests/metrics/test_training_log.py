@@ -8,7 +8,7 @@ import pytest
 from mis_lightning.errors import InputError
 from mis_lightning.metrics.training_log import join_logs, read_training_log
 
-LOG = """epoch,lr-AdamW,step,train/loss,val/bundled/noc@85
+LOG = """epoch,lr-AdamW,step,train/loss,val/bundled/noc_85
 0,0.001,9,,
 0,,9,0.5,
 0,,19,0.25,
@@ -22,7 +22,7 @@ def test_columns_with_their_steps(tmp_path):
     assert {name: values.tolist() for name, values in log.items()} == {
         "lr-AdamW": [[9, 0.001]],
         "train/loss": [[9, 0.5], [19, 0.25]],
-        "val/bundled/noc@85": [[19, 12.5]],
+        "val/bundled/noc_85": [[19, 12.5]],
     }
 
 

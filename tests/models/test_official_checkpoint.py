@@ -22,12 +22,13 @@ from mis_lightning.clicks.encoding import encode_points
 from mis_lightning.commands.import_checkpoint import CONFIGS
 from mis_lightning.data.benchmarks import GrabCut
 from mis_lightning.errors import InputError
-from mis_lightning.inference.session import EvaluationSettings, simulate_session
+from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_session
 from mis_lightning.metrics.curves import read_curves
 from mis_lightning.models.click_vit import ClickViT
 from mis_lightning.models.initialise import load_initial_weights
 from mis_lightning.models.official_checkpoint import import_official, official_config, official_weights
 from mis_lightning.models.pretrained import load_pretrained
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.structures import Prompt
 
 _spec = importlib.util.spec_from_file_location("official", Path(__file__).with_name("official.py"))
@@ -229,7 +230,7 @@ def test_an_imported_file_goes_through_mis_test(published, tmp_path, monkeypatch
             "enable_progress_bar": False,
             "callbacks": [
                 {
-                    "class_path": "mis_lightning.callbacks.noc.NoCEvaluation",
+                    "class_path": "mis_lightning.training.noc_evaluation.NoCEvaluation",
                     "init_args": {"settings": {"max_clicks": 2, "target_iou": None}, "folder": str(tmp_path)},
                 }
             ],
@@ -254,7 +255,9 @@ def test_an_imported_file_goes_through_mis_test(published, tmp_path, monkeypatch
     sample = GrabCut(tmp_path, allow_incomplete=True)[0]
     settings = EvaluationSettings(max_clicks=2, target_iou=None)
     np.testing.assert_allclose(
-        curves, simulate_session(import_official(path), sample, settings).ious, atol=1e-6
+        curves,
+        simulate_session(ClickModelSegmenter(import_official(path)), sample, settings).ious,
+        atol=1e-6,
     )
     config = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["settings"]["config"]
     assert config["data"]["regions"]["class_path"].endswith("MergeTreeRegions")  # as given, though not made

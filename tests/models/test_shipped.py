@@ -8,12 +8,13 @@ import torch
 
 from mis_lightning.data.bundled import BundledBenchmark
 from mis_lightning.errors import InputError
-from mis_lightning.inference.predictor import ClickPredictor
-from mis_lightning.inference.session import EvaluationSettings, simulate_sessions
+from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_sessions
 from mis_lightning.metrics.functional import number_of_clicks
 from mis_lightning.models.initialise import load_initial_weights
 from mis_lightning.models.pretrained import load_pretrained
 from mis_lightning.models.shipped import DEFAULT, FOLDER, shipped_folder, shipped_models
+from mis_lightning.segmenters.predictor import ClickPredictor
+from mis_lightning.segmenters.registry import open_segmenter
 
 
 def test_opens_by_name_and_by_default() -> None:
@@ -49,7 +50,7 @@ def clicks_needed(objects: list[int], max_clicks: int, threshold: float) -> floa
     benchmark = BundledBenchmark()
     settings = EvaluationSettings(target_iou=None, max_clicks=max_clicks)
     samples = (benchmark[index] for index in objects)
-    sessions = simulate_sessions(load_pretrained(), samples, settings, 4)
+    sessions = simulate_sessions(open_segmenter("mis-small:published"), samples, settings, 4)
     return float(np.mean([number_of_clicks(s.ious, threshold, max_clicks) for s in sessions]))
 
 

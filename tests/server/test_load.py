@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mis_lightning.annotation.session import AnnotationSession
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
 
 HOST = "127.0.0.1:8765"
 PEOPLE = 20
@@ -18,8 +19,8 @@ CLICKS = 6
 
 @pytest.mark.parametrize("trained", [False, True], ids=["merge tree", "network"])
 def test_twenty_sessions_are_independent(make_app, photos, tiny_click_vit, trained):
-    model = tiny_click_vit() if trained else None
-    app = make_app(model=model)
+    segmenter = ClickModelSegmenter(tiny_click_vit()) if trained else None
+    app = make_app(segmenter=segmenter)
 
     def clicks(person):
         random = np.random.default_rng(person)
@@ -50,7 +51,7 @@ def test_twenty_sessions_are_independent(make_app, photos, tiny_click_vit, train
         return await asyncio.gather(*(work(person) for person in range(PEOPLE)))
 
     for person, state in enumerate(asyncio.run(everybody())):
-        twin = AnnotationSession(photos / ("a.png", "sub/b.png")[person % 2], model)
+        twin = AnnotationSession(photos / ("a.png", "sub/b.png")[person % 2], segmenter)
         twin.add_object()
         for click in clicks(person):
             twin.click(*click)

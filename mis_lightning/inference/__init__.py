@@ -1,1 +1,0 @@
-"""Clicks at test time. Input: an RGB image uint8 (H, W, 3) and clicks. Output: probability float32 (H, W)."""

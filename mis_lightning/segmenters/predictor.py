@@ -1,0 +1,225 @@
+"""Click on an image and get a mask: the object behind your own scripts.
+
+>>> import torch
+>>> from mis_lightning.segmenters.click_model import ClickModelSegmenter, PredictionSettings
+>>> def model(image, prompt):  # any click model; this one answers "everything"
+...     return torch.ones_like(prompt.previous_mask)
+>>> predictor = ClickPredictor(ClickModelSegmenter(model, PredictionSettings(size=(32, 32))))
+>>> predictor.set_image(np.zeros((40, 60, 3), dtype=np.uint8))
+>>> predictor.click(20, 30).shape, predictor.mask.all()
+((40, 60), np.True_)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from mis_lightning.errors import InputError
+from mis_lightning.images import Reading
+from mis_lightning.models.shipped import DEFAULT
+from mis_lightning.segmenters.base import Box, Segmenter, check_box, check_click
+from mis_lightning.segmenters.history import History
+from mis_lightning.segmenters.registry import open_segmenter
+from mis_lightning.structures import Click
+
+
+class ClickPredictor:
+    """One image, one object: clicks in, probabilities out, with undo and redo.
+
+    Args:
+        segmenter: Answers the clicks.
+
+    Attributes:
+        segmenter: As given.
+    """
+
+    def __init__(self, segmenter: Segmenter[Any]) -> None:
+        self.segmenter = segmenter
+        self._history: History[Any] | None = None
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path = DEFAULT, **options: Any) -> ClickPredictor:
+        """Open a segmenter by its name.
+
+        Args:
+            name: As of :func:`~mis_lightning.segmenters.registry.open_segmenter`, like the options.
+            **options: ``device``, and settings that replace the model's own.
+
+        Raises:
+            InputError: There is no such segmenter.
+        """
+        return cls(open_segmenter(name, **options))
+
+    def set_image(
+        self, image: NDArray[Any] | Image.Image | str | Path, reading: Reading | None = None
+    ) -> None:
+        """Start on a new image; all clicks are forgotten.
+
+        Args:
+            image: A path, a PIL image or an array (:func:`~mis_lightning.images.as_rgb`).
+            reading: How pixels deeper than 8 bits become bytes, and which channels count.
+
+        Raises:
+            InputError: It cannot be read or has an unexpected shape; the previous image stays.
+        """
+        first = self.segmenter.begin((reading if reading is not None else Reading())(image))
+        self._history = History(first, self.segmenter.pack, self.segmenter.unpack)
+
+    def click(self, row: float, col: float, positive: bool = True) -> NDArray[np.float32]:
+        """Add a click and answer it. Clicks that were undone before can no longer be redone.
+
+        Args:
+            row: In pixels of the image, ``0 <= row < H``.
+            col: In pixels of the image, ``0 <= col < W``.
+            positive: "This belongs" or "this does not".
+
+        Returns:
+            Probability, float32, ``(H, W)``, in ``[0, 1]``.
+
+        Raises:
+            InputError: No image is set, or the click is not on it; nothing changes.
+        """
+        state = self.state
+        asked = check_click(row, col, positive, state.shape)
+        self._steps.push(self.segmenter.click([state], [[asked]])[0])
+        return self.probability
+
+    def undo(self) -> None:
+        """Go back to before the last click, exactly: its probability, crop and clicks return.
+
+        Raises:
+            InputError: There is no click to undo.
+        """
+        self._steps.undo()
+
+    def redo(self) -> None:
+        """Take the last undo back.
+
+        Raises:
+            InputError: Nothing was undone since the last click.
+        """
+        self._steps.redo()
+
+    def reset(self) -> None:
+        """Forget all clicks, keep the image."""
+        self._steps.reset()
+
+    @property
+    def state(self) -> Any:
+        """The state of the segmenter after the clicks in effect.
+
+        Raises:
+            InputError: No image is set.
+        """
+        return self._steps.state
+
+    @property
+    def clicks(self) -> tuple[Click, ...]:
+        """The clicks in effect."""
+        clicks: tuple[Click, ...] = self.state.clicks
+        return clicks
+
+    @property
+    def probability(self) -> NDArray[np.float32]:
+        """The last answer, float32, ``(H, W)``; zeros before the first click."""
+        return self.segmenter.probability(self.state)
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """The object after the clicks in effect, bool, ``(H, W)``."""
+        return self.segmenter.mask(self.state)
+
+    def predict(
+        self,
+        point_coords: ArrayLike | None = None,
+        point_labels: ArrayLike | None = None,
+        box: ArrayLike | None = None,
+        mask_input: ArrayLike | None = None,
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        """Answer several clicks in one step, as Segment Anything does; the click history is untouched.
+
+        Args:
+            point_coords: Points as **(x, y)** = (col, row) in pixels, ``(N, 2)``; may be left out with a box.
+            point_labels: 1 belongs, 0 does not, ``(N,)``.
+            box: ``(x0, y0, x1, y1)`` around the object.
+            mask_input: A previous probability map or mask of the object, ``(H, W)``, in ``[0, 1]``; what lies
+                outside a box is left out. The crop is chosen from it and the box, as after a first answer;
+                without both the whole image is looked at.
+
+        Returns:
+            Mask, bool, ``(H, W)``, and probability, float32, ``(H, W)``.
+
+        Raises:
+            InputError: No image is set, or an argument has another shape or range.
+        """
+        segmenter, first = self.segmenter, self._steps.first
+        clicks = _clicks(point_coords, point_labels, box is None, first.shape)
+        around = _box(box, first.shape) if box is not None else None
+        if around is not None and mask_input is None and not clicks:
+            state = segmenter.box(first, around)
+        else:
+            state = segmenter.click(
+                [self._placed(first, around, mask_input)], [_with_centre(clicks, around)]
+            )[0]
+        return segmenter.mask(state), segmenter.probability(state)
+
+    def _placed(self, state: Any, around: Box | None, mask_input: ArrayLike | None) -> Any:
+        """The state that clicks inside a box and on a previous mask begin from."""
+        previous: NDArray[Any] | None = None
+        if mask_input is not None:
+            previous = _probabilities(mask_input, state.shape)
+        if around is not None:
+            inside = around.mask(state.shape)
+            previous = inside if previous is None else np.where(inside, previous, np.float32(0))
+        return state if previous is None else self.segmenter.place(state, previous)
+
+    @property
+    def _steps(self) -> History[Any]:
+        if self._history is None:
+            raise InputError("Expected an image before the first click: call set_image(image) first.")
+        return self._history
+
+
+def _with_centre(clicks: list[Click], around: Box | None) -> list[Click]:
+    """The clicks; in a box without a positive one its middle goes first."""
+    if around is None or any(click.positive for click in clicks):
+        return clicks
+    return [around.centre, *clicks]
+
+
+def _clicks(coords: Any, labels: Any, needed: bool, shape: tuple[int, int]) -> list[Click]:
+    """The clicks of SAM's two arrays."""
+    coords = np.zeros((0, 2)) if coords is None else np.asarray(coords, dtype=np.float64)
+    labels = np.zeros(0) if labels is None else np.asarray(labels)
+    if coords.ndim != 2 or coords.shape[1] != 2 or len(coords) < needed or labels.shape != (len(coords),):
+        raise InputError(
+            "Expected `point_coords` of shape (N, 2) as (x, y) and `point_labels` of shape (N,), N >= 1 "
+            f"without a box, but got {coords.shape} and {labels.shape}."
+        )
+    if not np.isin(labels, (0, 1)).all():
+        raise InputError(f"Expected `point_labels` of 1 (belongs) and 0, but got {labels.tolist()}.")
+    points = zip(coords, labels, strict=True)
+    return [check_click(y, x, bool(label), shape) for (x, y), label in points]
+
+
+def _probabilities(given: ArrayLike, shape: tuple[int, int]) -> NDArray[np.float32]:
+    mask = np.array(given, dtype=np.float32)
+    if mask.shape != shape or not ((mask >= 0) & (mask <= 1)).all():
+        raise InputError(
+            f"Expected `mask_input` of shape {shape} with probabilities in [0, 1], "
+            f"but got {mask.shape} with values from {mask.min(initial=1)} to {mask.max(initial=0)}."
+        )
+    return mask
+
+
+def _box(given: ArrayLike, shape: tuple[int, int]) -> Box:
+    corners = np.asarray(given, dtype=np.float64)
+    if corners.size != 4:
+        raise InputError(f"Expected one `box` as (x0, y0, x1, y1), but got shape {corners.shape}.")
+    x0, y0, x1, y1 = corners.ravel().tolist()
+    return check_box(y0, x0, y1, x1, shape)

@@ -1,0 +1,124 @@
+"""Names of segmenters: every verb and the Python API open what answers clicks by the same names."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from mis_lightning.errors import InputError
+from mis_lightning.models.pretrained import load_pretrained
+from mis_lightning.models.shipped import DEFAULT, shipped_models
+from mis_lightning.segmenters.base import Segmenter
+from mis_lightning.segmenters.click_model import ClickModelSegmenter, PredictionSettings
+from mis_lightning.segmenters.grabcut import GrabCutSegmenter
+from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
+from mis_lightning.segmenters.onnx_model import OnnxClickModel
+
+WITHOUT_TRAINING: Mapping[str, Callable[[], Segmenter[Any]]] = {
+    "merge-tree": MergeTreeSegmenter,
+    "cv2.grabCut": GrabCutSegmenter,
+    "cv2.grabCut-plain": lambda: GrabCutSegmenter(click_radius=2, iterations=1),
+}
+"""Segmenters without weights."""
+PUBLISHED = ":published"
+"""Behind the name of a model: asked by the published protocol, not as the model recommends."""
+NAMES_HELP = (
+    f"{', '.join(WITHOUT_TRAINING)}; the name of a shipped model, owner/name on the hub, a model folder, "
+    f"a .safetensors, .ckpt or .onnx file, each with {PUBLISHED} behind it for the published settings; "
+    "or the dotted name of a Segmenter class of your own"
+)
+"""What a command line says about these names."""
+
+
+def open_segmenter(
+    name: str | Path = DEFAULT, *, device: str | None = None, **settings: Any
+) -> Segmenter[Any]:
+    """Open a segmenter by its name.
+
+    Args:
+        name: ``"merge-tree"``, ``"cv2.grabCut"``, ``"cv2.grabCut-plain"``; the name of a shipped model; a
+            model folder, a ``.safetensors`` file with ``config.json`` beside it, a ``.ckpt`` of ``mis fit``,
+            an ``.onnx`` file of ``mis export``, or ``owner/name`` on the hub
+            (:func:`~mis_lightning.models.pretrained.load_pretrained`); or ``module.Class``, a subclass of
+            :class:`~mis_lightning.segmenters.base.Segmenter` that is made without arguments. A model is asked
+            as its ``config.json`` recommends; ``:published`` behind its name asks it by the published
+            protocol.
+        device: Where a model computes; the CPU unless given.
+        **settings: Of :class:`~mis_lightning.segmenters.click_model.PredictionSettings`, in place of those
+            of the model.
+
+    Raises:
+        InputError: There is no such segmenter, it cannot be opened, or the settings do not fit it.
+    """
+    text = str(name)
+    if text in WITHOUT_TRAINING:
+        _refuse(settings, text)
+        return WITHOUT_TRAINING[text]()
+    own = _own_class(text)
+    if own is not None:
+        _refuse(settings, text)
+        return own()
+    source = text.removesuffix(PUBLISHED)
+    model: Any = OnnxClickModel(source, device or "cpu") if source.endswith(".onnx") else _model(source)
+    how = PredictionSettings()
+    if source == text:
+        how = PredictionSettings.from_json(getattr(model, "recommended", {}))
+    unknown = sorted(settings.keys() - {field.name for field in fields(how)})
+    if unknown:
+        raise InputError(
+            f"Expected settings of {', '.join(field.name for field in fields(how))}, but got {unknown}."
+        )
+    return ClickModelSegmenter(model, replace(how, **settings), device)
+
+
+def label_of(name: str) -> str:
+    """What a table calls a segmenter: its name, of a path the last part without its suffix."""
+    if name in WITHOUT_TRAINING:
+        return name
+    source, published, _ = name.partition(PUBLISHED)
+    return f"{Path(source).stem if Path(source).suffix else Path(source).name}{published}"
+
+
+def _model(source: str) -> Any:
+    try:
+        return load_pretrained(source)
+    except InputError as error:
+        known = [*WITHOUT_TRAINING, *shipped_models()]
+        near = difflib.get_close_matches(source, known, n=2, cutoff=0.5)
+        if Path(source).exists() or not near:
+            raise
+        raise InputError(f"{error} Did you mean {' or '.join(near)}?") from error
+
+
+def _refuse(settings: Mapping[str, Any], name: str) -> None:
+    if settings:
+        raise InputError(f"Expected no settings of a click model for {name}, but got {', '.join(settings)}.")
+
+
+def _own_class(name: str) -> type[Segmenter[Any]] | None:
+    """The class that a dotted name means; ``None`` where the name is no such thing.
+
+    Modules in the working directory are found, as by ``python -m``.
+    """
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", name) or Path(name).exists():
+        return None
+    module, _, attribute = name.rpartition(".")
+    if not attribute[0].isupper():  # a file name such as model.ckpt
+        return None
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"Expected the Segmenter class {name}, but it cannot be imported: {error}."
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Segmenter)):
+        raise InputError(f"Expected {name} to be a subclass of mis_lightning.Segmenter, but it is {found!r}.")
+    return found
