@@ -121,7 +121,7 @@ def test_every_verb_has_its_command(verb: str) -> None:
         ("dim: 16", "dim: wide", ["model.model", "dim", "int", "wide"]),
         ("click_vit.ClickViT", "click_vit.Clack", ["model.model", "no attribute 'Clack'"]),
         ("mis_lightning.models", "nowhere", ["model.model", "No module named 'nowhere'"]),
-        ("noc.NoCEvaluation", "noc.Evaluation", ["trainer.callbacks", "Evaluation"]),
+        ("noc_evaluation.NoCEvaluation", "noc_evaluation.Evaluation", ["trainer.callbacks", "Evaluation"]),
         ("optim.WarmupCosine", "optim.Warmup", ["model.lr_scheduler", "Warmup"]),
         ("${trainer.max_steps}", "${trainer.steps}", ["total_steps", "'trainer.steps' not found"]),
         ("warmup_steps: 2", "warmup_steps: soon", ["model.lr_scheduler.warmup_steps", "int"]),

@@ -18,12 +18,12 @@ from torch.utils.data import default_collate
 
 from mis_lightning.bench.figure import Figure
 from mis_lightning.clicks import corrective, corrective_on_gpu
-from mis_lightning.data.datamodule import MISDataModule
 from mis_lightning.losses.interactive import ClickLoss
 from mis_lightning.models.click_vit import ClickViT
 from mis_lightning.models.colour_jitter import ColourJitter
-from mis_lightning.module import InteractiveSegmentation
 from mis_lightning.structures import Prompt
+from mis_lightning.training.datamodule import MISDataModule
+from mis_lightning.training.module import InteractiveSegmentation
 
 OUTSIDE_GOAL = 0.05  # of a step
 EXPECTED_ROUNDS = 1.5  # simulated clicks of a step: uniform from 0 to 3

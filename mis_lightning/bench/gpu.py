@@ -31,17 +31,18 @@ from mis_lightning.bench.same_on_gpu import same_loss, same_sessions
 from mis_lightning.clicks.simulated_user import next_click
 from mis_lightning.data.augment import PaperAugmentation
 from mis_lightning.data.bundled import BundledBenchmark, bundled_images
-from mis_lightning.data.datamodule import MISDataModule
 from mis_lightning.data.training_images import find_training_images
 from mis_lightning.errors import InputError
+from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_sessions
 from mis_lightning.features.colour_texture import ColourTexture
 from mis_lightning.features.vit import ViTFeatures
 from mis_lightning.files import written_whole
 from mis_lightning.images import read_image
-from mis_lightning.inference.session import EvaluationSettings, simulate_sessions
 from mis_lightning.merge_tree.ward import build_merge_tree
 from mis_lightning.models.click_vit import ClickViT
 from mis_lightning.regions.merge_tree import MergeTreeRegions
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.training.datamodule import MISDataModule
 
 
 @dataclass(frozen=True)
@@ -164,13 +165,13 @@ class Bench:
         """Time the simulated user with the network alone and with several objects together, without TF32."""
         benchmark, sizes = BundledBenchmark(), self.sizes
         samples = [benchmark[index] for index in range(sizes.together)]
-        model = self.network().to(self.device).eval()
+        segmenter = ClickModelSegmenter(self.network().to(self.device).eval())
         settings = EvaluationSettings(target_iou=None, max_clicks=sizes.clicks)
         figures = []
         for together in (1, sizes.together):
-            list(simulate_sessions(model, samples[:2], EvaluationSettings(max_clicks=1), together))
+            list(simulate_sessions(segmenter, samples[:2], EvaluationSettings(max_clicks=1), together))
             start = time.perf_counter()
-            sessions = list(simulate_sessions(model, samples, settings, together))
+            sessions = list(simulate_sessions(segmenter, samples, settings, together))
             seconds = (time.perf_counter() - start) / (len(samples) * sizes.clicks)
             of_model = sum(session.model_seconds for session in sessions) / (len(samples) * sizes.clicks)
             name = "a click, alone" if together == 1 else f"a click, {together} objects together"

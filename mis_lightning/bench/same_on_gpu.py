@@ -14,12 +14,13 @@ from mis_lightning.bench.figure import Figure
 from mis_lightning.bench.fit_speed import first_batch, set_tf32
 from mis_lightning.data.augment import PaperAugmentation
 from mis_lightning.data.bundled import BundledBenchmark
-from mis_lightning.data.datamodule import MISDataModule
-from mis_lightning.inference.session import EvaluationSettings, Session, simulate_sessions
+from mis_lightning.evaluation.simulation import EvaluationSettings, SimulatedSession, simulate_sessions
 from mis_lightning.losses.interactive import ClickLoss
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.pretrained import load_pretrained
-from mis_lightning.module import InteractiveSegmentation
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.training.datamodule import MISDataModule
+from mis_lightning.training.module import InteractiveSegmentation
 
 SAMPLES = 4
 """In the step whose loss is compared."""
@@ -32,17 +33,17 @@ def same_sessions(device: torch.device, objects: int, clicks: int) -> list[Figur
     samples = [benchmark[index] for index in range(objects)]
     settings = EvaluationSettings(target_iou=None, max_clicks=clicks)
     model = load_pretrained()
-    expected = list(simulate_sessions(model, samples, settings))
+    expected = list(simulate_sessions(ClickModelSegmenter(model), samples, settings))
     model = model.to(device)
-    alone = list(simulate_sessions(model, samples, settings))
-    together = list(simulate_sessions(model, samples, settings, min(objects, 16)))
+    alone = list(simulate_sessions(ClickModelSegmenter(model), samples, settings))
+    together = list(simulate_sessions(ClickModelSegmenter(model), samples, settings, min(objects, 16)))
     return [
         *_differences("one by one", expected, alone),
         *_differences("16 together", expected, together),
     ]
 
 
-def _differences(name: str, expected: list[Session], found: list[Session]) -> list[Figure]:
+def _differences(name: str, expected: list[SimulatedSession], found: list[SimulatedSession]) -> list[Figure]:
     same = [one.clicks == other.clicks for one, other in zip(expected, found, strict=True)]
     gaps = [np.abs(one.ious - other.ious) for one, other in zip(expected, found, strict=True)]
     first = max(float(gap[0]) for gap in gaps)  # all made the same first click

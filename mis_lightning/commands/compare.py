@@ -56,9 +56,9 @@ def main(args: Sequence[str]) -> int:
         sessions = simulate_sessions(segmenter, samples, evaluation, given.batch_size)
         done = list(tqdm(sessions, total=len(benchmark), desc=label, unit="object"))
         settings = {
-            "evaluation": {**segmenter.settings(), **asdict(evaluation), "threshold": segmenter.threshold},
             "segmenter": name,
             "identity": segmenter.identity,
+            "evaluation": {**segmenter.settings(), **asdict(evaluation), "threshold": segmenter.threshold},
             "comparable": {benchmark.name: benchmark.comparable},
         }
         if isinstance(segmenter, ClickModelSegmenter) and isinstance(segmenter.model, ClickNetwork):

@@ -38,9 +38,7 @@ def main(args: Sequence[str]) -> int:
     )
     requests = ClickRequests(given.clicks, given.images, reading, given.axis, given.overlap)
     requests.check_images()
-    segmenter = open_segmenter(given.model, device=given.device)
-    if given.threshold is not None:
-        segmenter.threshold = given.threshold
+    segmenter = open_segmenter(given.model, device=given.device, threshold=given.threshold)
     masks = MaskFolder(given.out, given.format)
     for index in tqdm(range(len(requests)), unit="image", desc=f"answers by {segmenter.identity}"):
         masks.look_up(requests[index], segmenter)

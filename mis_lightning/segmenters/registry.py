@@ -37,7 +37,7 @@ NAMES_HELP = (
 
 
 def open_segmenter(
-    name: str | Path = DEFAULT, *, device: str | None = None, **settings: Any
+    name: str | Path = DEFAULT, *, device: str | None = None, threshold: float | None = None, **settings: Any
 ) -> Segmenter[Any]:
     """Open a segmenter by its name.
 
@@ -50,6 +50,8 @@ def open_segmenter(
             as its ``config.json`` recommends; ``:published`` behind its name asks it by the published
             protocol.
         device: Where a model computes; the CPU unless given.
+        threshold: A pixel belongs to the mask where its probability is above this, in [0, 1); that of the
+            segmenter unless given.
         **settings: Of :class:`~mis_lightning.segmenters.click_model.PredictionSettings`, in place of those
             of the model.
 
@@ -57,24 +59,26 @@ def open_segmenter(
         InputError: There is no such segmenter, it cannot be opened, or the settings do not fit it.
     """
     text = str(name)
-    if text in WITHOUT_TRAINING:
+    if threshold is not None and not 0 <= threshold < 1:
+        raise InputError(f"Expected `threshold` in [0, 1), but got {threshold}.")
+    make = WITHOUT_TRAINING.get(text) or _own_class(text)
+    if make is not None:
         _refuse(settings, text)
-        return WITHOUT_TRAINING[text]()
-    own = _own_class(text)
-    if own is not None:
-        _refuse(settings, text)
-        return own()
+        segmenter = make()
+        segmenter.threshold = threshold if threshold is not None else segmenter.threshold
+        return segmenter
     source = text.removesuffix(PUBLISHED)
     model: Any = OnnxClickModel(source, device or "cpu") if source.endswith(".onnx") else _model(source)
-    how = PredictionSettings()
+    prediction = PredictionSettings()
     if source == text:
-        how = PredictionSettings.from_json(getattr(model, "recommended", {}))
-    unknown = sorted(settings.keys() - {field.name for field in fields(how)})
+        prediction = PredictionSettings.from_json(getattr(model, "recommended", {}))
+    known = [field.name for field in fields(prediction)]
+    unknown = sorted(settings.keys() - set(known))
     if unknown:
-        raise InputError(
-            f"Expected settings of {', '.join(field.name for field in fields(how))}, but got {unknown}."
-        )
-    return ClickModelSegmenter(model, replace(how, **settings), device)
+        raise InputError(f"Expected settings of {', '.join(known)}, but got {unknown}.")
+    if threshold is not None:
+        settings["threshold"] = threshold
+    return ClickModelSegmenter(model, replace(prediction, **settings), device)
 
 
 def label_of(name: str) -> str:

@@ -31,11 +31,11 @@ def test_a_row_for_each(tmp_path, capsys, monkeypatch, tiny_click_vit):
         for name in ("cv2.grabCut", "merge-tree", "ours")
     }
     cut = records["cv2.grabCut"]
-    assert cut["settings"]["predictor"] == "cv2.grabCut"
+    assert cut["settings"]["segmenter"] == "cv2.grabCut"
     assert cut["benchmarks"]["bundled"]["values"]["iou@10"] > 0.5
-    assert cut["settings"]["iterations"] == 3
-    assert set(cut["settings"]["evaluation"]) == {"max_clicks", "target_iou", "threshold"}
-    assert records["merge-tree"]["settings"]["stride"] == 2
+    assert cut["settings"]["evaluation"]["iterations"] == 3
+    assert cut["settings"]["evaluation"]["max_clicks"] == 20
+    assert records["merge-tree"]["settings"]["evaluation"]["stride"] == 2
     assert records["ours"]["settings"]["model"]["architecture"] == "ClickViT"
     assert records["ours"]["settings"]["evaluation"]["flip"] is True
 

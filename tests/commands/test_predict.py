@@ -75,7 +75,7 @@ def test_a_model_folder_and_a_clicks_file_become_masks(folder, tiny_click_vit, c
 
 
 def test_without_a_model_and_export_masks(folder, capsys) -> None:
-    assert predict(folder, "--training-free", "--format", "labels") == 2
+    assert predict(folder, "--model", "merge-tree", "--format", "labels") == 2
     store = AnnotationStore(folder / "out" / "annotations")
     assert store.read("a.png").log.model == "merge-tree"
     with Image.open(folder / "out" / "a.png") as labels:
@@ -98,8 +98,7 @@ def test_without_a_model_and_export_masks(folder, capsys) -> None:
     ("options", "said"),
     [
         (["--model", "nowhere"], "nowhere"),
-        (["--model", "x", "--training-free"], "both"),
-        (["--training-free", "--threshold", "2"], "threshold"),
+        (["--model", "merge-tree", "--threshold", "2"], "threshold"),
     ],
 )
 def test_what_does_not_fit_is_said(folder, capsys, options, said) -> None:

@@ -77,7 +77,7 @@ def test_a_card_with_all_facts(tiny_click_vit, tmp_path: Path) -> None:
     assert "800 photographs of cats" in body
     assert re.search(r"\| GrabCut +\| +2 \|.*10\.50 \(1\.00-20\.00\)", body)
     assert "Not the published set, whole: GrabCut" in body
-    assert '"flip": true' in body
+    assert '"max_clicks": 20' in body
     assert "Weights: cc-by-nc-4.0." in body
 
     shown = yaml.safe_load(re.search(r"```yaml\n(.*?)```", body, re.DOTALL)[1])

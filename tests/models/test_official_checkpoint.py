@@ -201,7 +201,7 @@ def test_the_configs_of_l_and_h_are_those_of_their_files(size, shape):
     written = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]["model"]["init_args"]
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in config.items()}
     assert plain == {**written, "click_radius": 5.0}
-    assert path.relative_to(Path(__file__).parents[2]).as_posix() in CONFIGS[shape["dim"]]
+    assert f"networks/simpleclick_vit{size}448" in CONFIGS[shape["dim"]]
 
 
 def test_an_imported_file_goes_through_mis_test(published, tmp_path, monkeypatch):

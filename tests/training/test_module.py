@@ -251,7 +251,7 @@ def test_hyperparameters_reach_the_logger(tiny_training, quiet_trainer, tmp_path
     module, loader = tiny_training()
     logger = CSVLogger(tmp_path, name="log", version="")
     quiet_trainer(max_steps=1, logger=logger).fit(module, loader)
-    logged = yaml.safe_load((tmp_path / "log" / "hparams.yaml").read_text())
+    logged = yaml.safe_load((tmp_path / "log" / "hparams.yaml").read_text(encoding="utf-8"))
     assert logged["model"]["architecture"] == "ClickViT"
     assert logged["loss"]["bce_weight"] == 1.0
     assert logged["max_simulated_clicks"] == module.max_simulated_clicks
