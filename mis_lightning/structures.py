@@ -9,7 +9,8 @@ Conventions:
   value inside the mask;
 * a probability map is float32 in ``[0, 1]``; logits are float32 without bound;
 * the *points* tensor is float32 ``(B, 2K, 3)``: rows ``0..K-1`` are positive clicks, rows ``K..2K-1``
-  negative ones; columns are ``(row, col, order)``; an unused row is ``(-1, -1, -1)`` (spec A6.1, B3);
+  negative ones; columns are ``(row, col, order)``; an unused row is ``(-1, -1, -1)``
+  (docs/protocol.md#layout-of-points);
 * a click model is any callable ``model(image, prompt) -> logits`` with ``image`` ``(B, 3, H, W)`` in
   ``[0, 1]``, a :class:`Prompt`, and ``logits`` ``(B, 1, H, W)``;
 * a random function takes a generator: ``numpy.random.Generator`` on arrays, ``torch.Generator`` on tensors.

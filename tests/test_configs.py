@@ -80,7 +80,7 @@ def test_config_makes_everything(path: Path, tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.usefixtures("weightless")
 def test_the_papers_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The constants of spec A3 to A9, as the config says them, against the text."""
+    """The constants of docs/protocol.md#training-samples, as the config says them, against the text."""
     monkeypatch.chdir(tmp_path)
     cli, made = make(FOLDER / "mis_vitb448_sbd.yaml")
     module, data, optimizer = cli.model, cli.datamodule, made["optimizer"]
@@ -121,7 +121,7 @@ def test_the_papers_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 NOT_OF_THE_RECIPE = {
     *("checkpointing", "channels_last", "seed", "store", "skip_unreadable", "val_benchmarks"),
     *("clicks", "clicks_folder", "reading"),  # 8-bit images are read as they are
-    *("checkpoint", "pretrained", "max_tokens", "output", "scaling", "device"),  # of the extractor, spec A1
+    *("checkpoint", "pretrained", "max_tokens", "output", "scaling", "device"),  # of the extractor
 }
 
 

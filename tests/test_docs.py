@@ -65,10 +65,14 @@ def test_references_to_the_protocol_lead_to_its_rules():
     files = [*PAGES, ROOT / "setup.cfg"]
     for folder in ("mis_lightning", "tests", "experiments", "examples"):
         files += [path for kind in ("py", "yaml", "js") for path in (ROOT / folder).rglob(f"*.{kind}")]
+    used = set()
     for path in files:
         text = path.read_text(encoding="utf-8")
         found = set(re.findall(r"protocol\.md#([\w-]+)", text))
         assert found <= set(known), f"{path.relative_to(ROOT)}: {found - set(known)}"
+        used |= found
+        assert not re.search(r"\bspec [A-G]\d*\b", text), f"{path.relative_to(ROOT)} cites another document"
+    assert len(used) > 40
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

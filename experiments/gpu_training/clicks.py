@@ -58,7 +58,9 @@ def squared_depth(region: Tensor) -> Tensor:
 
 
 def corrective_clicks(probability: Tensor, mask: Tensor, uniform: Tensor, threshold: float = 0.49) -> Clicks:
-    """A click for each sample, in the deeper of its two kinds of error (spec A6.2).
+    """A click for each sample, in the deeper of its two kinds of error.
+
+    Rule: docs/protocol.md#corrective-clicks.
 
     It is positive iff the pixels missed are strictly deeper than those wrongly taken, and lies at a random
     one of the pixels that are deeper than half the greater depth.

@@ -162,7 +162,8 @@ class AnnotationSession(ObjectList):
     def level_map(self, row: float, col: float) -> NDArray[np.uint16]:
         """All regions of :meth:`levels` at once: for each patch the lowest level that holds it, ``(h, w)``.
 
-        The pixels of a region are those of its patches by the rule of spec A3, as in :meth:`region`.
+        The pixels of a region are those of its patches (docs/protocol.md#from-patches-to-pixels), as in
+        :meth:`region`.
 
         Raises:
             InputError: The pixel is not on the image.

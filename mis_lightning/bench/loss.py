@@ -1,4 +1,7 @@
-"""``mis bench loss``: the smoothness loss against its formulation with unfolded neighbours (spec A8)."""
+"""``mis bench loss``: the smoothness loss against its formulation with unfolded neighbours.
+
+Rule: docs/protocol.md#smoothness-loss.
+"""
 
 from __future__ import annotations
 

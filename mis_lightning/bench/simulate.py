@@ -1,4 +1,7 @@
-"""``mis bench simulate``: one round of click simulation against the loop it replaces (spec A6.2, A6.3)."""
+"""``mis bench simulate``: one round of click simulation against the loop it replaces.
+
+Rules: docs/protocol.md#corrective-clicks, docs/protocol.md#click-maps.
+"""
 
 from __future__ import annotations
 

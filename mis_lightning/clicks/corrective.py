@@ -1,4 +1,7 @@
-"""Prediction and mask of a training batch -> one more click per sample, in its largest error (spec A6.2)."""
+"""Prediction and mask of a training batch -> one more click per sample, in its largest error.
+
+Rule: docs/protocol.md#corrective-clicks.
+"""
 
 from __future__ import annotations
 

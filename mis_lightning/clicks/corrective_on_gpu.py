@@ -1,4 +1,6 @@
-"""One corrective click per sample, chosen on the GPU: a training step does not wait for the CPU (spec A6.2).
+"""One corrective click per sample, chosen on the GPU: a training step does not wait for the CPU.
+
+Rule: docs/protocol.md#corrective-clicks.
 
 The rule is that of :mod:`~mis_lightning.clicks.corrective`. Depths agree with OpenCV's up to the rounding of
 OpenCV's floats, so clicks differ from those of the CPU only where such a rounding decides a tie.

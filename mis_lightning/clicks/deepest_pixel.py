@@ -19,8 +19,9 @@ def deepest_pixel(region: NDArray[np.bool_], taken: NDArray[np.int64]) -> tuple[
     """Find the pixel of a region with the largest Euclidean distance to a pixel outside it.
 
     Everything beyond the border counts as outside; of equally deep pixels the first in row-major order
-    wins. It is the largest of OpenCV's precise distance transform (spec B2), but that OpenCV 5.0 may round
-    the roots of equal squares differently from pixel to pixel, and then picks any of several equals.
+    wins. It is the largest of OpenCV's precise distance transform (docs/protocol.md#simulated-user), but that
+    OpenCV 5.0 may round the roots of equal squares differently from pixel to pixel, and then picks any of
+    several equals.
 
     Args:
         region: bool, ``(H, W)``.

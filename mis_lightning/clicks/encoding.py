@@ -1,4 +1,7 @@
-"""Clicks -> disk maps: what the network sees of the clicks (spec A6.3, B3)."""
+"""Clicks -> disk maps: what the network sees of the clicks.
+
+Rule: docs/protocol.md#click-maps.
+"""
 
 from __future__ import annotations
 

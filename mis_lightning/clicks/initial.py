@@ -1,4 +1,7 @@
-"""Mask of one object -> the points a training sample starts with (spec A6.1)."""
+"""Mask of one object -> the points a training sample starts with.
+
+Rule: docs/protocol.md#initial-points.
+"""
 
 from __future__ import annotations
 

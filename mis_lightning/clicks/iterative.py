@@ -1,4 +1,7 @@
-"""Iterative click simulation of one training batch (spec A6.2)."""
+"""Iterative click simulation of one training batch.
+
+Rule: docs/protocol.md#iterative-clicks.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The simulated user of the evaluation protocol: where a careful person would click next (spec B2).
+"""The simulated user of the evaluation protocol: where a careful person would click next.
+
+Rule: docs/protocol.md#simulated-user.
 
 Input: the object, the prediction, the clicks so far. Output: one click, in the middle of the deepest error.
 """

@@ -1,4 +1,6 @@
-"""The paper's augmentation of image and region in the loader (spec A5.1), one function per transform.
+"""The paper's augmentation of image and region in the loader, one function per transform.
+
+Rule: docs/protocol.md#augmentation.
 
 Every function takes and returns an image, uint8 ``(H, W, 3)``, and a mask, bool ``(H, W)``; images are
 resampled bilinearly, masks by nearest neighbour.
@@ -97,7 +99,7 @@ def shift_rgb(image: Image, generator: np.random.Generator, limit: float) -> Ima
 
 @dataclass(frozen=True)
 class PaperAugmentation:
-    """The chain of spec A5.1, in its order; the defaults are the published ones."""
+    """The chain of docs/protocol.md#augmentation, in its order; the defaults are the published ones."""
 
     size: tuple[int, int] = (448, 448)
     scale: tuple[float, float] = (0.75, 1.25)

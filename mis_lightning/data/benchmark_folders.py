@@ -57,7 +57,9 @@ def find_folder(name: str, root: str | Path, needs: Sequence[str], inner: Sequen
 
 
 def pair_by_stem(name: str, images: Path, masks: Path, *, allow_incomplete: bool) -> list[ImageAndMask]:
-    """Match image and mask files by their name up to the first dot (spec B6).
+    """Match image and mask files by their name up to the first dot.
+
+    Rule: docs/protocol.md#benchmarks.
 
     Args:
         name: Name of the benchmark, for messages.

@@ -1,4 +1,6 @@
-"""A benchmark's folder -> one :class:`~mis_lightning.structures.Sample` per object, as published (spec B6).
+"""A benchmark's folder -> one :class:`~mis_lightning.structures.Sample` per object, as published.
+
+Rule: docs/protocol.md#benchmarks.
 
 Every class takes ``root``, the benchmark's own folder or the folder above it, and refuses a set whose counts
 differ from the published ones unless ``allow_incomplete=True``; then it warns and ``comparable`` is false.
@@ -164,7 +166,7 @@ class BraTS(_FolderBenchmark):
         BraTS20/
         ├── image/               369 slices, *.png
         ├── annotation/          369 masks of the same stems, *.png
-        └── NOT_COMPARABLE.txt   only where `mis prepare BraTS` cut the slices (spec F2): see `comparable`
+        └── NOT_COMPARABLE.txt   only where `mis prepare BraTS` cut the slices: see `comparable`
 
     The object is every pixel whose first channel is above 0.
     """

@@ -1,4 +1,7 @@
-"""OAI-ZIB slices -> one sample per cartilage (spec B6, F1)."""
+"""OAI-ZIB slices -> one sample per cartilage.
+
+Rules: docs/protocol.md#benchmarks, docs/protocol.md#oai-zib-slices.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The training set: image + its regions -> augmented image, one region, sampled points (spec A3 to A6.1)."""
+"""The training set: image + its regions -> augmented image, one region, sampled points.
+
+Rule: docs/protocol.md#training-samples.
+"""
 
 from __future__ import annotations
 
@@ -48,10 +51,10 @@ class RegionDataset(Dataset[TrainingSample]):
         augment: Joint augmentation of image and region.
         points: Sampler of the initial points.
         regions_per_image: Regions drawn from each image in an epoch.
-        min_object_area: Smaller regions, in pixels after augmentation, become empty (spec A4); no point falls
-            on them.
+        min_object_area: Smaller regions, in pixels after augmentation, become empty
+            (docs/protocol.md#one-sample); no point falls on them.
         keep_background: Chance to keep an augmentation that lost the region, rather than augment the same
-            region again (spec A4); above 0.
+            region again (docs/protocol.md#one-sample); above 0.
         seed: Decides, with the epoch and the image's key, everything random here.
     """
 

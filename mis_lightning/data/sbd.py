@@ -1,4 +1,6 @@
-"""SBD (Semantic Boundaries Dataset) -> evaluation objects, and the list of training images (spec A1.1, B6).
+"""SBD (Semantic Boundaries Dataset) -> evaluation objects, and the list of training images.
+
+Rules: docs/protocol.md#training-images, docs/protocol.md#benchmarks.
 
 The official release::
 

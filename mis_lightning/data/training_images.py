@@ -36,7 +36,7 @@ def find_training_images(source: str | Path, reading: Reading | None = None) -> 
     * a text file: one path per line; the key is the path relative to the text file's folder, or for a file
       outside that folder its absolute path without the first slash;
     * the SBD layout, ``img/`` beside ``train.txt``: the images that ``train.txt`` names, so that ``val.txt``
-      stays unseen (spec A1.1).
+      stays unseen (docs/protocol.md#training-images).
 
     Args:
         source: A path; ``~`` stands for the home folder.

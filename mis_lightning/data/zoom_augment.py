@@ -1,7 +1,8 @@
 """Augmentation for small networks: show the region as the evaluation's zoom-in will show it.
 
-A small network sees little of a large photograph at once. Evaluation (spec B4) first shows it the whole image
-and then a box around the current mask, stretched to the input size; training does so with random boxes.
+A small network sees little of a large photograph at once. Evaluation (docs/protocol.md#zoom-in) first shows
+it the whole image and then a box around the current mask, stretched to the input size; training does so with
+random boxes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Simulated users: click, look, click again, until the object is found (spec B1).
+"""Simulated users: click, look, click again, until the object is found.
+
+Rule: docs/protocol.md#simulated-session.
 
 Input: a segmenter and samples. Output: one simulated session per object.
 """

@@ -92,7 +92,7 @@ class ColourTexture:
                 "read it with mis_lightning.images.read_image."
             )
         h, w = self._grid(image.shape[0], image.shape[1])
-        # Stretched to whole patches, not cropped or padded, so that the grid tiles the image (spec A1.2).
+        # Stretched to whole patches, so that the grid tiles the image: docs/protocol.md#patch-grid.
         size = (w * self.stride, h * self.stride)
         resized = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
         lab = cv2.cvtColor(resized.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)

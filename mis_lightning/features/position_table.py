@@ -1,4 +1,7 @@
-"""Interpolation of a ViT's position table as DINO, DINOv2 and MoCo v3 do it (spec A1.3)."""
+"""Interpolation of a ViT's position table as DINO, DINOv2 and MoCo v3 do it.
+
+Rule: docs/protocol.md#extractor-positions.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,9 @@ def interpolate_reference(patch_positions: Tensor, grid: tuple[int, int]) -> Ten
 
 
 def sincos_table(side: int, dim: int) -> Tensor:
-    """The fixed position table of MoCo v3 (spec A1.3), for files that leave it out.
+    """The fixed position table of MoCo v3, for files that leave it out.
+
+    Rule: docs/protocol.md#moco-v3-files.
 
     Args:
         side: Patches on each axis.

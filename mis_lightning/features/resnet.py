@@ -1,4 +1,7 @@
-"""Dense features of a ResNet-101, as Free Mask takes them (spec D3, steps 1 and 2)."""
+"""Dense features of a ResNet-101, as Free Mask takes them.
+
+Rule: docs/protocol.md#free-mask, step 1.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Resize an image so that every patch size gives the same grid (spec A1.2), within a budget of tokens."""
+"""Resize an image so that every patch size gives the same grid, within a budget of tokens.
+
+Rule: docs/protocol.md#patch-grid.
+"""
 
 from __future__ import annotations
 
@@ -93,9 +96,10 @@ def scale_image(
     Args:
         image: RGB, uint8, ``(H, W, 3)``.
         patch: Patch side in pixels.
-        scaling: ``"patch/8"``: bicubic to :func:`scaled_size` (spec A1.2); ``"nearest"``: Lanczos to the
-            nearest multiples of the patch, halves to even (spec D1); ``"crop"``: as it is, cut off at the
-            right and the bottom to multiples of the patch (spec D2).
+        scaling: ``"patch/8"``: bicubic to :func:`scaled_size` (docs/protocol.md#patch-grid); ``"nearest"``:
+            Lanczos to the nearest multiples of the patch, halves to even (docs/protocol.md#tokencut);
+            ``"crop"``: as it is, cut off at the right and the bottom to multiples of the patch
+            (docs/protocol.md#deep-spectral-methods).
         max_tokens: Larger images are first scaled down by :func:`token_scale`, with its warning.
 
     Returns:

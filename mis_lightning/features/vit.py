@@ -1,4 +1,7 @@
-"""Patch features of a frozen self-supervised ViT, by its timm name (spec A1)."""
+"""Patch features of a frozen self-supervised ViT, by its timm name.
+
+Rule: docs/protocol.md#patch-features.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from mis_lightning.features.position_table import interpolate_reference, sincos_
 from mis_lightning.features.published_weights import how_to_get
 from mis_lightning.features.scaling import MAX_TOKENS, Scaling, scale_image
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)  # spec A1.2
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # docs/protocol.md#patch-grid
 IMAGENET_STD = (0.229, 0.224, 0.225)
 MOCO_PREFIX = "module.base_encoder."
 
@@ -39,15 +42,15 @@ class ViTFeatures:
             timm, DINO, DINOv2 or MoCo v3 (for the last with ``model: vit_small_patch16_224`` or
             ``vit_base_patch16_224``; its 12 heads are set here). Nothing in the file is executed.
         pretrained: ``False`` gives random weights drawn from ``seed``: for tests and dry runs only.
-        interpolation: ``"reference"``: position table as the published extractors do it (spec A1.3);
-            ``"timm"``: timm's own, for models whose positions are not one square table (DINOv3). DINOv2 with
-            registers, which is not in the spec, was published with a rule closer to ``"timm"``.
+        interpolation: ``"reference"``: position table as the published extractors do it
+            (docs/protocol.md#extractor-positions); ``"timm"``: timm's own, for models whose positions are not
+            one square table (DINOv3). DINOv2 with registers was published with a rule closer to ``"timm"``.
         max_tokens: Larger images are scaled down to about this many tokens, with a warning.
         output: ``"tokens"``: the tokens that MIS merges; ``"keys"``: the keys of the last block's attention,
-            bias included, heads side by side, which TokenCut and deep spectral methods use (spec D1, D2).
-        scaling: ``"patch/8"``: as MIS does (spec A1.2); ``"nearest"``: Lanczos to the nearest multiples of
-            the patch (TokenCut); ``"crop"``: no resize, cut off at the right and the bottom to multiples of
-            the patch (deep spectral methods).
+            bias included, heads side by side, which TokenCut and deep spectral methods use.
+        scaling: ``"patch/8"``: as MIS does (docs/protocol.md#patch-grid); ``"nearest"``: Lanczos to the
+            nearest multiples of the patch (TokenCut); ``"crop"``: no resize, cut off at the right and the
+            bottom to multiples of the patch (deep spectral methods).
         device: Where the model runs, e.g. ``"cuda"``; any other than ``"cpu"`` is not shared among workers.
         seed: Seed of the random weights where ``pretrained`` is ``False``.
 
@@ -239,7 +242,7 @@ def _read_weights(path: str) -> dict[str, Tensor]:
 
 def _load(model: Any, weights: dict[str, Tensor], complaint: str) -> None:
     """Load published weights; every weight of the model must be there, in its size."""
-    if any(name.startswith(MOCO_PREFIX) for name in weights):  # spec A1.3
+    if any(name.startswith(MOCO_PREFIX) for name in weights):  # docs/protocol.md#moco-v3-files
         encoder = {k.removeprefix(MOCO_PREFIX): v for k, v in weights.items() if k.startswith(MOCO_PREFIX)}
         weights = {k: v for k, v in encoder.items() if "head" not in k and "predictor" not in k}
         side = math.isqrt(model.patch_embed.num_patches)

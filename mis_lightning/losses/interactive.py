@@ -1,4 +1,7 @@
-"""The training loss: pixel-wise cross-entropy with the pseudo-mask plus smoothness (spec A8)."""
+"""The training loss: pixel-wise cross-entropy with the pseudo-mask plus smoothness.
+
+Rule: docs/protocol.md#training-loss.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Edge-aware smoothness of the logits: neighbours of like colour should get like scores (spec A8)."""
+"""Edge-aware smoothness of the logits: neighbours of like colour should get like scores.
+
+Rule: docs/protocol.md#smoothness-loss.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ Yuv = Literal["reference", "standard"]
 _STANDARD_YUV = ((0.299, 0.587, 0.114), (-0.147, -0.289, 0.436), (0.615, -0.515, -0.100))
 _YUV: dict[str, tuple[tuple[float, ...], ...]] = {
     "standard": _STANDARD_YUV,
-    # The published code contracts the wrong index of the matrix (spec A8, E3); kept for parity of numbers.
+    # The published code contracts the wrong index of the matrix: docs/protocol.md#smoothness-colours.
     "reference": tuple(zip(*_STANDARD_YUV, strict=True)),
 }
 

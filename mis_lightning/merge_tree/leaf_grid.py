@@ -32,7 +32,7 @@ def leaf_evidence(
 
     Args:
         logits: The answer for the whole ROI at the model's own size, corners aligned with those of the ROI
-            (spec B4), float32, ``(s, t)``.
+            (docs/protocol.md#zoom-in), float32, ``(s, t)``.
         shape: ``(H, W)`` of the ROI in pixels.
         grid: ``(h, w)`` leaves.
         clip: What one leaf may weigh at most, in log-odds, above 0.

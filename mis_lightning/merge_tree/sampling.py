@@ -1,4 +1,7 @@
-"""Draw a region from a merge tree, and bring it to the size of its image (spec A3)."""
+"""Draw a region from a merge tree, and bring it to the size of its image.
+
+Rules: docs/protocol.md#drawing-a-node, docs/protocol.md#from-patches-to-pixels.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ def sample_node(
     node at depth ``m`` or more comes with probability ``decay**(m(m-1)/2)`` where the tree is deep enough.
     The root is never drawn, save from a tree that is a single leaf. Up to ``max_draws`` draws are made: the
     first
-    region larger than ``min_share`` counts, else the last one drawn (spec A3).
+    region larger than ``min_share`` counts, else the last one drawn (docs/protocol.md#accepting-a-node).
 
     Args:
         tree: The tree to draw from.
@@ -61,7 +64,8 @@ def sample_node(
 def node_mask(tree: MergeTree, node: int, size: tuple[int, int]) -> NDArray[np.bool_]:
     """The region of a node at the size of its image.
 
-    Nearest neighbour, by the rule of :func:`~mis_lightning.merge_tree.scaling.patch_of_pixels` (spec A3).
+    Nearest neighbour, by the rule of :func:`~mis_lightning.merge_tree.scaling.patch_of_pixels`
+    (docs/protocol.md#from-patches-to-pixels).
 
     Args:
         tree: The tree.
@@ -108,7 +112,7 @@ def _check_size(size: tuple[int, ...]) -> None:
 
 @njit(cache=True, nogil=True)
 def _descend(children: NDArray[np.int32], n_leaves: int, uniforms: Uniforms, decay: float) -> int:
-    """One draw of spec A3; a plain function of any source of uniform numbers as ``_descend.py_func``."""
+    """Draw a node (docs/protocol.md#drawing-a-node) with any source of uniform numbers."""
     node = 2 * n_leaves - 2
     stay = np.float32(1.0)
     while uniforms.random() <= stay and node >= n_leaves:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 @njit(cache=True, nogil=True)
 def patch_of_pixels(n_pixels: int, n_patches: int) -> NDArray[np.int64]:
-    """The patch of each pixel of a row or column (spec A3).
+    """The patch of each pixel of a row or column.
+
+    Rule: docs/protocol.md#from-patches-to-pixels.
 
     That of pixel ``x`` is ``floor(x * (1 / (n_pixels / n_patches)))`` in float64, the nearest neighbour of
     the published code (OpenCV's). Where ``x * n_patches / n_pixels`` is whole, the rounding of the factor may

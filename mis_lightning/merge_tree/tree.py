@@ -25,8 +25,8 @@ class MergeTree:
 
     Attributes:
         children: int32, ``(n - 1, 2)``: the two nodes that merge ``i`` joined into node ``n + i``.
-        cost: float32, ``(n - 1,)``: the linkage cost of each merge, ``>= 0`` (spec A2). In a tree of merges
-            between neighbours a merge may cost less than an earlier one.
+        cost: float32, ``(n - 1,)``: the linkage cost of each merge, ``>= 0`` (docs/protocol.md#linkage-cost).
+            In a tree of merges between neighbours a merge may cost less than an earlier one.
         grid: The patches as ``(height, width)``.
 
     Example:

@@ -1,4 +1,7 @@
-"""Build the merge tree of patch features by Ward's criterion (spec A2)."""
+"""Build the merge tree of patch features by Ward's criterion.
+
+Rules: docs/protocol.md#linkage-cost, docs/protocol.md#merging.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Ward merging between neighbouring regions of a grid (spec A2).
+"""Ward merging between neighbouring regions of a grid.
+
+Rules: docs/protocol.md#merging, docs/protocol.md#ties-between-merges.
 
 A merge takes O(log n) steps, and one cost for each neighbour of the union.
 

@@ -1,4 +1,7 @@
-"""IoU and number of clicks of one object: plain functions on arrays (spec B5)."""
+"""IoU and number of clicks of one object: plain functions on arrays.
+
+Rules: docs/protocol.md#iou, docs/protocol.md#number-of-clicks.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,9 @@ def number_of_clicks(ious: ArrayLike, threshold: float, max_clicks: int = 20) ->
 
 
 def failures(clicks: Sequence[int] | NDArray[np.int64], max_clicks: int = 20) -> int:
-    """Objects that used the whole budget; success exactly at the last click counts too (spec B5).
+    """Objects that used the whole budget; success exactly at the last click counts too.
+
+    Rule: docs/protocol.md#failures.
 
     Args:
         clicks: ``number_of_clicks`` of each object, ``(n,)``.

@@ -1,4 +1,7 @@
-"""Number of clicks as a torchmetrics metric: collects IoU curves over objects and processes (spec B5)."""
+"""Number of clicks as a torchmetrics metric: collects IoU curves over objects and processes.
+
+Rule: docs/protocol.md#number-of-clicks.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The click-conditioned ViT: image, previous mask and clicks in, logits out (spec A7)."""
+"""The click-conditioned ViT: image, previous mask and clicks in, logits out.
+
+Rule: docs/protocol.md#the-network.
+"""
 
 from __future__ import annotations
 

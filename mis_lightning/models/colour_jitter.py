@@ -1,4 +1,7 @@
-"""Colour changes just before the network, in training only (spec A5.2)."""
+"""Colour changes just before the network, in training only.
+
+Rule: docs/protocol.md#colour-jitter.
+"""
 
 from __future__ import annotations
 

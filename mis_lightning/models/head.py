@@ -1,4 +1,7 @@
-"""All-MLP head: four maps -> one logit map at the finest of their resolutions (spec A7)."""
+"""All-MLP head: four maps -> one logit map at the finest of their resolutions.
+
+Rule: docs/protocol.md#segmentation-head.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Weights to start training from: a click model of ours, or a masked autoencoder's encoder (spec A7)."""
+"""Weights to start training from: a click model of ours, or a masked autoencoder's encoder.
+
+Rule: docs/protocol.md#initial-weights.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Simple feature pyramid: one token map -> four maps at 4, 2, 1 and 1/2 times its grid (spec A7)."""
+"""Simple feature pyramid: one token map -> four maps at 4, 2, 1 and 1/2 times its grid.
+
+Rule: docs/protocol.md#feature-pyramid.
+"""
 
 from __future__ import annotations
 

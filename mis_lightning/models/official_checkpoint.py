@@ -1,4 +1,7 @@
-"""Published SimpleClick and MIS checkpoints -> our click model (spec C): names, shapes, nothing else."""
+"""Published SimpleClick and MIS checkpoints -> our click model: names, shapes, nothing else.
+
+Rule: docs/protocol.md#checkpoint-files.
+"""
 
 from __future__ import annotations
 

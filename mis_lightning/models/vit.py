@@ -1,4 +1,6 @@
-"""Plain vision transformer whose blocks attend inside windows, a few of them globally (spec A7).
+"""Plain vision transformer whose blocks attend inside windows, a few of them globally.
+
+Rule: docs/protocol.md#windowed-attention.
 
 Symbols: ``B`` images, ``D`` channels, ``(h, w)`` the token grid.
 """
@@ -17,8 +19,9 @@ from torch.utils.checkpoint import checkpoint
 def resize_position_table(table: Tensor, stored: tuple[int, int], grid: tuple[int, int]) -> Tensor:
     """Resize position embeddings to another token grid.
 
-    Bicubic, corners not aligned, explicit target size: the rule of the click network (spec A7), which is not
-    the one of the DINO extractors (spec A1.3).
+    Bicubic, corners not aligned, explicit target size: the rule of the click network
+    (docs/protocol.md#network-positions), which is not the one of the DINO extractors
+    (docs/protocol.md#extractor-positions).
 
     Args:
         table: Position embeddings without CLS, ``(1, stored_h * stored_w, D)``.

@@ -1,4 +1,7 @@
-"""The fast bilateral solver (Barron and Poole, ECCV 2016; constants of spec D1, step 8)."""
+"""The fast bilateral solver (Barron and Poole, ECCV 2016).
+
+Rule: docs/protocol.md#bilateral-solver.
+"""
 
 from __future__ import annotations
 

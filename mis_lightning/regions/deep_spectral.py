@@ -1,4 +1,7 @@
-"""Deep spectral methods: k-means on eigenvectors of the patch graph (Melas-Kyriazi et al., 2022; spec D2)."""
+"""Deep spectral methods: k-means on eigenvectors of the patch graph (Melas-Kyriazi et al., 2022).
+
+Rule: docs/protocol.md#deep-spectral-methods.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from mis_lightning.regions.mask_set import MaskSet
 from mis_lightning.regions.source import Features, MaskSource
 from mis_lightning.regions.spectral import smallest_eigenvectors
 
-COLOUR_NEIGHBOURS = ((20, 2.0), (10, 0.1))  # (neighbours, weight of the position), spec D2
+COLOUR_NEIGHBOURS = ((20, 2.0), (10, 0.1))  # (neighbours, weight of the position)
 
 
 class DeepSpectral(MaskSource):
@@ -35,7 +38,8 @@ class DeepSpectral(MaskSource):
         eigenvectors: Computed, the constant one among them; ``None``: as many as segments, at least 5.
         colour_weight: Weight of the colour graph beside the features; 0 leaves it out, as published.
         crf: Fit the segments to the image by a dense CRF.
-        seed: Of k-means, together with the image's key; the published code has none (spec E32).
+        seed: Of k-means, together with the image's key; the published code has none
+            (docs/protocol.md#deep-spectral-methods).
         restarts: Of k-means, the tightest clusters kept; 10 was scikit-learn's default in DSM's time.
 
     Raises:
@@ -105,7 +109,9 @@ def spectral_embedding(
     count: int,
     colour_weight: float = 0.0,
 ) -> NDArray[np.float64]:
-    """Eigenvectors of the patch graph (spec D2, steps 1 to 5).
+    """Eigenvectors of the patch graph.
+
+    Rule: docs/protocol.md#deep-spectral-methods, steps 1 to 4.
 
     Args:
         features: float32, ``(n, c)``, row-major over the grid.
@@ -130,7 +136,9 @@ def spectral_embedding(
 
 
 def colour_graph(image: NDArray[np.uint8], grid: tuple[int, int]) -> NDArray[np.float32]:
-    """Count how often two patches are near neighbours in colour and position (spec D2, step 3).
+    """Count how often two patches are near neighbours in colour and position.
+
+    Rule: docs/protocol.md#deep-spectral-methods, step 3.
 
     Args:
         image: RGB, uint8, ``(H, W, 3)``.
@@ -159,7 +167,9 @@ def segment(
     generator: np.random.Generator,
     restarts: int = 10,
 ) -> NDArray[np.int32]:
-    """Cluster patches, and make the cluster that touches the border most label 0 (spec D2, steps 7 and 8).
+    """Cluster patches, and make the cluster that touches the border most label 0.
+
+    Rule: docs/protocol.md#deep-spectral-methods, steps 5 and 6.
 
     Args:
         vectors: float64, ``(n, k)``.
@@ -200,7 +210,9 @@ def grid_covers(grid: tuple[int, int], patch: int, size: tuple[int, ...]) -> boo
 
 
 def uncropped(labels: NDArray[np.int32], patch: int, size: tuple[int, int]) -> NDArray[np.int32]:
-    """Labels of a grid whose image was cropped, at the size of the image before (spec D2, step 9).
+    """Labels of a grid whose image was cropped, at the size of the image before.
+
+    Rule: docs/protocol.md#deep-spectral-methods, step 7.
 
     Args:
         labels: int32, ``(h, w)``.
@@ -217,6 +229,6 @@ def uncropped(labels: NDArray[np.int32], patch: int, size: tuple[int, int]) -> N
 
 
 def scaled(labels: NDArray[np.int32], size: tuple[int, int]) -> NDArray[np.int32]:
-    """Nearest neighbour, by the rule of spec A3."""
+    """Nearest neighbour, by the rule of docs/protocol.md#from-patches-to-pixels."""
     rows, columns = (patch_of_pixels(side, n) for side, n in zip(size, labels.shape, strict=True))
     return labels[rows][:, columns]

@@ -1,4 +1,6 @@
-"""Mean-field inference in a fully connected CRF (Kraehenbuehl and Koltun, 2011; constants of spec D2.9).
+"""Mean-field inference in a fully connected CRF (Kraehenbuehl and Koltun, 2011).
+
+Rule: docs/protocol.md#dense-crf.
 
 The Gaussian of the positions is exact up to its cut-off. The one of positions and colours is filtered on a
 bilateral grid: pixels are put into cells, the cells blurred with (1, 2, 1) / 4 along each axis, and read

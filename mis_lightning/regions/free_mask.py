@@ -1,4 +1,7 @@
-"""Free Mask: masks from the similarity of dense features with themselves (FreeSOLO, 2022; spec D3)."""
+"""Free Mask: masks from the similarity of dense features with themselves (FreeSOLO, 2022).
+
+Rule: docs/protocol.md#free-mask.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +85,9 @@ class FreeMask(MaskSource):
 def free_masks(
     features: NDArray[np.float32], grid: tuple[int, int], kept: int = 20
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Soft masks of the best queries (spec D3, steps 3 to 6).
+    """Soft masks of the best queries.
+
+    Rule: docs/protocol.md#free-mask, steps 2 to 5.
 
     Args:
         features: float32, ``(n, c)``, row-major over the grid.
@@ -129,7 +134,9 @@ def _answers(dense: Tensor, keys: Tensor, scale: float) -> Tensor:
 
 
 def passes_filters(mask: NDArray[np.bool_], top: float = 0.2, widest: float = 0.95) -> bool:
-    """Whether the box of a mask is low and narrow enough (spec D3, steps 8 and 9).
+    """Whether the box of a mask is low and narrow enough.
+
+    Rule: docs/protocol.md#free-mask, step 7.
 
     The centre is the mean of the occupied rows, the width the number of occupied columns.
 

@@ -1,4 +1,7 @@
-"""Matrix NMS: scores decayed by the better masks they overlap (SOLOv2, Wang et al., 2020; spec D3.6)."""
+"""Matrix NMS: scores decayed by the better masks they overlap (SOLOv2, Wang et al., 2020).
+
+Rule: docs/protocol.md#matrix-nms.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The paper's region source: every node of a merge tree (spec A2, A3)."""
+"""The paper's region source: every node of a merge tree.
+
+Rules: docs/protocol.md#merging, docs/protocol.md#drawing-a-node.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,9 @@ class MergeTreeRegions(RegionSource):
     Args:
         extractor: Makes the patch features; the weights-free :class:`ColourTexture` if none is given.
         connectivity: ``"grid"``: only neighbours merge; ``"full"``: any two regions may.
-        decay: Chance to go on descending, per level of the tree (spec A3).
-        min_share: Share of the image that a region must exceed (spec A3).
-        max_draws: Draws until the last one is taken whatever its size (spec A3).
+        decay: Chance to go on descending, per level of the tree (docs/protocol.md#drawing-a-node).
+        min_share: Share of the image that a region must exceed (docs/protocol.md#accepting-a-node).
+        max_draws: Draws until the last one is taken whatever its size (docs/protocol.md#accepting-a-node).
 
     Raises:
         InputError: A number is out of range.
@@ -66,7 +69,10 @@ class MergeTreeRegions(RegionSource):
     def draw(
         self, regions: Regions, size: tuple[int, int], generator: np.random.Generator
     ) -> NDArray[np.bool_]:
-        """Draw a node (spec A3) and bring it to the size of the image."""
+        """Draw a node and bring it to the size of the image.
+
+        Rule: docs/protocol.md#drawing-a-node.
+        """
         if not isinstance(regions, MergeTree):
             raise TypeError(f"Expected a MergeTree, but got {type(regions).__name__}.")
         node = sample_node(regions, generator, self.decay, self.min_share, self.max_draws)

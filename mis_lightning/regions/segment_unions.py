@@ -20,7 +20,9 @@ _MAX_DRAWS = 20
 
 
 class SegmentUnions(MergeTreeRegions):
-    """A node of the merge tree (spec A3), or a connected union of segments that the tree is cut into.
+    """A node of the merge tree, or a connected union of segments that the tree is cut into.
+
+    Rule: docs/protocol.md#drawing-a-node.
 
     Not of the paper. A tree of colour holds a shirt and a pair of trousers, seldom the person in them. A
     union is drawn by cutting the tree into a number of segments, log-uniform in ``segments``, starting from

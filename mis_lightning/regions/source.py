@@ -69,7 +69,9 @@ class RegionSource(ABC):
 
 
 class MaskSource(RegionSource):
-    """A source whose regions are a set of masks, of which each draw takes one, all alike (spec D).
+    """A source whose regions are a set of masks, of which each draw takes one, all alike.
+
+    Rule: docs/protocol.md#sets-of-masks.
 
     An image without a mask gives an empty region: the network learns to answer "nothing here".
     """

@@ -19,7 +19,8 @@ def smallest_eigenvectors(
     converge, a dense decomposition.
 
     Args:
-        weights: Symmetric, not negative, ``(n, n)``; row sums below 1e-12 count as 1 (spec D2).
+        weights: Symmetric, not negative, ``(n, n)``; row sums below 1e-12 count as 1
+            (docs/protocol.md#deep-spectral-methods).
         count: How many, at most ``n``.
 
     Returns:

@@ -1,4 +1,7 @@
-"""TokenCut: the salient object by a normalised cut of the patches (Wang et al., CVPR 2022; spec D1)."""
+"""TokenCut: the salient object by a normalised cut of the patches (Wang et al., CVPR 2022).
+
+Rule: docs/protocol.md#tokencut.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,8 @@ class TokenCut(MaskSource):
         extractor: Makes the patch features; the weights-free :class:`ColourTexture` if none is given.
         threshold: Patches whose cosine is above it are joined.
         weak: Weight of all other pairs.
-        bilateral: Fit the mask to the edges of the image by the bilateral solver (spec D1, step 8), fill its
-            holes and keep its largest part.
+        bilateral: Fit the mask to the edges of the image by the bilateral solver
+            (docs/protocol.md#bilateral-solver), fill its holes and keep its largest part.
 
     Raises:
         InputError: A number is out of range.
@@ -71,7 +74,9 @@ class TokenCut(MaskSource):
 def token_cut(
     features: NDArray[np.float32], grid: tuple[int, int], threshold: float = 0.2, weak: float = 1e-5
 ) -> NDArray[np.bool_]:
-    """Find the salient object among patches (spec D1, steps 2 to 6).
+    """Find the salient object among patches.
+
+    Rule: docs/protocol.md#tokencut, steps 2 to 6.
 
     Args:
         features: float32, ``(n, c)``, row-major over the grid.
@@ -102,7 +107,8 @@ def _sharpened(mask: NDArray[np.bool_], image: NDArray[np.uint8]) -> NDArray[np.
     """The mask of the grid at the size of the image, solved, filled, its largest part.
 
     The published code takes the second-largest label with the background among them, which inverts masks
-    larger than half of the image (spec E30); here it is the largest part of the foreground.
+    larger than half of the image (docs/protocol.md#bilateral-solver); here it is the largest part of the
+    foreground.
     """
     size = (image.shape[0], image.shape[1])
     target = MaskSet.pack(mask[None]).mask(0, size)

@@ -1,4 +1,7 @@
-"""True masks as training regions: the supervised twin of a model (spec B6)."""
+"""True masks as training regions: the supervised twin of a model.
+
+Rule: docs/protocol.md#benchmarks.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,8 @@ class TrueMasks(MaskSource):
 
     Args:
         masks: Folder of instance maps (:mod:`mis_lightning.instance_maps`).
-        smallest_fill: Objects whose area is a smaller share of their bounding box are left out; spec B6 has
-            0.08 for SBD.
+        smallest_fill: Objects whose area is a smaller share of their bounding box are left out;
+            docs/protocol.md#benchmarks has 0.08 for SBD.
 
     Raises:
         InputError: ``smallest_fill`` is out of range.

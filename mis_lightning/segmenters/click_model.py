@@ -1,4 +1,7 @@
-"""A click model as a segmenter: crop, ask, write back (spec B3), for one object or several at once."""
+"""A click model as a segmenter: crop, ask, write back, for one object or several at once.
+
+Rule: docs/protocol.md#one-answer.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ class PredictionSettings:
         zoom_in: When to crop; ``None`` resizes the whole image at every click.
         flip: Average the logits with those of the mirrored input.
         threshold: A pixel belongs to the mask where its probability is above this (published SimpleClick
-            and RITM figures: 0.49, spec E16).
+            and RITM figures: 0.49, docs/protocol.md#thresholds).
     """
 
     size: tuple[int, int] | None = None

@@ -1,4 +1,6 @@
-"""Look closer: crop around the object, map the clicks into the crop and the probabilities back (spec B4).
+"""Look closer: crop around the object, map the clicks into the crop and the probabilities back.
+
+Rule: docs/protocol.md#zoom-in.
 
 A region of interest (ROI) has inclusive bounds. Crops are resized to the network's input size without keeping
 the aspect ratio, with corners aligned; the map written back is zero outside the ROI.
@@ -139,7 +141,7 @@ def choose_roi(current: ROI | None, candidate: ROI, clicks: Sequence[Click], set
     """Keep the current ROI unless a positive click lies outside it or the candidate differs too much.
 
     The click test is half open: a click on the last row or column of the ROI counts as outside, although the
-    bounds are inclusive (kept from the published evaluation, spec E18).
+    bounds are inclusive (kept from the published evaluation, docs/protocol.md#zoom-in).
     """
     if current is None or box_iou(candidate, current) < settings.recompute_iou:
         return candidate

@@ -1,4 +1,8 @@
-"""The training module: simulate clicks, answer them, compare with the region (spec A6.2, A8, A9)."""
+"""The training module: simulate clicks, answer them, compare with the region.
+
+Rules: docs/protocol.md#iterative-clicks, docs/protocol.md#training-loss and
+docs/protocol.md#optimiser-and-schedule.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +48,8 @@ class InteractiveSegmentation(L.LightningModule):
         lr_scheduler: Makes the schedule from the optimiser; ``None`` keeps the rate.
         schedule_interval: Whether the schedule steps once per ``"step"`` or per ``"epoch"``.
         colour_jitter: Changes the colours of an image batch ``(B, 3, H, W)`` in [0, 1], in training only
-            and not during click simulation (spec A5.2); the loss sees the unchanged image.
+            and not during click simulation (docs/protocol.md#colour-jitter); the loss sees the unchanged
+            image.
         initial_weights: Weights to start from: a model folder or ``.ckpt`` of this project, or an MAE
             ``.pth``.
         max_simulated_clicks: Most clicks simulated per batch.
@@ -147,7 +152,10 @@ class InteractiveSegmentation(L.LightningModule):
         return loss
 
     def _last_answer(self, image: Tensor, mask: Tensor, points: Tensor, generator: torch.Generator) -> Tensor:
-        """Simulate a few clicks without gradient and answer once with it (spec A6.2)."""
+        """Simulate a few clicks without gradient and answer once with it.
+
+        Rule: docs/protocol.md#iterative-clicks.
+        """
         rounds = int(torch.randint(self.max_simulated_clicks + 1, (), generator=generator))
         self.model.eval()
         prompt = simulate_clicks(
@@ -229,7 +237,10 @@ class InteractiveSegmentation(L.LightningModule):
         return module.to(map_location if map_location is not None else "cpu").eval()
 
     def configure_optimizers(self) -> Any:
-        """Return the optimiser and the schedule (spec A9)."""
+        """Return the optimiser and the schedule.
+
+        Rule: docs/protocol.md#optimiser-and-schedule.
+        """
         if self.layer_decay is None:
             optimizer = self.optimizer(self.model.parameters())
         else:

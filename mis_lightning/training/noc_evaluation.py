@@ -110,7 +110,7 @@ class NoCEvaluation(L.Callback):
         with isolate_rng():
             done = simulate_sessions(segmenter, samples, self.settings, self.batch_size)
             for (index, _), seconds, session in zip(batch.items, batch.seconds, done, strict=True):
-                # Seconds per click count the reading of the image, too (spec B5).
+                # Seconds per click count the reading of the image, too (docs/protocol.md#seconds-per-click).
                 session = dataclasses.replace(session, seconds=session.seconds + seconds)
                 self.sessions.setdefault(benchmark, {})[index] = session
 

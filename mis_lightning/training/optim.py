@@ -1,4 +1,7 @@
-"""Learning-rate schedules and layer-wise decay (spec A9)."""
+"""Learning-rate schedules and layer-wise decay.
+
+Rules: docs/protocol.md#optimiser-and-schedule, docs/protocol.md#layer-wise-decay.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +41,15 @@ class WarmupCosine(LambdaLR):
 def layerwise_decay_groups(
     model: nn.Module, lr: float, decay: float = 0.75, weight_decay: float = 0.02
 ) -> list[dict[str, Any]]:
-    """Group a :class:`~mis_lightning.models.click_vit.ClickViT`'s parameters by depth (spec A9).
+    """Group a :class:`~mis_lightning.models.click_vit.ClickViT`'s parameters by depth.
+
+    Rule: docs/protocol.md#layer-wise-decay.
 
     Layer 0 holds the position table and the patch embeddings, block ``i`` is layer ``i + 1``; a layer ``l``
     of ``L = depth + 1`` learns at ``lr * decay ** (L - l)``. Neck and head learn at ``lr``. In the backbone
     only parameters with two or more dimensions decay, except the position table. The reference leaves the
-    click embedding out of every group, which freezes it (spec E7); here it is in layer 0.
+    click embedding out of every group, which freezes it (docs/protocol.md#layer-wise-decay); here it is in
+    layer 0.
 
     Args:
         model: Has ``backbone.blocks``, ``click_embed``, ``neck`` and ``head``.

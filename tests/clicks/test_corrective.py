@@ -1,4 +1,4 @@
-"""Corrective clicks against the loop of the specification and hand-drawn errors."""
+"""Corrective clicks against the loop of docs/protocol.md#corrective-clicks and hand-drawn errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The rounds of click simulation, with an answering side whose every call is recorded (spec A6.2)."""
+"""The rounds of click simulation, with an answering side whose every call is recorded.
+
+Rule: docs/protocol.md#iterative-clicks.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated user against a brute-force distance transform and each rule of spec B2 by hand."""
+"""A brute-force distance transform, and each rule of docs/protocol.md#simulated-user by hand."""
 
 from __future__ import annotations
 

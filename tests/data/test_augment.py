@@ -1,4 +1,4 @@
-"""Each transform of spec A5.1 against its definition written out, with the random numbers given."""
+"""Each transform of docs/protocol.md#augmentation written out, with the random numbers given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Training samples: a function of (seed, epoch, image), whatever process makes them (spec A3, A4)."""
+"""Training samples: a function of (seed, epoch, image), whatever process makes them.
+
+Rule: docs/protocol.md#training-samples.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A second, slow implementation of the evaluation protocol, written straight from spec B1-B5.
+"""A second, slow implementation of the evaluation protocol, written straight from
+docs/protocol.md#evaluation.
 
 Nothing of the package is used but its structures: float images, distances by SciPy or from every pair of
 pixels, matrices instead of an interpolation routine, one object and one input at a time.

@@ -1,4 +1,7 @@
-"""Sessions of a user with models whose answers can be followed by hand (spec B1)."""
+"""Sessions of a user with models whose answers can be followed by hand.
+
+Rule: docs/protocol.md#simulated-session.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interpolation of position tables against spec A1.3, written out by hand."""
+"""Interpolation of position tables, written out by hand: docs/protocol.md#extractor-positions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The resize rule of spec A1.2 against exact fractions, and the resampler against Keys' cubic."""
+"""docs/protocol.md#patch-grid against exact fractions, and the resampler against Keys' cubic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ViT features against a plain forward pass written from spec A1.2 and A1.3; random weights, no network."""
+"""ViT features against a plain forward pass written from docs/protocol.md#features; random weights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def plain_tokens(state, image, patch, heads, mean=MEAN, std=STD):
-    """Patch tokens of one image from a state dict with timm's names, step by step as in the spec."""
+    """Patch tokens of one image from a state dict with timm's names: docs/protocol.md#patch-features."""
     width, height = (
         math.ceil(round(side * patch / 8) / patch) * patch for side in (image.shape[1], image.shape[0])
     )

@@ -1,4 +1,7 @@
-"""Keys of the last block and the other ways to bring an image to whole patches (spec D1, D2)."""
+"""Keys of the last block and the other ways to bring an image to whole patches.
+
+Rules: docs/protocol.md#tokencut, docs/protocol.md#deep-spectral-methods.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def workload(*size: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def by_hand(logits: np.ndarray, image: np.ndarray, yuv: str, kernel: int, dilation: int) -> float:
-    """Pixel by pixel, in the words of spec A8 (sigma 16, 16, 8)."""
+    """Pixel by pixel, in the words of docs/protocol.md#smoothness-loss (sigma 16, 16, 8)."""
     batch, _, height, width = logits.shape
     y, u, v = (0.299, 0.587, 0.114), (-0.147, -0.289, 0.436), (0.615, -0.515, -0.100)
     rows = np.array([y, u, v]) if yuv == "standard" else np.array([y, u, v]).T

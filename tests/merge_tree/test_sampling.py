@@ -1,4 +1,4 @@
-"""Sampling against the golden draws of spec G1, the depth law in closed form, and plain NumPy."""
+"""Sampling: docs/protocol.md#reference-draws, the depth law in closed form, and plain NumPy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mis_lightning.merge_tree import sampling
 from mis_lightning.merge_tree.sampling import leaf_counts, node_mask, sample_node
 from mis_lightning.merge_tree.tree import MergeTree
 
-GOLDEN_TREES = {  # spec G1
+GOLDEN_TREES = {  # docs/protocol.md#reference-draws
     (2, 3): [(1, 4), (0, 3), (2, 5), (6, 8), (7, 9)],
     (3, 3): [(7, 8), (0, 3), (6, 9), (1, 10), (2, 5), (4, 12), (13, 14), (11, 15)],
     (4, 4): [
@@ -30,7 +30,10 @@ SEEDS = [1, 7920, 15839, 23758, 31677, 39596]
 
 
 class ReferenceRandom:
-    """The generator of the reference (spec A3): minimal standard, two outputs to a number."""
+    """The generator of the reference: minimal standard, two outputs to a number.
+
+    Rule: docs/protocol.md#reference-draws.
+    """
 
     def __init__(self, seed):
         self.state = seed % (2**31 - 1) or 1

@@ -1,4 +1,4 @@
-"""IoU and NoC against hand-computed values and each edge rule of spec B5."""
+"""IoU and NoC against hand-computed values and each edge rule of docs/protocol.md#number-of-clicks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The published network in plain functions and the published names, written from spec A7 and part C alone."""
+"""The network of docs/protocol.md#the-network in plain functions, with the names of published files."""
 
 from __future__ import annotations
 

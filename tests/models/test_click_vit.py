@@ -1,4 +1,4 @@
-"""The whole network against a plain functional forward written from spec A7, and its parameter count."""
+"""The whole network against docs/protocol.md#the-network in plain functions; its parameter count."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ Weights = dict[str, Tensor]
 
 
 def disks(points: Tensor, size: tuple[int, int], radius: float) -> Tensor:
-    """Positive and negative maps, pixel by pixel (spec A6.3)."""
+    """Positive and negative maps, pixel by pixel.
+
+    Rule: docs/protocol.md#click-maps.
+    """
     half = points.shape[1] // 2
     maps = torch.zeros(len(points), 2, *size)
     for sample, clicks in enumerate(points.tolist()):

@@ -1,4 +1,7 @@
-"""The head equals its literal form: project, resize, concatenate, fuse, classify (spec A7)."""
+"""The head equals its literal form: project, resize, concatenate, fuse, classify.
+
+Rule: docs/protocol.md#segmentation-head.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Starting weights: an MAE encoder in the published form, made by hand, and models of our own (spec A7)."""
+"""Starting weights: an MAE encoder in the published form, made by hand, and models of our own.
+
+Rule: docs/protocol.md#initial-weights.
+"""
 
 from __future__ import annotations
 

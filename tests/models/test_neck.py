@@ -1,4 +1,7 @@
-"""The pyramid against its four branches written out in numpy (spec A7)."""
+"""The pyramid against its four branches written out in numpy.
+
+Rule: docs/protocol.md#feature-pyramid.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The plain transformer against brute force: windows, global blocks, position table (spec A7)."""
+"""The plain transformer against brute force: windows, global blocks, position table.
+
+Rule: docs/protocol.md#windowed-attention.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ def image_of(seed, size=(9, 11)):
 
 
 def cells_of(image, space=4, luma=32, chroma=16):
-    """Grid coordinates of each pixel, one by one, from spec D1 step 8."""
+    """Grid coordinates of each pixel, one by one, from docs/protocol.md#bilateral-solver."""
     cells = []
     for row in range(image.shape[0]):
         for column in range(image.shape[1]):

@@ -1,4 +1,4 @@
-"""TokenCut on planted groups, against a dense computation written from the spec."""
+"""TokenCut on planted groups, against a dense computation written from docs/protocol.md#tokencut."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_mask_larger_than_half_of_the_image_is_not_inverted():
     coarse = np.zeros((8, 8), bool)
     coarse[:, :6] = True  # 48 of 64 columns
     sharp = tokencut._sharpened(coarse, image)
-    np.testing.assert_array_equal(sharp, image[:, :, 0] == 230)  # not inside out (spec E30)
+    np.testing.assert_array_equal(sharp, image[:, :, 0] == 230)  # not inverted
 
 
 def test_settings_and_errors():

@@ -1,4 +1,7 @@
-"""What exactly the model is asked: points, flip, previous mask, batches, evaluation mode (spec B3)."""
+"""What exactly the model is asked: points, flip, previous mask, batches, evaluation mode.
+
+Rule: docs/protocol.md#one-answer.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Boxes, crops and click positions by hand, and each quirk of spec B4 that is kept on purpose."""
+"""Boxes, crops and click positions by hand, and each quirk of docs/protocol.md#zoom-in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The training step and resuming, on a tiny network and random images (spec A6.2, A8, A9)."""
+"""The training step and resuming, on a tiny network and random images.
+
+Rules: docs/protocol.md#iterative-clicks, docs/protocol.md#training-loss and
+docs/protocol.md#optimiser-and-schedule.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Schedule values in closed form, and who learns how fast under layer-wise decay (spec A9)."""
+"""Schedule values in closed form, and who learns how fast under layer-wise decay.
+
+Rules: docs/protocol.md#optimiser-and-schedule, docs/protocol.md#layer-wise-decay.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,7 @@ def test_scale_of_the_paper() -> None:
 
 
 def test_the_click_embedding_learns(tiny_click_vit) -> None:
-    # The reference leaves it out of every group, which freezes it (spec E7).
+    # The reference leaves it out of every group, which freezes it (docs/protocol.md#layer-wise-decay).
     model = tiny_click_vit()
     before = model.click_embed.weight.clone()
     optimizer = torch.optim.Adam(layerwise_decay_groups(model, lr=0.1))

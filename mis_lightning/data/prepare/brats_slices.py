@@ -1,4 +1,6 @@
-"""BraTS 2020 volumes -> one slice per case, by our own rule (spec F2 b), not comparable with published ones.
+"""BraTS 2020 volumes -> one slice per case, by our own rule, not comparable with published ones.
+
+Rule: docs/protocol.md#brats-slices.
 
 The rule: of every case the FLAIR volume and the segmentation, turned to the axes right, anterior, superior;
 the axial slice with the largest whole tumour (label > 0; the lowest such slice on ties); its grey values

@@ -1,4 +1,7 @@
-"""OAI-ZIB volumes -> the 150 test slices, by the published rule (spec F1)."""
+"""OAI-ZIB volumes -> the 150 test slices, by the published rule.
+
+Rule: docs/protocol.md#oai-zib-slices.
+"""
 
 from __future__ import annotations
 
