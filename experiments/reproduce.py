@@ -25,11 +25,8 @@ FOLDER = "runs/paper"
 NATURAL = tuple(Path(f"evaluation/{name}") for name in ("natural", "davis"))
 MEDICAL = Path("evaluation/medical")
 INPUTS = ("--data.images=$SBD", "--model.initial_weights=$MAE")
-SPEED = {
-    "I": "the speed column: `merging, connected` against `merging, any two`",
-    "IV": "TokenCut, deep spectral methods and merging, at 8×8 and 16×16 pixels a patch",
-}
-"""Tables of images a second, with what `mis bench proposals` prints of them."""
+SPEED = ("I", "IV")
+"""Tables with images a second, which `mis bench proposals` measures."""
 
 ABOUT = f"""\
 # The paper's tables, command by command
@@ -40,7 +37,7 @@ prints what has been run, and leaves the rest blank. Several seeds become mean �
 give each a folder of its own, `--seed_everything=1 --trainer.default_root_dir=…`.
 
 The paper trains on 32 images a step in all, and `data.batch_size` is that of one GPU: on four, add
-`--data.batch_size=8`.
+`--data.batch_size=8`, on its two `--data.batch_size=16`.
 
 ```sh
 SBD=path/to/SBD/dataset            # with img/, inst/ and train.txt: mis prepare SBD
@@ -55,7 +52,11 @@ configs/sweeps/extractors.yaml` (`connectivity.yaml`, `deep_spectral.yaml`)."""
 
 def row_commands(table: PaperTable, row: PaperRow) -> list[str]:
     """The commands of one row: training, then each evaluation of its table."""
-    evaluations = [*NATURAL, *([MEDICAL] if "BraTS" in table.columns else [])]
+    benchmarks = {benchmark for benchmark, _ in table.columns}
+    evaluations = [
+        *(NATURAL if "GrabCut" in benchmarks else ()),
+        *([MEDICAL] if "BraTS" in benchmarks else []),
+    ]
     folder = Path(FOLDER) / table.name / row.name
     todo = commands(Point(row.name, (*row.fit, *INPUTS)), folder, evaluations, ())
     # Quoted but for the variables, which the shell is to fill in.
@@ -67,28 +68,25 @@ def row_commands(table: PaperTable, row: PaperRow) -> list[str]:
 
 def speed_command() -> str:
     """The command of Table IV, and of the speed column of Table I."""
-    return 'mis bench proposals --images "$SBD/img" --count 64 --strides 8 16'
+    return (
+        f'mis bench proposals --images "$SBD/img" --count 100 --strides 8 16 --json {FOLDER}/proposals.json'
+    )
 
 
 def page(tables: Sequence[PaperTable]) -> str:
     """All rows as Markdown; a run that serves several rows is written out once."""
     parts, first = [ABOUT], {}
     for table in tables:
-        if table.name == "V":
-            parts.append("## Table IV: speed")
-            parts.append(f"It holds {SPEED['IV']}.\n\n```sh\n{speed_command()}\n```")
         parts.append(f"## {table.title}")
         if table.name in SPEED:
-            parts.append(f"`{speed_command()}` prints {SPEED[table.name]}.")
+            parts.append(f"Images a second:\n\n{_block([speed_command()])}")
         for row in table.rows:
+            if not row.fit:
+                continue
             name = f"{table.name}/{row.name}"
             known = first.setdefault(tuple(row.fit), name)
             text = f"The run of `{known}`." if known != name else _block(row_commands(table, row))
             parts.append(f"**`{name}`** {row.label}\n\n{text}")
-    parts.append(
-        "## Table III\n\nNo rows here: its text was not among the sources of this project. The comparison of "
-        "region sources is the one called main above."
-    )
     return "\n\n".join(parts) + "\n"
 
 
@@ -101,7 +99,7 @@ def main(args: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("row", nargs="?", help="e.g. main/mis, I/full, II/dino_s16, V/s8_5, IV")
+    parser.add_argument("row", nargs="?", help="e.g. main/mis, I/full, II/dino_s16, V/s8, IV")
     given = parser.parse_args(args)
     tables = paper_tables()
     if given.row is None:
@@ -111,9 +109,9 @@ def main(args: Sequence[str] | None = None) -> int:
         print(speed_command())
         return 0
     name, _, row_name = re.sub(r"^Table ", "", given.row).partition("/")
-    rows = [(t, r) for t in tables for r in t.rows if (t.name, r.name) == (name, row_name)]
+    rows = [(t, r) for t in tables for r in t.rows if (t.name, r.name) == (name, row_name) and r.fit]
     if not rows:
-        known = ", ".join([*(f"{t.name}/{r.name}" for t in tables for r in t.rows), *SPEED])
+        known = ", ".join([*(f"{t.name}/{r.name}" for t in tables for r in t.rows if r.fit), *SPEED])
         parser.error(f"there is no row {given.row!r}; rows: {known}")
     print("\n".join(row_commands(*rows[0])))
     return 0

@@ -31,13 +31,14 @@ def main(args: Sequence[str]) -> int:
         prog="mis report",
         description="Collect results into the paper's tables. A result finds its rows by the config that "
         "`mis test` writes into it, whatever folder it is in. What was not run stays blank.",
-        epilog=f"Rows: {rows}. Speeds (Table IV) come from `mis bench proposals`.",
+        epilog=f"Rows: {rows}. Speeds (Tables I and IV): `mis bench proposals --json proposals.json`.",
     )
     parser.add_argument(
         "results",
         nargs="+",
         metavar="RESULTS",
-        help="a results.json, a folder with some below it, or TABLE/ROW=PATH to choose the row by hand",
+        help="a results.json or proposals.json, a folder with some below it (or none: the published values "
+        "alone), or TABLE/ROW=PATH to choose the row by hand",
     )
     parser.add_argument("--out", type=Path, help="write the Markdown here, too")
     given = parser.parse_args(args)
@@ -48,7 +49,7 @@ def main(args: Sequence[str]) -> int:
             places = [chosen] if chosen else _places(result, tables)
             for place in places:
                 found.setdefault(place, []).append(result)
-            if not places:
+            if not places and "speed" not in result.config:
                 other.append(result)
     parts = [
         format_paper_table(table, {row.name: found.get((table.name, row.name), []) for row in table.rows})
@@ -82,5 +83,8 @@ def _existing(path: str) -> Path:
 
 def _places(result: Result, tables: Sequence[PaperTable]) -> list[tuple[str, str]]:
     return [
-        (table.name, row.name) for table in tables for row in table.rows if belongs(result.config, row.where)
+        (table.name, row.name)
+        for table in tables
+        for row in table.rows
+        if belongs(result.config, row.where) or (row.speed and belongs(result.config, row.speed))
     ]

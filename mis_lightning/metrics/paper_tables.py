@@ -1,6 +1,7 @@
 """Result files -> the paper's tables, what was published beside what was measured.
 
-The tables, with a source for every published value, are in ``assets/paper_tables.json``.
+The tables, with a source for every published value, are in ``assets/paper_tables.json``. Results are the
+``results.json`` of `mis test` and `mis compare`, and the ``proposals.json`` of `mis bench proposals`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ import yaml
 
 from mis_lightning.errors import InputError
 
+NAMES = ("results.json", "proposals.json")
+"""Of result files."""
+
 TABLES = Path(__file__).parents[1] / "assets" / "paper_tables.json"
 
 
@@ -27,7 +31,8 @@ class PaperRow:
         name: Its short name within the table.
         label: What a reader sees.
         where: Values at dotted keys of a run's config that make its results belong here.
-        fit: Options of ``mis fit`` that make such a run.
+        speed: The same of the images a second that `mis bench proposals` measured; empty where none belong.
+        fit: Options of ``mis fit`` that make such a run; empty where none does.
         values: Published values by benchmark and measure; only those with a source.
         source: Where they were read; empty without values.
     """
@@ -35,6 +40,7 @@ class PaperRow:
     name: str
     label: str
     where: Mapping[str, Any]
+    speed: Mapping[str, Any]
     fit: Sequence[str]
     values: Mapping[str, Mapping[str, float]]
     source: str
@@ -47,14 +53,17 @@ class PaperTable:
     Attributes:
         name: ``"main"`` or the paper's numeral.
         title: Its heading.
-        columns: Measures by benchmark, as :func:`~mis_lightning.metrics.noc.summarise` names them.
+        columns: Benchmark and its measures, as :func:`~mis_lightning.metrics.noc.summarise` names them, of
+            each column; or what was timed, and ``"images/s"``.
         rows: Its rows.
+        notes: Printed below it.
     """
 
     name: str
     title: str
-    columns: Mapping[str, Sequence[str]]
+    columns: Sequence[tuple[str, Sequence[str]]]
     rows: Sequence[PaperRow]
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -81,33 +90,62 @@ def paper_tables() -> list[PaperTable]:
         PaperTable(
             name=table["name"],
             title=table["title"],
-            columns=table["columns"],
+            columns=[(benchmark, measures) for benchmark, measures in table["columns"]],
             rows=[
                 PaperRow(
                     name=row["name"],
                     label=row["label"],
-                    where={**content["recipe"], **table.get("where", {}), **row["where"]},
+                    where={
+                        **(content["recipe"] if row["fit"] else {}),
+                        **table.get("where", {}),
+                        **row["where"],
+                    },
+                    speed=row.get("speed", {}),
                     fit=row["fit"],
                     values=row.get("values", {}),
                     source=content["sources"][row["source"]] if "source" in row else "",
                 )
                 for row in table["rows"]
             ],
+            notes=table.get("notes", []),
         )
         for table in content["tables"]
     ]
 
 
 def read_results(path: Path) -> list[Result]:
-    """Read a ``results.json``, or all of them below a folder.
+    """Read a ``results.json`` or ``proposals.json``, or all of them below a folder, where there may be none.
 
     Raises:
-        InputError: There is none, or a file that is not a result of this project.
+        InputError: A file is not a result of this project.
     """
-    files = sorted(path.glob("**/results.json")) if path.is_dir() else [path]
-    if not files:
-        raise InputError(f"There is no results.json below {path}; `mis test` and `mis compare` write one.")
-    return [_read(file) for file in files]
+    files = sorted(found for name in NAMES for found in path.glob(f"**/{name}")) if path.is_dir() else [path]
+    return [
+        result for file in files for result in (_speeds(file) if file.name == NAMES[1] else [_read(file)])
+    ]
+
+
+def _speeds(path: Path) -> list[Result]:
+    """Images a second as results of two kinds: the three methods, and the two ways to merge."""
+    try:
+        rates = json.loads(path.read_text(encoding="utf-8"))["images_per_second"]
+        strides = sorted({int(stride) for rate in rates.values() for stride in rate})
+        found = []
+        for stride in strides:
+            methods = {name: _numbers({"images/s": rates[name][str(stride)]}) for name in rates}
+            found.append(_speed(path, stride, "proposals", methods))
+            for ways, name in (("connected", "MIS"), ("any two", "MIS, any two")):
+                found.append(_speed(path, stride, ways, {"merging": methods[name]}))
+        return found
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"Expected what `mis bench proposals --json` writes, but {path} is none "
+            f"({type(error).__name__}: {error})."
+        ) from error
+
+
+def _speed(path: Path, stride: int, ways: str, values: Mapping[str, Mapping[str, float | None]]) -> Result:
+    return Result(path, values, dict.fromkeys(values, True), {"speed": {"stride": stride, "ways": ways}})
 
 
 def _read(path: Path) -> Result:
@@ -163,19 +201,27 @@ def format_paper_table(table: PaperTable, found: Mapping[str, Sequence[Result]])
         published value is blank. ``*`` marks results on sets that are not the published ones.
     """
     lines = [[""]]
-    for benchmark, columns in table.columns.items():
+    for benchmark, columns in table.columns:
         lines[0] += [f"{benchmark} {_heading(columns)}", "Paper"]
     for row in table.rows:
         line = [row.label]
-        for benchmark, columns in table.columns.items():
+        for benchmark, columns in table.columns:
             published = row.values.get(benchmark, {})
             line.append(_measured(found.get(row.name, ()), benchmark, columns))
-            line.append(" / ".join(f"{published[column]:.2f}" for column in columns if column in published))
+            line.append(" / ".join(_number(published[c], c) for c in columns if c in published))
         lines.append(line)
-    notes = [f"Paper column of {row.label}: {row.source}." for row in table.rows if row.source]
+    sources: dict[str, list[str]] = {}
+    for row in table.rows:
+        if row.source:
+            sources.setdefault(row.source, []).append(row.label)
+    notes = [
+        f"Paper columns{'' if len(labels) == len(table.rows) else ' of ' + '; '.join(labels)}: {source}."
+        for source, labels in sources.items()
+    ]
+    notes += table.notes
     if any("*" in cell for line in lines for cell in line):
         notes.append("\\* not the whole published set: not comparable.")
-    return "\n".join([f"### {table.title}", "", _markdown(lines), *([""] if notes else []), *notes])
+    return "\n".join([f"### {table.title}", "", _markdown(lines), *(f"\n{note}" for note in notes)])
 
 
 def format_other(results: Sequence[Result]) -> str:
@@ -191,8 +237,15 @@ def format_other(results: Sequence[Result]) -> str:
 
 def _heading(columns: Sequence[str]) -> str:
     """``("noc@85", "noc@90")`` -> ``NoC@85/90``."""
-    kind = "NoC" if columns[0].startswith("noc") else "IoU"
-    return f"{kind}@{'/'.join(column.partition('@')[2] for column in columns)}"
+    if columns[0] == "images/s":
+        return columns[0]
+    kind, unit = ("NoC", "") if columns[0].startswith("noc") else ("IoU", ", %")
+    return f"{kind}@{'/'.join(column.partition('@')[2] for column in columns)}{unit}"
+
+
+def _number(value: float, column: str) -> str:
+    """IoUs in percent, as the paper prints them; two digits of everything."""
+    return f"{100 * value if column.startswith('iou') else value:.2f}"
 
 
 def _measured(results: Sequence[Result], benchmark: str, columns: Sequence[str]) -> str:
@@ -200,9 +253,8 @@ def _measured(results: Sequence[Result], benchmark: str, columns: Sequence[str])
     cells = []
     for column in columns:
         values = [v for result in results if (v := result.values[benchmark].get(column)) is not None]
-        digits = 2 if column.startswith("noc") else 3
-        cell = f"{statistics.fmean(values):.{digits}f}" if values else ""
-        cells.append(cell + (f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""))
+        cell = _number(statistics.fmean(values), column) if values else ""
+        cells.append(cell + (f" ± {_number(statistics.stdev(values), column)}" if len(values) > 1 else ""))
     if not any(cells):
         return ""
     whole = all(result.comparable.get(benchmark, False) for result in results)

@@ -49,9 +49,7 @@ def test_results_find_their_rows(tmp_path, capsys) -> None:
     natural = {"GrabCut": {"noc@85": 2.1, "noc@90": 2.5}, "SBD": {"noc@85": 7.0, "noc@90": 9.6}}
     write(tmp_path / "x" / "natural", natural, nested(where("main/mis")))
     write(tmp_path / "x" / "medical", {"BraTS": {"iou@5": 0.5, "iou@10": 0.625}}, nested(where("main/mis")))
-    write(
-        tmp_path / "y", {"GrabCut": {"noc@85": 4, "noc@90": 5}}, nested(where("V/s16_10")), comparable=False
-    )
+    write(tmp_path / "y", {"GrabCut": {"noc@85": 4, "noc@90": 5}}, nested(where("V/s16")), comparable=False)
     write(tmp_path / "z", {"GrabCut": {"noc@85": 12.96, "noc@90": 16.12, "iou@5": 0.7}})
     out = tmp_path / "new" / "tables.md"
     assert main(["report", str(tmp_path), "--out", str(out)]) == 0
@@ -60,29 +58,42 @@ def test_results_find_their_rows(tmp_path, capsys) -> None:
     main_table = "Main comparison"
     assert row(text, main_table, "MIS (merge trees)") == [
         "2.10 / 2.50", "1.94 / 2.32", "", "3.09 / 4.58", "7.00 / 9.60", "6.91 / 9.51", "", "6.33 / 8.44",
-        "0.500 / 0.625", "", "", "",
+        "50.00 / 62.50", "77.70 / 84.90", "", "47.87 / 66.31",
     ]  # fmt: skip
     assert row(text, main_table, "TokenCut") == [""] * 12
-    # One run serves the rows of three tables; the ablations have no published value that was read.
-    assert row(text, "Table I:", "only neighbours merge")[:2] == ["2.10 / 2.50", ""]
-    assert row(text, "Table II:", "DINO ViT-S/8")[:2] == ["2.10 / 2.50", ""]
-    assert row(text, "Table I:", "any two regions merge") == [""] * 8
-    assert row(text, "Table V:", "DSM, DINO ViT-S/16, 10 segments")[0] == "4.00 / 5.00\\*"
+    # One run serves the rows of several tables.
+    assert row(text, "Table I:", "only neighbours merge")[2:4] == ["2.10 / 2.50", "1.94 / 2.32"]
+    assert row(text, "Table II:", "DINO ViT-S/8")[:2] == ["2.10 / 2.50", "1.94 / 2.32"]
+    assert row(text, "Table III:", "MIS (merge trees)")[2:4] == ["50.00 / 62.50", "77.70 / 84.90"]
+    assert row(text, "Table I:", "any two regions merge")[2::2] == [""] * 4
+    assert row(text, "Table V:", "DSM, DINO ViT-S/16")[0] == "4.00 / 5.00\\*"
+    assert row(text, main_table, "DSM, 5 regions, ViT-S/16")[0] == "4.00 / 5.00\\*"
     other = text.split("### Other results")[1]
     assert str(tmp_path / "z") in other
     assert "12.96 / 16.12" in other
-    assert "0.700 /" in other
+    assert "70.00 /" in other
     assert "lkhl/MIS" in text
 
 
 def test_rows_may_be_chosen_by_hand_and_seeds_are_averaged(tmp_path, capsys) -> None:
     for seed, noc in enumerate((2.0, 3.0)):
         write(tmp_path / f"{seed}", {"GrabCut": {"noc@85": noc, "noc@90": noc + 1}})
-    choice = [f"II/moco_b16={tmp_path / str(seed)}" for seed in range(2)]
+    choice = [f"II/moco_s16={tmp_path / str(seed)}" for seed in range(2)]
     assert main(["report", *choice]) == 0
     text = capsys.readouterr().out
-    assert row(text, "Table II:", "MoCo v3 ViT-B/16")[0] == "2.50 ± 0.71 / 3.50 ± 0.71 (n=2)"
+    assert row(text, "Table II:", "MoCo v3 ViT-S/16")[0] == "2.50 ± 0.71 / 3.50 ± 0.71 (n=2)"
     assert "Other results" not in text
+
+
+def test_an_empty_folder_shows_what_was_published(tmp_path, capsys) -> None:
+    assert main(["report", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    for table in paper_tables():
+        assert f"### {table.title}" in text
+        for one in table.rows:
+            ours = row(text, table.title.split(" (")[0].split(";")[0], one.label)[::2]
+            assert ours == [""] * len(table.columns)
+    assert text.count("1.94 / 2.32") == 3
 
 
 @pytest.mark.parametrize(
@@ -91,7 +102,6 @@ def test_rows_may_be_chosen_by_hand_and_seeds_are_averaged(tmp_path, capsys) -> 
         (["nowhere"], "nothing at nowhere"),
         (["main/mis=nowhere"], "nothing at nowhere"),
         (["main/nobody=."], "no row 'main/nobody'"),
-        (["."], "no results.json below"),
     ],
 )
 def test_mistakes(tmp_path, monkeypatch, capsys, args, message) -> None:

@@ -66,7 +66,7 @@ def test_table_two_has_the_papers_six_extractors(sweep, parse) -> None:
         ("vit_base_patch8_224.dino", None),
         ("vit_base_patch16_224.dino", None),
         ("vit_small_patch16_224", "weights/vit-s-300ep.pth.tar"),
-        ("vit_base_patch16_224", "weights/vit-b-300ep.pth.tar"),
+        ("vit_small_patch14_dinov2.lvd142m", None),
     ]
 
 
