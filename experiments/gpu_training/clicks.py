@@ -6,6 +6,7 @@ the maps of disks that the network sees of them, ``(B, 2, P, P)``, instead of as
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import log
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ class Clicks(NamedTuple):
     made: Tensor
 
 
-def squared_depth(region: Tensor) -> Tensor:
+def squared_depth(region: Tensor, envelope: Callable[[Tensor], Tensor] | None = None) -> Tensor:
     """Squared Euclidean distance of each pixel to the nearest one outside its region.
 
     Everything beyond the border is outside. Columns first, then the lower envelope along each row
@@ -37,12 +38,13 @@ def squared_depth(region: Tensor) -> Tensor:
 
     Args:
         region: bool, ``(B, P, P)``.
+        envelope: :func:`row_envelope`, or the same compiled.
 
     Returns:
         int16, ``(B, P, P)``; 0 outside. Exact while no depth exceeds 127 pixels, which sides of 255 pixels
         ensure.
     """
-    height, width = region.shape[-2:]
+    height = region.shape[-2]
     rows = torch.arange(height, device=region.device, dtype=torch.int16)[:, None]
     outside = torch.where(region, torch.full_like(rows, -1), rows)
     above = rows - outside.cummax(1).values
@@ -50,14 +52,26 @@ def squared_depth(region: Tensor) -> Tensor:
     below = outside.flip(1).cummin(1).values.flip(1) - rows
     # what is farther than 127 pixels lies deeper than any pixel can
     column = torch.minimum(above, below).clamp(max=127).square()
-    cols = torch.arange(width, device=region.device, dtype=torch.int16)
+    return (envelope or row_envelope)(column)
+
+
+def row_envelope(column: Tensor) -> Tensor:
+    """Squared distances within columns, int16 ``(B, P, P)`` -> in the plane."""
+    width = column.shape[-1]
+    cols = torch.arange(width, device=column.device, dtype=torch.int16)
     between = (cols[:, None] - cols).clamp(-127, 127).square()  # (to, from)
     nearest = (column[:, :, None, :] + between).amin(3)
     edge = torch.minimum(cols + 1, width - cols).clamp(max=127).square()
     return torch.minimum(nearest, edge)
 
 
-def corrective_clicks(probability: Tensor, mask: Tensor, uniform: Tensor, threshold: float = 0.49) -> Clicks:
+def corrective_clicks(
+    probability: Tensor,
+    mask: Tensor,
+    uniform: Tensor,
+    threshold: float = 0.49,
+    envelope: Callable[[Tensor], Tensor] | None = None,
+) -> Clicks:
     """A click for each sample, in the deeper of its two kinds of error.
 
     Rule: docs/protocol.md#corrective-clicks.
@@ -70,11 +84,13 @@ def corrective_clicks(probability: Tensor, mask: Tensor, uniform: Tensor, thresh
         mask: bool, ``(B, 1, P, P)``.
         uniform: Random numbers in [0, 1), ``(B, P * P)``; the candidate with the largest is clicked.
         threshold: Splits the prediction into object and background.
+        envelope: As of :func:`squared_depth`.
     """
     missed = (probability < threshold) & mask
     wrong = (probability > threshold) & ~mask
     count, _, height, width = mask.shape
-    square = squared_depth(torch.cat([missed, wrong]).flatten(0, 1)).view(2, count, height * width)
+    square = squared_depth(torch.cat([missed, wrong]).flatten(0, 1), envelope)
+    square = square.view(2, count, height * width)
     deepest = square.amax(2)  # (2, B)
     positive = deepest[0] > deepest[1]
     greater = deepest.amax(0)

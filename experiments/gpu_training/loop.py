@@ -14,11 +14,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gpu_training.clicks import add_disks, corrective_clicks, first_disks
+from gpu_training.clicks import Clicks, add_disks, corrective_clicks, first_disks, row_envelope
 from gpu_training.losses import answer_loss
 from gpu_training.scenes import GpuTables, SceneSampler, SceneSettings
 from gpu_training.settings import Settings, rate_at
 from gpu_training.tables import CUT
+from mis_lightning.models import click_hybrid
 from mis_lightning.models.click_hybrid import HybridClickViT, Seen, granularity_of
 from mis_lightning.models.pretrained import describe, load_pretrained
 
@@ -45,6 +46,20 @@ def grown(initial: str, depth: int) -> HybridClickViT:
     return model
 
 
+def doubled(x: Tensor) -> Tensor:
+    """``(B, C, h, w)`` -> ``(B, C, 2h, 2w)``, bilinear with corners not aligned, as sums of shifted maps.
+
+    What ``F.interpolate`` does; but compiled, its backward pass adds to memory atom by atom.
+    """
+    for axis in (2, 3):
+        first, last = x.narrow(axis, 0, 1), x.narrow(axis, x.shape[axis] - 1, 1)
+        before = torch.cat([first, x.narrow(axis, 0, x.shape[axis] - 1)], dim=axis)
+        after = torch.cat([x.narrow(axis, 1, x.shape[axis] - 1), last], dim=axis)
+        pairs = torch.stack([0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after], dim=axis + 1)
+        x = pairs.flatten(axis, axis + 1)
+    return x
+
+
 class Training:
     """The model, its optimiser and what they are fed with.
 
@@ -68,8 +83,7 @@ class Training:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(settings.seed)
         torch.backends.cudnn.benchmark = True
-        torch.backends.cuda.matmul.allow_tf32 = True
-        torch.backends.cudnn.allow_tf32 = True
+        torch.set_float32_matmul_precision("high")
         self.scenes = SceneSettings(**{k: tuple(v) if isinstance(v, list) else v for k, v in scenes.items()})
         self.model = grown(settings.initial, settings.depth).to(
             self.device, memory_format=torch.channels_last
@@ -90,14 +104,13 @@ class Training:
             ],
             lr=settings.rate,
             betas=(0.9, 0.98),
-            fused=self.device.type == "cuda",
         )
         self.average = [p.detach().clone() for p in self.parameters]
         self.generator = torch.Generator(self.device).manual_seed(settings.seed + 1)
         self.look: Callable[[Tensor], Seen] = self.model.look
         self.answer: Callable[..., Tensor] = self.model.answer
         self.loss = answer_loss
-        self.clicks = corrective_clicks
+        self.envelope = row_envelope
         self.steps, self.answers, self.images = 0, 0, 0
         self.sampler: SceneSampler | None = None
         self.ious = torch.zeros(settings.rounds + 1, device=self.device)
@@ -112,36 +125,50 @@ class Training:
         return torch.autocast(self.device.type, torch.bfloat16)
 
     def compile(self, seconds: int) -> None:
-        """Compile network, loss and clicks; go on without where that fails or takes too long."""
-        parts = self.look, self.answer, self.loss, self.clicks
+        """Compile network, loss and distances; go on without where that fails or takes too long."""
 
         def give_up(*_: object) -> None:
             raise TimeoutError(f"compiling took longer than {seconds} s")
 
+        plain = self.look, self.answer, self.loss, self.envelope, click_hybrid._double
         signal.signal(signal.SIGALRM, give_up)
         signal.alarm(seconds)
         try:
+            click_hybrid._double = doubled
             self.look = torch.compile(self.model.look, dynamic=False)
             self.answer = torch.compile(self.model.answer, dynamic=False)
             self.loss = torch.compile(answer_loss, dynamic=False)
-            self.clicks = torch.compile(corrective_clicks, dynamic=False)
-            size, count = self.scenes.size, self.settings.batch
-            image = torch.rand(count, 3, size, size, device=self.device)
-            mask = torch.zeros(count, 1, size, size, dtype=torch.bool, device=self.device)
-            mask[:, :, 40:90, 50:100] = True
-            hardened = torch.zeros(round(count * (1 - self.scenes.pasted - self.scenes.drawn)), size * size)
-            self._learn(image, mask, hardened.long().to(self.device), torch.ones(count, device=self.device))
-            self.optimizer.zero_grad(set_to_none=True)
-            self.say("compiled")
+            self._rehearse()
+            self.say("network compiled")
         except Exception as error:  # slower is better than nothing
             torch._dynamo.reset()  # type: ignore[attr-defined]
-            self.look, self.answer, self.loss, self.clicks = parts
-            self.optimizer.zero_grad(set_to_none=True)
-            self.say(f"not compiled: {type(error).__name__}: {str(error)[:300]}")
+            self.look, self.answer, self.loss, _, click_hybrid._double = plain
+            self.say(f"network not compiled: {type(error).__name__}: {str(error)[:300]}")
+        try:
+            envelope = torch.compile(row_envelope, dynamic=False)
+            size = self.scenes.size
+            column = torch.randint(0, 127, (2 * self.settings.batch, size, size), device=self.device)
+            column = column.square().short()
+            if not torch.equal(envelope(column), row_envelope(column)):
+                raise ArithmeticError("other distances")
+            self.envelope = envelope
+            self.say("distances compiled")
+        except Exception as error:
+            self.say(f"distances not compiled: {type(error).__name__}: {str(error)[:300]}")
         finally:
             signal.alarm(0)
-        for total in (self.ious, self.losses, self.norm):
-            total.zero_()
+        self._clear()
+
+    def _rehearse(self) -> None:
+        """Learn nothing from a batch of the shapes and layouts to come."""
+        size, count = self.scenes.size, self.settings.batch
+        image = torch.rand(count, 3, size, size, device=self.device)
+        mask = torch.zeros(count, 1, size, size, dtype=torch.bool, device=self.device)
+        mask[:, :, size // 4 : size // 2, size // 3 : size // 2] = True
+        natural = count - round(count * self.scenes.pasted) - round(count * self.scenes.drawn)
+        segments = torch.zeros(natural, size * size, dtype=torch.int64, device=self.device)
+        self._learn(image, mask, segments, torch.ones(count, device=self.device))
+        self.optimizer.zero_grad(set_to_none=True)
 
     def load(self, tables: Tables) -> None:
         """Bring what is ready of the tables to the device."""
@@ -207,11 +234,11 @@ class Training:
                     disks = add_disks(disks, self._click(previous, mask), radius)
         torch.autograd.backward(list(seen), [part.grad for part in held])
 
-    def _click(self, previous: Tensor, mask: Tensor) -> Any:
+    def _click(self, previous: Tensor, mask: Tensor) -> Clicks:
         shape = (len(mask), mask.shape[-1] * mask.shape[-2])
         uniform = torch.rand(shape, generator=self.generator, device=self.device)
         with torch.no_grad():
-            return self.clicks(previous, mask, uniform)
+            return corrective_clicks(previous, mask, uniform, envelope=self.envelope)
 
     def _returned(self, logits: Tensor, segments: Tensor) -> Tensor:
         """The answers as the next click finds them: some made hard, as a refinement by a merge tree does.
@@ -252,6 +279,9 @@ class Training:
             f"IoU {ious}, loss {losses}, norm {float(self.norm) / steps:.2f}"
         )
         self.since = (now, self.steps)
+        self._clear()
+
+    def _clear(self) -> None:
         for total in (self.ious, self.losses, self.norm):
             total.zero_()
 

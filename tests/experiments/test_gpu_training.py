@@ -217,6 +217,12 @@ def test_a_grown_model_answers_as_before(modules: Any) -> None:
             torch.testing.assert_close(new.answer(new.look(image), previous, disks, given), expected)
 
 
+def test_doubling_is_bilinear(modules: Any) -> None:
+    x = torch.rand(2, 3, 5, 7, generator=torch.Generator().manual_seed(0))
+    expected = torch.nn.functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(modules.loop.doubled(x), expected)
+
+
 @pytest.fixture
 def training(modules: Any, tables: Any, tmp_path: Path) -> Any:
     settings = modules.settings.Settings(depth=5, batch=5, rounds=2)
