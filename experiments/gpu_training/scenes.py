@@ -48,8 +48,8 @@ class SceneSettings:
     far_probability: float = 0.35
     cut_probability: float = 0.06
     trees: tuple[float, float, float] = (0.5, 0.25, 0.25)
-    slots: tuple[float, float, float] = (0.3, 0.45, 0.25)
-    pasted_slots: tuple[float, float, float] = (0.2, 0.45, 0.35)
+    slots: tuple[float, float, float] = (0.12, 0.58, 0.3)
+    pasted_slots: tuple[float, float, float] = (0.1, 0.55, 0.35)
     min_side: float = 40.0
     min_area: int = 12
 

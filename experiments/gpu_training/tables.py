@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
 
 from mis_lightning.features.colour_texture import ColourTexture
 from mis_lightning.merge_tree.tree import MergeTree
@@ -25,7 +26,7 @@ from mis_lightning.regions.segment_unions import fill_holes
 SIDE = 384
 TREES = 3
 SLICES = 16
-SLOTS = {"node": 60, "union": 72, "salient": 28}
+SLOTS = {"node": 24, "union": 108, "salient": 28}
 REGIONS = sum(SLOTS.values())
 CUT = 256
 _NOWHERE = np.iinfo(np.int32).max
@@ -184,16 +185,17 @@ def unions(
     tree: MergeTree,
     wanted: int,
     generator: np.random.Generator,
-    growth: float = 0.7,
+    growth: float = 0.5,
     max_share: float = 0.6,
     max_border: float = 0.2,
 ) -> Iterator[Slices]:
     """Connected unions of segments, holes filled: the law of ``SegmentUnions``, for small objects too.
 
-    Half of the cuts have 5 to 50 segments, half 50 to 800. Each is used for several unions.
+    Half of the cuts have 5 to 50 segments, half 50 to 800. Each is used for several unions. The more of its
+    box one fills, the likelier it is kept: objects are compact.
     """
     found, tries = 0, 0
-    while found < wanted and tries < 12:
+    while found < wanted and tries < 16:
         tries += 1
         low, high = ((5, 50), (50, 800))[tries % 2]
         count = min(round(float(np.exp(generator.uniform(np.log(low), np.log(high))))), tree.n_leaves)
@@ -202,18 +204,20 @@ def unions(
         border = np.zeros(count, np.int64)
         for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
             border += np.bincount(edge, minlength=count)
-        for _ in range(16):
+        boxes = segment_boxes(labels)
+        for _ in range(24):
             chosen = {int(generator.integers(count))}
             while generator.random() < growth:
                 around = sorted(set().union(*(near[one] for one in chosen)) - chosen)
                 if not around:
                     break
                 chosen.add(int(generator.choice(around)))
-            members, extent = filled(labels, chosen)
+            least = generator.uniform(0.3, 0.75)
+            members, extent = filled(labels, boxes, chosen)
             share = lengths[members].sum() / tree.n_leaves
-            if not 0.0008 < share <= max_share or border[members].sum() > max_border * border.sum():
+            if extent < least or not 0.0008 < share <= max_share:
                 continue
-            if extent < generator.uniform(0.2, 0.6):  # objects fill their box better than chance unions do
+            if border[members].sum() > max_border * border.sum():
                 continue
             parts = joined(starts[members], lengths[members])
             if len(parts) <= SLICES:
@@ -237,15 +241,23 @@ def neighbours(labels: NDArray[np.int32], count: int) -> list[set[int]]:
     return near
 
 
-def filled(labels: NDArray[np.int32], chosen: set[int]) -> tuple[NDArray[np.int64], float]:
+def segment_boxes(labels: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Rows from, to, columns from, to of each segment, half open, ``(count, 4)``."""
+    slices = find_objects(labels + 1)
+    return np.array([(rows.start, rows.stop, cols.start, cols.stop) for rows, cols in slices], np.int64)
+
+
+def filled(
+    labels: NDArray[np.int32], boxes: NDArray[np.int64], chosen: set[int]
+) -> tuple[NDArray[np.int64], float]:
     """The chosen segments and those that they enclose, and the share of their box that they cover."""
-    wanted = np.zeros(int(labels.max()) + 1, np.bool_)
-    wanted[list(chosen)] = True
-    region = wanted[labels]
-    rows, cols = region.any(axis=1).nonzero()[0], region.any(axis=0).nonzero()[0]
-    window = np.s_[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-    whole = fill_holes(region[window])
-    return np.flatnonzero(np.bincount(labels[window][whole])), float(whole.mean())
+    some = list(chosen)
+    (top, left), (bottom, right) = boxes[some][:, ::2].min(0), boxes[some][:, 1::2].max(0)
+    window = labels[top:bottom, left:right]
+    wanted = np.zeros(len(boxes), np.bool_)
+    wanted[some] = True
+    whole = fill_holes(wanted[window])
+    return np.flatnonzero(np.bincount(window[whole])), float(whole.mean())
 
 
 def joined(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Slices:
@@ -270,7 +282,7 @@ def salient_parts(tree: MergeTree, count: int, salient: NDArray[np.uint8]) -> It
         chosen = np.flatnonzero(share > 0.5)
         if not 0.01 < lengths[chosen].sum() / tree.n_leaves < 0.7:
             continue
-        members, _ = filled(labels, {int(one) for one in chosen})
+        members, _ = filled(labels, segment_boxes(labels), {int(one) for one in chosen})
         parts = joined(starts[members], lengths[members])
         largest = sorted(parts, key=lambda part: part[0] - part[1])[:SLICES]
         if sum(b - a for a, b in largest) > 0.97 * sum(b - a for a, b in parts):
