@@ -22,7 +22,7 @@ MAX_SIDE = 256
 
 def leaf_extractor(max_side: int = MAX_SIDE) -> ColourTexture:
     """Colours at the ROI's own resolution, up to ``max_side`` leaves a side: what the tree sees."""
-    return ColourTexture(stride=1, max_side=max_side, frequencies=32, max_tokens=max_side * max_side)
+    return ColourTexture(stride=1, max_side=max_side, frequencies=8, max_tokens=max_side * max_side)
 
 
 def leaf_evidence(
