@@ -14,7 +14,7 @@ from mis_lightning.data.benchmarks import BENCHMARKS
 from mis_lightning.data.bundled import BundledBenchmark
 from mis_lightning.errors import InputError
 from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_sessions
-from mis_lightning.metrics.report import format_table, write_report
+from mis_lightning.metrics.report import COLUMNS, FEEL_COLUMNS, format_table, write_report
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.pretrained import describe
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
@@ -65,7 +65,8 @@ def main(args: Sequence[str]) -> int:
             settings["model"] = describe(segmenter.model)
         (row,) = write_report(given.folder / label, {benchmark.name: done}, settings)
         rows.append(replace(row, benchmark=label))
-    print(f"{benchmark.name}, reports in {given.folder}\n{format_table(rows)}")
+    table = format_table(rows, columns={**COLUMNS, **FEEL_COLUMNS})
+    print(f"{benchmark.name}, reports in {given.folder}\n{table}")
     return 0
 
 

@@ -7,6 +7,7 @@ Input: a segmenter and samples. Output: one simulated session per object.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from mis_lightning.clicks.simulated_user import next_click
 from mis_lightning.errors import InputError
-from mis_lightning.metrics.functional import iou, reaches
+from mis_lightning.metrics.functional import far_share, iou, reaches
 from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.structures import Click, Sample
 
@@ -56,6 +57,8 @@ class SimulatedSession:
         clicks: The ``k`` clicks.
         seconds: Wall time of the object: loading the sample, the simulated user and the model.
         model_seconds: The model's part of it (crops, forward passes, maps back).
+        far: Share of the pixels each click changed that lie farther from it than the object's own radius,
+            float32, ``(k,)``, ``nan`` where nothing changed; ``None``: not measured.
     """
 
     name: str
@@ -63,6 +66,7 @@ class SimulatedSession:
     clicks: tuple[Click, ...]
     seconds: float
     model_seconds: float
+    far: NDArray[np.float32] | None = None
 
 
 def simulate_session(
@@ -131,18 +135,22 @@ class _User:
     sample: Sample
     state: Any  # what the segmenter keeps for this object
     prediction: NDArray[np.bool_] = field(init=False)
+    radius: float = field(init=False)  # of a disc of the object's area, in pixels
     clicks: list[Click] = field(default_factory=list)
     ious: list[float] = field(default_factory=list)
+    far: list[float] = field(default_factory=list)
     seconds: float = 0.0
     model_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.prediction = np.zeros(self.sample.mask.shape, dtype=np.bool_)
+        self.radius = math.sqrt(np.count_nonzero(self.sample.mask) / math.pi)
 
     def click(self) -> None:
         self.clicks.append(next_click(self.sample.mask, self.prediction, self.sample.ignore, self.clicks))
 
     def look(self, prediction: NDArray[np.bool_]) -> None:
+        self.far.append(far_share(self.prediction, prediction, self.clicks[-1][:2], self.radius))
         self.prediction = prediction
         self.ious.append(iou(prediction, self.sample.mask, self.sample.ignore))
 
@@ -152,8 +160,14 @@ class _User:
         return count >= settings.max_clicks or (satisfied and count >= settings.min_clicks)
 
     def session(self) -> SimulatedSession:
-        ious = np.array(self.ious, dtype=np.float32)
-        return SimulatedSession(self.sample.name, ious, tuple(self.clicks), self.seconds, self.model_seconds)
+        return SimulatedSession(
+            self.sample.name,
+            np.array(self.ious, dtype=np.float32),
+            tuple(self.clicks),
+            self.seconds,
+            self.model_seconds,
+            np.array(self.far, dtype=np.float32),
+        )
 
 
 def _click_once(users: list[_User], segmenter: Segmenter[Any]) -> None:

@@ -41,6 +41,10 @@ class SessionRecord(Protocol):
     def model_seconds(self) -> float:
         """The model's part of it."""
 
+    @property
+    def far(self) -> NDArray[np.float32] | None:
+        """Share of the pixels each click changed that lie far from it, ``(k,)``, if it was measured."""
+
 
 def curves_to_csv(results: Mapping[str, Sequence[SessionRecord]]) -> str:
     """Sessions by benchmark as CSV text; IoUs keep all their float32 digits."""

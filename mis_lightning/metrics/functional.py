@@ -119,3 +119,40 @@ def iou_at(curves: Sequence[ArrayLike], k: int) -> float:
     values = np.array([array[k - 1] for array in arrays])
     values = values[~np.isnan(values)]
     return float(values.mean()) if values.size else float("nan")
+
+
+def regressions(ious: ArrayLike) -> int:
+    """Clicks after which the IoU was lower than before, by however little; ``nan`` is never lower.
+
+    Args:
+        ious: IoU after each click, ``(k,)``.
+
+    >>> regressions([0.5, 0.75, 0.625, 0.625, 0.5])
+    2
+    """
+    curve = np.asarray(ious, dtype=np.float32)
+    return int(np.count_nonzero(curve[1:] < curve[:-1]))
+
+
+def far_share(
+    before: NDArray[np.bool_], after: NDArray[np.bool_], at: tuple[float, float], radius: float
+) -> float:
+    """Share of the pixels that a click changed that lie farther from it than a radius.
+
+    Args:
+        before: The mask before the click, bool, ``(H, W)``.
+        after: The mask after it, bool, ``(H, W)``.
+        at: ``(row, col)`` of the click, in pixels.
+        radius: In pixels; of an object, that of a disc of its area, ``sqrt(area / pi)``.
+
+    Returns:
+        A value in ``[0, 1]``; ``nan`` where nothing changed.
+
+    >>> before, after = np.array([[True, True, False, False]]), np.array([[True, False, False, True]])
+    >>> far_share(before, after, (0, 1), radius=1)
+    0.5
+    """
+    rows, cols = np.nonzero(before != after)
+    if not rows.size:
+        return float("nan")
+    return float(np.mean((rows - at[0]) ** 2 + (cols - at[1]) ** 2 > radius**2))

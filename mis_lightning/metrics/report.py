@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mis_lightning.errors import InputError
 from mis_lightning.files import written_whole
 from mis_lightning.metrics.curves import SessionRecord, curves_to_csv
-from mis_lightning.metrics.functional import number_of_clicks
+from mis_lightning.metrics.functional import number_of_clicks, regressions
 from mis_lightning.metrics.noc import IOU_CLICKS, THRESHOLDS, summarise
 from mis_lightning.metrics.provenance import provenance
 
@@ -37,6 +37,11 @@ COLUMNS: Mapping[str, str] = {
 }
 """Heading -> name of the value. ``{max}`` is the budget of clicks; SPC is seconds per click."""
 
+FEEL_COLUMNS: Mapping[str, str] = {"regressions": "regressions", "far": "far"}
+"""More of them, of how clicks feel. ``regressions``: clicks after which the IoU fell, mean over the objects;
+``far``: mean share of the pixels a click changed that lie farther from it than the object's own radius, over
+all clicks but the first of each object."""
+
 RESAMPLES = 2000
 """Bootstrap resamples."""
 
@@ -48,7 +53,7 @@ class BenchmarkSummary:
     Attributes:
         benchmark: Its name.
         values: As :func:`~mis_lightning.metrics.noc.summarise` gives them, with ``spc`` (seconds per
-            click, loading included) and ``model_spc`` (the model alone).
+            click, loading included), ``model_spc`` (the model alone), and those of :data:`FEEL_COLUMNS`.
         intervals: Bootstrap interval ``(low, high)`` of each mean among ``values``.
         max_clicks: The budget of clicks, and the score of a failure.
     """
@@ -90,6 +95,11 @@ def summarise_sessions(
     values = summarise(curves, max_clicks)
     values["spc"] = sum(session.seconds for session in sessions) / clicks
     values["model_spc"] = sum(session.model_seconds for session in sessions) / clicks
+    values["regressions"] = float(np.mean([regressions(curve) for curve in curves]))
+    later = [session.far[1:] for session in sessions if session.far is not None]
+    known = np.concatenate([share[~np.isnan(share)] for share in later]) if later else np.zeros(0)
+    if known.size:
+        values["far"] = float(known.mean(dtype=np.float64))
     samples = {
         f"noc@{100 * threshold:g}": [number_of_clicks(curve, threshold, max_clicks) for curve in curves]
         for threshold in THRESHOLDS
@@ -145,7 +155,11 @@ def bootstrap_intervals(
 
 
 def format_table(
-    rows: Sequence[BenchmarkSummary], style: str = "text", *, with_intervals: bool = False
+    rows: Sequence[BenchmarkSummary],
+    style: str = "text",
+    *,
+    with_intervals: bool = False,
+    columns: Mapping[str, str] = COLUMNS,
 ) -> str:
     """The table in the columns people know.
 
@@ -153,6 +167,7 @@ def format_table(
         rows: One for each benchmark, of one budget of clicks.
         style: ``"text"`` (aligned) or ``"markdown"``.
         with_intervals: Add the 95 % interval to each mean, ``4.12 (3.51-4.80)``.
+        columns: Heading -> name of the value.
 
     Raises:
         InputError: Another style, or rows of different budgets.
@@ -169,8 +184,8 @@ def format_table(
             f"but got {style!r} and budgets {sorted(budgets)}."
         )
     budget = budgets.pop() if budgets else 20
-    cells = [["benchmark", *(heading.format(max=budget) for heading in COLUMNS)]]
-    cells += [[row.benchmark, *(_cell(row, key, with_intervals) for key in COLUMNS.values())] for row in rows]
+    cells = [["benchmark", *(heading.format(max=budget) for heading in columns)]]
+    cells += [[row.benchmark, *(_cell(row, key, with_intervals) for key in columns.values())] for row in rows]
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     padded = [
         [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
@@ -187,7 +202,7 @@ def _cell(row: BenchmarkSummary, key: str, with_intervals: bool) -> str:
     if value is None or math.isnan(value):
         return "-"
     kind = key.split("@")[0]
-    digits = {"noc": 2, "spc": 3, "iou": 3}.get(kind, 0)
+    digits = {"noc": 2, "spc": 3, "iou": 3, "regressions": 2, "far": 3}.get(kind, 0)
     text = f"{value:.{digits}f}"
     if with_intervals and key in row.intervals:
         low, high = row.intervals[key]

@@ -55,6 +55,24 @@ def asking(model, **changes) -> ClickModelSegmenter:
     return ClickModelSegmenter(model, prediction)
 
 
+def test_what_changes_far_from_a_click_is_measured() -> None:
+    two = sample("two", (2, 2, 5, 5), (20, 20, 5, 5))
+    session = simulate_session(asking(painter), two, settings(max_clicks=2))
+    assert session.far is not None
+    assert session.far.tolist() == [0, 0]  # radius sqrt(50 / pi) = 3.99, corners at 2.83
+    session = simulate_session(asking(painter), sample(), settings())
+    np.testing.assert_allclose(session.far, [4 / 25])  # radius 2.82: the four corners
+
+    def moody(image: Tensor, prompt: Prompt) -> Tensor:
+        """Everything at the first click, nothing at the second."""
+        seen = prompt.points[..., 2].amax() < 1
+        return torch.full_like(prompt.previous_mask, 9.0 if seen else -9.0)
+
+    session = simulate_session(asking(moody), sample(), settings(max_clicks=3))
+    np.testing.assert_allclose(session.far[:2], [1 - 25 / 1200] * 2, atol=0.01)
+    assert np.isnan(session.far[2])
+
+
 def test_one_click_is_enough_for_the_painted_square() -> None:
     session = simulate_session(asking(painter), sample(), settings())
     assert session.clicks == (Click(12, 12, True),)

@@ -14,7 +14,13 @@ import pytest
 from mis_lightning.errors import InputError
 from mis_lightning.metrics.curves import read_curves
 from mis_lightning.metrics.provenance import provenance
-from mis_lightning.metrics.report import bootstrap_intervals, format_table, summarise_sessions, write_report
+from mis_lightning.metrics.report import (
+    FEEL_COLUMNS,
+    bootstrap_intervals,
+    format_table,
+    summarise_sessions,
+    write_report,
+)
 from mis_lightning.structures import Click
 
 
@@ -25,6 +31,7 @@ class Record:
     clicks: tuple[Click, ...]
     seconds: float
     model_seconds: float
+    far: np.ndarray | None = None
 
 
 def record(name: str, *ious: float, seconds: float = 1.0) -> Record:
@@ -54,6 +61,24 @@ def test_row_by_hand() -> None:
     for key in ("noc@80", "noc@85", "noc@90", "iou@1"):
         low, high = row.intervals[key]
         assert low <= row.values[key] <= high
+
+
+def test_how_the_clicks_feel_by_hand() -> None:
+    nan = math.nan
+    sessions = [
+        Record(
+            "a", np.float32([0.5, 0.75, 0.5]), GRABCUT[0].clicks[:3], 1.0, 1.0, np.float32([1, 0.25, nan])
+        ),
+        Record(
+            "b", np.float32([0.5, 0.25, 0.125]), GRABCUT[0].clicks[:3], 1.0, 1.0, np.float32([nan, 0.5, 0.75])
+        ),
+    ]
+    row = summarise_sessions("GrabCut", sessions, np.random.default_rng(0))
+    assert row.values["regressions"] == 1.5
+    assert row.values["far"] == 0.5  # the first clicks apart
+    table = format_table([row], columns={"n": "n", **FEEL_COLUMNS})
+    assert table.splitlines() == ["benchmark  n  regressions    far", "GrabCut    2         1.50  0.500"]
+    assert "far" not in summarise_sessions("GrabCut", GRABCUT, np.random.default_rng(0)).values
 
 
 def test_table() -> None:
