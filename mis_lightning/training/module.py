@@ -6,7 +6,7 @@ docs/protocol.md#optimiser-and-schedule.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -33,6 +33,7 @@ from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.structures import Prompt
 from mis_lightning.training.noc_evaluation import NoCEvaluation
 from mis_lightning.training.optim import layerwise_decay_groups
+from mis_lightning.training.summed_loss import mean_loss
 
 
 class InteractiveSegmentation(L.LightningModule):
@@ -137,18 +138,26 @@ class InteractiveSegmentation(L.LightningModule):
         """Simulate up to ``max_simulated_clicks`` clicks, then answer once with gradient."""
         image = batch["image"].float() / 255
         mask, points = batch["mask"], batch["points"]
+        terms: list[dict[str, Tensor]] = []
+
+        def compared(answers: Iterable[Tensor]) -> Iterator[Tensor]:
+            for logits in answers:
+                loss, parts = self.loss(logits, mask, image)
+                terms.append({**parts, "iou": _mean_iou(logits.detach() > 0, mask)})
+                yield loss
+
         with self._seeded(batch_idx) as generator:
             if self.learn_from == "every":
                 seen = image if self.colour_jitter is None else self.colour_jitter(image)
-                answers = list(self._every_answer(seen, mask, points, generator))
+                answers = self._every_answer(seen, mask, points, generator)
+                count = self.max_simulated_clicks + 1
+                loss = mean_loss(compared(answers), count, list(self.model.parameters()))
             else:
-                answers = [self._last_answer(image, mask, points, generator)]
-        losses = [self.loss(logits, mask, image) for logits in answers]
-        loss = torch.stack([total for total, _ in losses]).mean()
+                (loss,) = compared([self._last_answer(image, mask, points, generator)])
         self.log("train/loss", loss, prog_bar=True)
-        for name in losses[0][1]:
-            self.log(f"train/{name}", torch.stack([terms[name] for _, terms in losses]).mean())
-        self.log("train/iou", _mean_iou(answers[-1].detach() > 0, mask), prog_bar=True)
+        for name in terms[0].keys() - {"iou"}:
+            self.log(f"train/{name}", torch.stack([parts[name] for parts in terms]).mean())
+        self.log("train/iou", terms[-1]["iou"], prog_bar=True)
         return loss
 
     def _last_answer(self, image: Tensor, mask: Tensor, points: Tensor, generator: torch.Generator) -> Tensor:

@@ -216,6 +216,20 @@ def test_learning_from_every_answer(tiny_training, tiny_click_vit) -> None:
     torch.testing.assert_close(loss, expected)
 
 
+def test_every_answer_has_its_own_backward_pass(tiny_training, tiny_click_vit) -> None:
+    settings = {"learn_from": "every", "max_simulated_clicks": 2}
+    module, loader = tiny_training(tiny_click_vit(Recording, dropout=0.0), **settings)
+    batch = next(iter(loader))
+    module.train().training_step(batch, 0).backward()
+    got = {name: value.grad.clone() for name, value in module.model.named_parameters()}
+    image, mask, calls = batch["image"].float() / 255, batch["mask"], list(module.model.calls)
+    module.zero_grad()
+    again = [module.model(c["image"], Prompt(c["points"], c["previous"])) for c in calls]
+    torch.stack([module.loss(logits, mask, image)[0] for logits in again]).mean().backward()
+    for name, value in module.model.named_parameters():
+        torch.testing.assert_close(got[name], value.grad, rtol=1e-4, atol=1e-7)
+
+
 def test_starts_from_the_weights_it_is_given(tiny_training, tiny_click_vit, tmp_path: Path) -> None:
     source = tiny_click_vit(seed=5)
     folder = save_pretrained(source, tmp_path)
