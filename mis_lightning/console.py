@@ -34,6 +34,15 @@ def prepare() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """A number and its noun.
+
+    >>> counted(1, "image"), counted(1200, "image"), counted(0, "entry", "entries")
+    ('1 image', '1200 images', '0 entries')
+    """
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def _plainly(error: UnicodeError) -> tuple[str | bytes, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error

@@ -20,6 +20,7 @@ import csv
 import json
 import os
 from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -147,12 +148,17 @@ def _click(entry: Any, place: str) -> tuple[Click, str | None, int | None]:
     try:
         positive = entry.get("positive", True)
         if isinstance(positive, str):
-            positive = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}[positive.lower()]
+            words = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
+            positive = (
+                words[positive.lower()] if positive.lower() in words else float(positive)
+            )  # 1.0: pandas
         if positive not in (True, False):
             raise ValueError(positive)
         name, number = entry.get("object"), entry.get("slice")
         click = Click(float(entry["row"]), float(entry["col"]), bool(positive))
-        return click, None if name is None else str(name), None if number is None else int(number)
+        if not (isfinite(click.row) and isfinite(click.col)) or (number is not None and float(number) % 1):
+            raise ValueError(entry)
+        return click, None if name is None else str(name), None if number is None else int(float(number))
     except (AttributeError, TypeError, KeyError, ValueError, OverflowError) as error:
         raise InputError(
             f'{place}: expected each click as {{"row": …, "col": …, "positive": true or false}}, '

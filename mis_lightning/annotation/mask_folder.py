@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from mis_lightning.annotation.click_request import ClickAnswer, ClickRequest
 from mis_lightning.annotation.export import Format, export_masks
 from mis_lightning.annotation.store import AnnotationStore
+from mis_lightning.console import counted
 from mis_lightning.errors import InputError
 from mis_lightning.files import written_whole
 from mis_lightning.segmenters.base import Segmenter
@@ -78,7 +79,8 @@ class MaskFolder:
         with written_whole(self.folder / "report.json") as temporary:
             temporary.write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
         before = f" ({known} of them known before)" if known else ""
-        print(f"{total - len(failures)} of {total} images answered{before}; masks are in {self.folder}")
+        answered = f"{total - len(failures)} of {counted(total, 'image')} answered{before}"
+        print(f"{answered}; masks are in {self.folder}")
         if failures:
             raise InputError(_list_failures(failures, total, self.folder / "report.json"))
 
@@ -87,4 +89,4 @@ def _list_failures(failures: dict[str, str], total: int, report: Path) -> str:
     shown = [f"  {key}: {reason}" for key, reason in list(failures.items())[:10]]
     if len(failures) > len(shown):
         shown.append(f"  … and {len(failures) - len(shown)} more, in {report}")
-    return "\n".join([f"{len(failures)} of {total} images failed:", *shown])
+    return "\n".join([f"{len(failures)} of {counted(total, 'image')} failed:", *shown])

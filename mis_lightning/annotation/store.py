@@ -21,6 +21,7 @@ from mis_lightning.annotation.actions import MaskAction
 from mis_lightning.annotation.log import is_plain
 from mis_lightning.annotation.record import AnnotationRecord
 from mis_lightning.annotation.session import AnnotationSession
+from mis_lightning.console import counted
 from mis_lightning.errors import InputError
 from mis_lightning.files import sweep, written_whole
 from mis_lightning.formats.label_png import label_png
@@ -162,7 +163,9 @@ class AnnotationStore:
             )
         excess = len(os.fsencode(f"{key.rpartition('/')[2]}.json")) - LONGEST_NAME
         if excess > 0:
-            raise InputError(f"The name of {key} is {excess} bytes too long for a mask file: shorten it.")
+            raise InputError(
+                f"The name of {key} is {counted(excess, 'byte')} too long for a mask file: shorten it."
+            )
         return self.folder / f"{key}{suffix}"
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from mis_lightning.annotation.overlap import Overlap
 from mis_lightning.annotation.session import AnnotationSession
+from mis_lightning.console import counted
 from mis_lightning.errors import InputError
 from mis_lightning.formats.slice_view import Axis
 from mis_lightning.images import Reading
@@ -55,7 +56,9 @@ def main(args: Sequence[str]) -> int:
     app = create_app(library, out, segmenter, segmenter_name=name, overlap=given.overlap, access=access)
     listening = _listen(given.host, given.port)
     url = address(given.host, listening.getsockname()[1], token)
-    print(f"{len(library)} images from {source}; masks go to {out}; clicks are answered by {name}.")
+    print(
+        f"{counted(len(library), 'image')} from {source}; masks go to {out}; clicks are answered by {name}."
+    )
     if not access.is_loopback:
         print("Whoever has the token below can see the images. The connection is not encrypted.")
     print(f"\n    {url}\n\nCtrl+C ends it.", flush=True)

@@ -9,6 +9,7 @@ from typing import get_args
 
 from mis_lightning.annotation.export import Format, export_masks
 from mis_lightning.annotation.store import AnnotationStore
+from mis_lightning.console import counted
 from mis_lightning.errors import InputError
 
 
@@ -36,10 +37,16 @@ def main(args: Sequence[str]) -> int:
     out = given.out if given.out is not None else folder.with_name(f"{folder.name}_{given.format}")
     predicted = (folder / "report.json").is_file() and (folder / "annotations").is_dir()  # by `mis predict`
     store = AnnotationStore(folder / "annotations" if predicted else folder)
+    if given.format == "nifti" and given.images is None:
+        raise InputError("Expected the folder of the volumes for label volumes: name it with `--images`.")
+    if given.images is not None and not given.images.is_dir():
+        raise InputError(
+            f"Expected the folder of the volumes in `--images`, but there is none at {given.images}."
+        )
     volumes = None if given.images is None else given.images.joinpath
     written = export_masks(store, out, given.format, volumes=volumes)
-    print(f"{len(written.files)} files in {out}")
+    print(f"{counted(len(written.files), 'file')} in {out}")
     if written.failures:
         reasons = "\n".join(f"  {key}: {reason}" for key, reason in written.failures.items())
-        raise InputError(f"{len(written.failures)} annotations could not be written:\n{reasons}")
+        raise InputError(f"{counted(len(written.failures), 'annotation')} could not be written:\n{reasons}")
     return 0

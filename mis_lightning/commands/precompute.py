@@ -12,6 +12,7 @@ from lightning.fabric import Fabric
 from omegaconf.errors import OmegaConfBaseException
 
 from mis_lightning.commands.interpolation import fill_references
+from mis_lightning.console import counted
 from mis_lightning.errors import InputError
 from mis_lightning.training.datamodule import MISDataModule
 
@@ -53,5 +54,7 @@ def main(args: Sequence[str]) -> int:
     data = parser.instantiate_classes(settings).data
     data.setup("fit")
     if fabric.is_global_zero:
-        print(f"regions of {len(data.training_set.images)} images in {data.training_set.store.root}")
+        print(
+            f"regions of {counted(len(data.training_set.images), 'image')} in {data.training_set.store.root}"
+        )
     return 0

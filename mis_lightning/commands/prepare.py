@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from mis_lightning.console import counted
 from mis_lightning.data.benchmarks import BENCHMARKS
 from mis_lightning.data.prepare.brats_slices import convert_brats
 from mis_lightning.data.prepare.download import fetch_any, unpack
@@ -98,7 +99,7 @@ def _verify(name: str, root: Path, allow_incomplete: bool) -> str | None:
     folder: Path = benchmark.folder  # type: ignore[attr-defined]  # the six of BENCHMARKS have one
     benchmark[0]  # one sample proves that files can be read
     state = "incomplete" if remarks else "complete"
-    print(f"{name}: {state}, {len(benchmark)} objects in {folder}.")
+    print(f"{name}: {state}, {counted(len(benchmark), 'object')} in {folder}.")
     if not benchmark.comparable:
         print("Numbers on this copy are not comparable with published ones.")
     if name == "SBD":
@@ -123,7 +124,7 @@ def _convert(options: argparse.Namespace, root: Path) -> None:
         count = convert_oaizib(options.volumes, mri, target, allow_incomplete=options.allow_incomplete)
     else:
         raise InputError(f"{options.name} has no volumes: leave --volumes out.")
-    print(f"Wrote {count} slices to {target}.")
+    print(f"Wrote {counted(count, 'slice')} to {target}.")
 
 
 def _download(name: str, root: Path) -> None:

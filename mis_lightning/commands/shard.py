@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from mis_lightning.console import counted
 from mis_lightning.regions.shards import write_shards
 from mis_lightning.regions.store import RegionStore
 
@@ -16,5 +17,5 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument("out", help="new folder for the shards; give it as --data.store")
     options = parser.parse_args(args)
     count = write_shards(RegionStore(options.store), options.out)
-    print(f"regions of {count} images packed in {options.out}")
+    print(f"regions of {counted(count, 'image')} packed in {options.out}")
     return 0

@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from mis_lightning.console import counted
 from mis_lightning.data.training_images import TrainingImage
 from mis_lightning.errors import ImageError, InputError, Note
 from mis_lightning.regions.source import Features, RegionSource
@@ -92,9 +93,9 @@ def find_missing(images: Sequence[TrainingImage], store: RegionStore) -> list[Tr
     """The images that have no regions yet. Damaged files are removed, so that they are made again."""
     damaged = [image.key for image in images if store.remove_damaged(image.key)]
     if damaged:
-        count = "1 file was" if len(damaged) == 1 else f"{len(damaged)} files were"
+        were = counted(len(damaged), "file was", "files were")
         warnings.warn(
-            f"{count} damaged in {store.root}, such as the regions of {damaged[0]}: made again.",
+            f"{were} damaged in {store.root}, such as the regions of {damaged[0]}: made again.",
             Note,
             stacklevel=2,
         )

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from mis_lightning.annotation.export import Format, export_masks
 from mis_lightning.annotation.store import AnnotationStore
+from mis_lightning.console import counted
 from mis_lightning.errors import InputError
 
 
@@ -31,7 +32,9 @@ def pack(store: AnnotationStore, form: Format, volumes: Mapping[str, Path]) -> t
         written = export_masks(store, Path(place), form, volumes=volumes.__getitem__ if volumes else None)
         if written.failures:
             reasons = "; ".join(f"{key}: {reason}" for key, reason in written.failures.items())
-            raise InputError(f"{len(written.failures)} annotations could not be exported: {reasons}")
+            raise InputError(
+                f"{counted(len(written.failures), 'annotation')} could not be exported: {reasons}"
+            )
         if form == "coco":
             return "coco.json", written.files[0].read_bytes()
         buffer = io.BytesIO()

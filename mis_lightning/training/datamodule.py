@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mis_lightning.annotation.clicks_file import ClickRequests
 from mis_lightning.clicks.initial import InitialPoints
+from mis_lightning.console import counted
 from mis_lightning.data.augment import PaperAugmentation
 from mis_lightning.data.benchmark import Benchmark
 from mis_lightning.data.epoch_sampler import EpochSampler
@@ -250,4 +251,4 @@ def _list_failures(failures: Mapping[str, str], total: int) -> str:
     shown = [f"  {message}" for message in list(failures.values())[:10]]
     if len(failures) > len(shown):
         shown.append(f"  … and {len(failures) - len(shown)} more")
-    return "\n".join([f"{len(failures)} of {total} training images cannot be used:", *shown])
+    return "\n".join([f"{len(failures)} of {counted(total, 'training image')} cannot be used:", *shown])

@@ -119,6 +119,10 @@ def test_slices_of_a_volume(tmp_path):
         ({"a.jpg": [{"row": "x", "col": 1, "positive": True}]}, "'x'"),
         ({"a.jpg": [{"row": 1, "col": 1, "positive": "perhaps"}]}, "perhaps"),
         ({"a.jpg": [{"row": 1, "col": 1, "positive": 2}]}, "positive"),
+        ({"a.jpg": [{"row": 1, "col": 1, "positive": "0.5"}]}, "positive"),
+        ({"a.jpg": [{"row": float("nan"), "col": 1}]}, "row"),
+        ({"a.jpg": [{"row": 1, "col": float("inf")}]}, "col"),
+        ({"a.nii": [{"row": 1, "col": 1, "slice": 2.5}]}, "2.5"),
         ({"a.jpg": [{"row": 1, "col": 1, "slice": "x"}]}, "slice"),
         ({"a.jpg": [3]}, "a.jpg"),
         ({"a.jpg": 3}, "a.jpg"),
@@ -152,3 +156,10 @@ def test_other_lines_are_refused_with_their_place(tmp_path, content, said):
 def test_missing_file(tmp_path, name):
     with pytest.raises(InputError, match=name):
         ClickRequests(tmp_path / name)
+
+
+def test_numbers_as_pandas_writes_them(tmp_path):
+    text = "image,row,col,positive,slice\nct.nii,1.0,2.0,1.0,3.0\nct.nii,5.0,6.0,0.0,3.0\na.png,1,2,,\n"
+    requests = ClickRequests(write(tmp_path, text, "clicks.csv"))
+    assert [request.key for request in requests] == ["ct.nii#axial-3", "a.png"]
+    assert [click.positive for click in requests[0].objects[0].clicks] == [True, False]

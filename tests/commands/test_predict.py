@@ -157,3 +157,14 @@ def test_two_processes_answer_what_one_does(folder, tmp_path) -> None:
     pictures = [{path.name: path.read_bytes() for path in out.glob("*.png")} for out in outs.values()]
     assert pictures[0] == pictures[1]
     assert pictures[0].keys() == {"a.1.png", "a.2.png", "b.png"}
+
+
+def test_label_volumes_need_the_folder_of_the_volumes(tmp_path, capsys) -> None:
+    (tmp_path / "masks").mkdir()
+    assert main(["export-masks", str(tmp_path / "masks"), "--format", "nifti"]) == 2
+    assert "`--images`" in capsys.readouterr().err
+    assert (
+        main(["export-masks", str(tmp_path / "masks"), "--format", "nifti", "--images", str(tmp_path / "no")])
+        == 2
+    )
+    assert "`--images`" in capsys.readouterr().err
