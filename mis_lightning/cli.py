@@ -87,9 +87,25 @@ def main(args: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has enough: `mis report runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
         return 0
-    except OSError as error:  # a full disk, a folder that may not be written to, …
-        print(f"{name}: {_of_system(error)}", file=sys.stderr)
+    except Exception as error:
+        cause = _told(error)
+        if cause is None:
+            raise
+        print(f"{name}: {cause}", file=sys.stderr)
         return 2
+
+
+def _told(error: BaseException) -> str | None:
+    """What a user needs to hear of an error; ``None``: it is the program's.
+
+    What a class of a config says as it is made comes wrapped in the words of those who made it.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, InputError):
+            return str(cause)
+        cause = cause.__cause__
+    return _of_system(error) if isinstance(error, OSError) else None
 
 
 def _run(given: list[str]) -> int:
@@ -110,7 +126,7 @@ def _run(given: list[str]) -> int:
 
 
 def _of_system(error: OSError) -> str:
-    """What the system refuses, and at which file."""
+    """What the system refuses, such as to write on a full disk, and at which file."""
     place = f" ({error.filename})" if error.filename else ""
     remedy = {
         errno.ENOSPC: " Make room, then run it again: what was finished is kept.",

@@ -18,6 +18,7 @@ ORDER = (
     "errors",
     "console",
     "files",
+    "weight_files",
     "tiff",
     "image_decoding",
     "grey_levels",

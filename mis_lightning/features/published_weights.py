@@ -6,6 +6,9 @@ from pathlib import Path
 
 _MOCO = "https://dl.fbaipublicfiles.com/moco-v3"
 
+TIMEOUT = 10.0
+"""Seconds that the hub has for its first answer."""
+
 SOURCES = {
     "vit-s-300ep.pth.tar": f"{_MOCO}/vit-s-300ep/vit-s-300ep.pth.tar (MoCo v3, ViT-S/16)",
     "vit-b-300ep.pth.tar": f"{_MOCO}/vit-b-300ep/vit-b-300ep.pth.tar (MoCo v3, ViT-B/16)",
@@ -26,3 +29,21 @@ def how_to_get(path: str | Path) -> str:
     path = Path(path)
     source = SOURCES.get(path.name)
     return f"Fetch it from {source} on a machine with network, and put it at {path}." if source else ""
+
+
+def hub_problem(repository: str, revision: str | None = None) -> Exception | None:
+    """Ask the hub for a model once, without the retries of its client; why it gave none, ``None`` if it did.
+
+    Whoever has no network should not wait to be told so.
+
+    Args:
+        repository: ``owner/name``.
+        revision: A branch, tag or commit.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().model_info(repository, revision=revision, timeout=TIMEOUT)
+    except Exception as error:  # no network, the hub is down, no such model, or HF_HUB_OFFLINE is set
+        return error
+    return None

@@ -17,12 +17,12 @@ import numpy as np
 import timm
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor
 
 from mis_lightning.errors import InputError
 from mis_lightning.features.device import extractor_device
 from mis_lightning.features.published_weights import how_to_get
+from mis_lightning.weight_files import read_weights
 
 MEAN = (123.675, 116.28, 103.53)  # of RGB in 0..255
 STD = (58.395, 57.12, 57.375)
@@ -30,6 +30,7 @@ PREFIXES = (
     "module.encoder_q.",
     "module.backbone.",
     "module.",
+    "_orig_mod.",
     "backbone.bottom_up.",
     "backbone.",
     "encoder.",
@@ -144,17 +145,9 @@ def _load(model: torch.nn.Module, checkpoint: str) -> None:
         raise InputError(
             f"Expected the weights of a ResNet, but there is no such file: {path}. {how_to_get(path)}".strip()
         )
-    try:
-        state: Any = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except Exception as error:
-        raise InputError(
-            f"{path} cannot be read as weights ({error}). detectron2's .pkl files are pickles and are "
-            "not opened: take the .pth."
-        ) from error
+    if path.suffix == ".pkl":
+        raise InputError(f"{path} is a pickle of detectron2, which is not opened: take the .pth.")
+    state = read_weights(path)
     for level in ("state_dict", "model"):
         state = state.get(level, state) if isinstance(state, Mapping) else state
     if not isinstance(state, Mapping):

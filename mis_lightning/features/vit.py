@@ -16,8 +16,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 import timm
 import torch
+from huggingface_hub import hf_hub_download
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from timm.data.config import resolve_model_data_config
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor
@@ -25,8 +25,9 @@ from torch import Tensor
 from mis_lightning.errors import InputError
 from mis_lightning.features.device import extractor_device
 from mis_lightning.features.position_table import interpolate_reference, sincos_table
-from mis_lightning.features.published_weights import how_to_get
+from mis_lightning.features.published_weights import how_to_get, hub_problem
 from mis_lightning.features.scaling import MAX_TOKENS, Scaling, scale_image
+from mis_lightning.weight_files import read_weights, without_wrappers
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # docs/protocol.md#patch-grid
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -174,6 +175,8 @@ class ViTFeatures:
 def _create(name: str, pretrained: bool, seed: int, extra: Mapping[str, Any]) -> Any:
     if not name.startswith("hf-hub:"):
         _check_name(name, pretrained)
+    if pretrained:
+        extra = {**extra, **_fetched(name)}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
@@ -189,6 +192,29 @@ def _create(name: str, pretrained: bool, seed: int, extra: Mapping[str, Any]) ->
     if not hasattr(getattr(model, "patch_embed", None), "patch_size"):
         raise InputError(_no_vit(name))
     return model
+
+
+def _fetched(name: str) -> dict[str, Any]:
+    """See to it that timm finds the weights at once, or say at once that it cannot.
+
+    Where the hub does not answer, timm would try again for more than a minute.
+
+    Raises:
+        InputError: The hub cannot be reached, and the weights are not in its cache.
+    """
+    config = None if name.startswith("hf-hub:") else timm.get_pretrained_cfg(name)
+    repository = config.hf_hub_id if config else name.removeprefix("hf-hub:")
+    if not repository:
+        return {}
+    unreachable = hub_problem(repository)
+    if unreachable is None:
+        return {}
+    file = (config.hf_hub_filename if config else None) or "model.safetensors"
+    try:
+        path = hf_hub_download(repository, file, local_files_only=True)
+    except Exception:
+        raise InputError(_how_to_fetch(name, unreachable)) from None
+    return {"pretrained_cfg_overlay": {"file": path}} if config else {}
 
 
 def _no_vit(name: str) -> str:
@@ -224,20 +250,13 @@ def _how_to_fetch(name: str, error: Exception) -> str:
 def _read_weights(path: str) -> dict[str, Tensor]:
     if not Path(path).is_file():
         raise InputError(f"No weights file at {path}. {how_to_get(path)}".rstrip())
-    try:
-        content = (
-            load_file(path)
-            if path.endswith(".safetensors")
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-        for entry in ("state_dict", "model"):
-            content = content.get(entry, content)
-        return {name: value for name, value in content.items() if isinstance(value, Tensor)}
-    except Exception as error:
-        raise InputError(
-            f"{path} cannot be read as a weights file ({type(error).__name__}: {str(error)[:200]}). Fetch it "
-            "again; expected is .safetensors, or .pth that holds tensors only."
-        ) from error
+    content = read_weights(path)
+    for entry in ("state_dict", "model"):
+        content = content.get(entry, content) if isinstance(content, Mapping) else {}
+    weights = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    if not weights:
+        raise InputError(f"{path} holds no weights by name.")
+    return weights if any(name.startswith(MOCO_PREFIX) for name in weights) else without_wrappers(weights)
 
 
 def _load(model: Any, weights: dict[str, Tensor], complaint: str) -> None:

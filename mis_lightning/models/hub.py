@@ -6,13 +6,11 @@ import re
 from pathlib import Path
 
 from mis_lightning.errors import InputError
+from mis_lightning.features.published_weights import hub_problem
 
 PREFIX = "hf-hub:"
 FILES = ("config.json", "model.safetensors")
 """All that is ever fetched; weights in another format are not looked at."""
-
-TIMEOUT = 10.0
-"""Seconds that the hub has for its first answer."""
 
 NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 """``owner/name``."""
@@ -47,21 +45,17 @@ def local_copy(source: str | Path) -> Path:
 
 
 def _fetch(repository: str, revision: str | None) -> Path:
-    from huggingface_hub import HfApi, constants, hf_hub_download
+    from huggingface_hub import constants, hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 
     address = f"{constants.ENDPOINT}/{repository}"
-    unreachable: Exception | None = None
-    try:  # asked once and without retries; whoever has no network should not wait to be told so
-        HfApi().model_info(repository, revision=revision, timeout=TIMEOUT)
-    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+    unreachable = hub_problem(repository, revision)  # the cache may have it all the same
+    if isinstance(unreachable, (RepositoryNotFoundError, RevisionNotFoundError)):
         raise InputError(
             f"There is nothing at the path {repository}, and the hub shows no such model "
-            f"({type(error).__name__} at {address}). Check name and revision; a private or gated model needs "
-            "`hf auth login`."
-        ) from error
-    except Exception as error:  # no network, the hub is down, or HF_HUB_OFFLINE is set: the cache may have it
-        unreachable = error
+            f"({type(unreachable).__name__} at {address}). Check name and revision; a private or gated model "
+            "needs `hf auth login`."
+        ) from unreachable
     try:
         offline = unreachable is not None
         folder = ""

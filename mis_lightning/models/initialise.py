@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from mis_lightning.errors import InputError
 from mis_lightning.features.published_weights import how_to_get
@@ -21,6 +20,7 @@ from mis_lightning.models.hub import local_copy
 from mis_lightning.models.pretrained import CONFIG, fit_weights, load_pretrained
 from mis_lightning.models.shipped import shipped_folder
 from mis_lightning.models.vit import resize_position_table
+from mis_lightning.weight_files import read_weights, without_wrappers
 
 # MAE entries without a place in the click model: it has no class token and no final norm.
 UNUSED = ("cls_token", "norm.", "fc_norm.", "head.", "decoder", "mask_token")
@@ -95,18 +95,11 @@ def _read_encoder(path: Path) -> Mapping[str, Any]:
             "Expected a model folder, a .ckpt of `mis fit` or an MAE encoder, "
             f"but there is nothing at {path}. {how_to_get(path)}".rstrip()
         )
-    try:
-        content: Any = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except Exception as error:
-        raise InputError(
-            f"{path} cannot be read as an MAE encoder ({type(error).__name__}): expected a .safetensors or "
-            ".pth file of tensors. A published click model needs `mis import-checkpoint` first."
-        ) from error
+    content = read_weights(path)
     weights = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(weights, dict):
-        raise InputError(f"Expected named tensors in {path}, but got {type(content).__name__}.")
-    return weights
+        raise InputError(
+            f"Expected named tensors in {path}, but got {type(content).__name__}. A published click model "
+            "needs `mis import-checkpoint` first."
+        )
+    return without_wrappers(weights)

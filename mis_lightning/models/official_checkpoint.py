@@ -18,6 +18,7 @@ from mis_lightning.errors import InputError
 from mis_lightning.models.click_vit import ClickViT
 from mis_lightning.models.pretrained import fit_weights
 from mis_lightning.models.restricted_unpickle import read_published
+from mis_lightning.weight_files import without_wrappers
 
 HEADS = {768: 12, 1024: 16, 1280: 16}  # of ViT-B, L and H, by width
 WINDOW_PIXELS = 224
@@ -62,6 +63,7 @@ def import_official(path: str | Path) -> ClickViT:
     state = stages[0]["state_dict"]
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"Expected tensors by name in the `state_dict` of {path}.")
+    state = without_wrappers(state)
     config = stages[0].get("config")
     kind = config.get("class", "") if isinstance(config, Mapping) else ""
     if "backbone.patch_embed.proj.weight" not in state or "patch_embed_coords.proj.weight" not in state:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import nn
 
 from mis_lightning.errors import InputError
@@ -18,7 +19,8 @@ from mis_lightning.models.click_hybrid import HybridClickViT
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.click_vit import ClickViT
 from mis_lightning.models.hub import FILES, local_copy
-from mis_lightning.models.shipped import DEFAULT, shipped_folder
+from mis_lightning.models.shipped import DEFAULT, shipped_folder, shipped_models
+from mis_lightning.weight_files import read_weights
 
 CONFIG, WEIGHTS = FILES
 ARCHITECTURES: dict[str, type[ClickNetwork]] = {"ClickViT": ClickViT, "HybridClickViT": HybridClickViT}
@@ -76,7 +78,9 @@ def load_pretrained(source: str | Path = DEFAULT) -> ClickNetwork:
     elif source.is_file():
         config, state, _ = read_checkpoint(source)
     else:
-        raise InputError(f"Expected a model folder or a .ckpt file, but there is nothing at {source}.")
+        near = get_close_matches(str(source), shipped_models(), n=3, cutoff=0.4)
+        hint = f" Did you mean {' or '.join(near)}?" if near else f" Shipped: {', '.join(shipped_models())}."
+        raise InputError(f"Expected a model folder or a .ckpt file, but there is nothing at {source}.{hint}")
     model = build_network(config, str(source))
     fit_weights(model, state, str(source))
     return model.eval()
@@ -152,7 +156,9 @@ def _read_folder(folder: Path, weights: str) -> tuple[dict[str, Any], dict[str, 
         raise InputError(f"{folder} is no model folder: {' and '.join(missing)} missing.")
     try:
         config = dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
-        state = load_file(folder / weights)
+        state = read_weights(folder / weights)
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(f"The model in {folder} cannot be read: {error}") from error
     return config, state
@@ -179,11 +185,11 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         InputError: The file is damaged, holds more than tensors and plain values, or is no such checkpoint.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:
+        content = read_weights(path, mmap=True)
+    except InputError as error:
         raise InputError(
-            f"{path} cannot be read as a checkpoint of `mis fit` ({type(error).__name__}): it is damaged or "
-            "another program's. A published .pth file needs `mis import-checkpoint` first."
+            f"Expected a checkpoint of `mis fit`, but {error} (A published click model needs "
+            "`mis import-checkpoint` first.)"
         ) from error
     content = content if isinstance(content, dict) else {}
     config, weights = content.get(CHECKPOINT_KEY), content.get("state_dict")

@@ -7,6 +7,7 @@ is refused before it is called.
 
 from __future__ import annotations
 
+import codecs
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 
 from mis_lightning.errors import InputError
+from mis_lightning.weight_files import what_it_is
 
 PLACEHOLDERS = ("isegm", "mis")
 """Packages of the published code; what a file names inside them becomes a :class:`Placeholder`."""
@@ -38,6 +40,8 @@ _STORAGES = (
     "BoolStorage",
 )
 
+_SCALAR: Any = (getattr(np, "_core", None) or np.core).multiarray.scalar
+
 _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("torch._utils", "_rebuild_tensor"): torch._utils._rebuild_tensor,
@@ -47,6 +51,9 @@ _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     ("builtins", "set"): set,
     ("__builtin__", "set"): set,
     ("numpy", "dtype"): np.dtype,
+    ("argparse", "Namespace"): SimpleNamespace,
+    ("_codecs", "encode"): codecs.encode,
+    **{(f"numpy.{core}.multiarray", "scalar"): _SCALAR for core in ("core", "_core")},
     **{("torch", name): getattr(torch, name) for name in _STORAGES},
 }
 
@@ -96,15 +103,16 @@ def read_published(path: str | Path) -> Any:
         InputError: No such file, it is damaged, larger than weights are, or names what it must not.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"Expected a published checkpoint (.pth), but there is nothing at {path}.")
+    complaint = what_it_is(path)
+    if complaint:
+        raise InputError(f"Expected a published checkpoint (.pth), but {path} {complaint}")
     _check_size(path)
     try:
         return torch.load(path, map_location="cpu", pickle_module=_MODULE, weights_only=False)
     except Refused as error:
         raise InputError(
-            f"{path} is refused: {error}. It may be harmful; nothing in it was executed. Get the file "
-            "from its authors again, and compare its digest."
+            f"{path} is refused: {error}. It may be harmful; nothing in it was executed. Compare its digest "
+            "with that of its authors; if they agree, have its `state_dict` saved alone."
         ) from error
     except Exception as error:
         raise InputError(

@@ -79,7 +79,7 @@ def test_weights_that_do_not_fit(network, tmp_path):
     with pytest.raises(InputError, match=r"other\.pth does not hold the weights of this ResNet"):
         ResNetFeatures("resnet18", checkpoint=str(tmp_path / "other.pth"))
     (tmp_path / "r101.pkl").write_bytes(b"cos\nsystem\n(S'touch hacked'\ntR.")
-    with pytest.raises(InputError, match="cannot be read as weights"):
+    with pytest.raises(InputError, match="is a pickle of detectron2"):
         ResNetFeatures("resnet18", checkpoint=str(tmp_path / "r101.pkl"))
     with pytest.raises(InputError, match="no such file"):
         ResNetFeatures("resnet18", checkpoint=str(tmp_path / "nowhere.pth"))

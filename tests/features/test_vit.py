@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import huggingface_hub
 import numpy as np
@@ -15,6 +19,7 @@ from safetensors.torch import save_file
 from torch.nn.functional import gelu, interpolate, layer_norm, linear
 
 from mis_lightning.errors import InputError
+from mis_lightning.features import vit
 from mis_lightning.features.extractor import PatchExtractor
 from mis_lightning.features.vit import ViTFeatures
 
@@ -205,6 +210,52 @@ def test_without_network_the_message_says_what_to_fetch(monkeypatch, tmp_path):
         assert part in str(error.value)
 
 
+def test_an_unreachable_hub_is_said_once_and_at_once(tmp_path):
+    """As a user meets it: the config with DINO, from the command line, where nobody answers."""
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "a.png")
+    for images in ("", "checkpoint"):
+        arguments = ["precompute", "--config", "mis_vitb448_sbd", f"--data.images={tmp_path}"]
+        if images:
+            arguments.append("--data.regions.init_args.extractor.init_args.checkpoint=weights/nothing.pth")
+        done = subprocess.run(
+            [sys.executable, "-m", "mis_lightning", *arguments],
+            env={**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "cache")},
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+        assert done.returncode == 2, done.stderr
+        assert done.stdout == ""
+        assert done.stderr.count("\n") == 1, done.stderr
+        expected = (
+            "No weights file at weights/nothing.pth" if images else "could not be fetched (ConnectError)"
+        )
+        assert expected in done.stderr
+
+
+def test_weights_in_the_cache_are_found_without_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(vit, "hub_problem", lambda _repository: ConnectionError("nobody answers"))
+    expected = make_random(ViTFeatures(TINY, pretrained=False), 3)
+    save_file(expected.model.state_dict(), tmp_path / "model.safetensors")
+    asked = []
+
+    def cached(repository, file, local_files_only):
+        asked.append((repository, file, local_files_only))
+        return str(tmp_path / file)
+
+    monkeypatch.setattr(vit, "hf_hub_download", cached)
+    found = ViTFeatures(f"{TINY}.r160_in1k")
+    assert asked == [(f"timm/{TINY}.r160_in1k", "model.safetensors", True)]
+    assert found.weights_digest == expected.weights_digest
+
+
+def test_weights_of_a_wrapped_network(tmp_path, tiny):
+    state = tiny.model.state_dict()
+    torch.save({"state_dict": {f"module.{name}": v for name, v in state.items()}}, tmp_path / "a.pth")
+    assert ViTFeatures(TINY, checkpoint=str(tmp_path / "a.pth")).weights_digest == tiny.weights_digest
+
+
 def test_a_weights_file_takes_the_place_of_the_hub(tmp_path, tiny):
     other = ViTFeatures(TINY, pretrained=False, seed=5)
     state = other.model.state_dict()
@@ -274,5 +325,5 @@ def test_damaged_and_missing_weights_files(tmp_path):
     torch.save({"model": Harmful()}, tmp_path / "c.pth")
     torch.save([1, 2], tmp_path / "d.pth")
     for name in ("a.safetensors", "b.pth", "c.pth", "d.pth"):
-        with pytest.raises(InputError, match=f"{name} cannot be read as a weights file"):
+        with pytest.raises(InputError, match=f"{name} (is cut off|holds|is empty)"):
             ViTFeatures(TINY, checkpoint=str(tmp_path / name))

@@ -123,12 +123,21 @@ def test_encoders_that_do_not_fit(model: ClickViT, tmp_path: Path, changes: dict
         load_initial_weights(model, str(tmp_path / "mae.pth"))
 
 
+def test_an_encoder_that_was_wrapped(model: ClickViT, tmp_path: Path) -> None:
+    encoder = mae_encoder()
+    torch.save({"model": {f"module.{name}": value for name, value in encoder.items()}}, tmp_path / "a.pth")
+    load_initial_weights(model, str(tmp_path / "a.pth"))
+    assert torch.equal(
+        model.backbone.state_dict()["blocks.1.attn.qkv.weight"], encoder["blocks.1.attn.qkv.weight"]
+    )
+
+
 def test_files_that_are_no_encoder(model: ClickViT, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nothing at .*nowhere\.pth"):
         load_initial_weights(model, str(tmp_path / "nowhere.pth"))
     for name in ("text.pth", "text.safetensors"):
         (tmp_path / name).write_text("no weights", encoding="utf-8")
-        with pytest.raises(InputError, match=f"{name} cannot be read as an MAE encoder"):
+        with pytest.raises(InputError, match=f"{name} (holds no weights|is cut off|is empty|holds more)"):
             load_initial_weights(model, str(tmp_path / name))
     torch.save([torch.zeros(1)], tmp_path / "list.pth")
     with pytest.raises(InputError, match=r"Expected named tensors in .*list\.pth, but got list"):
@@ -147,6 +156,6 @@ class Hostile:
 
 def test_code_in_a_weights_file_is_refused_not_run(model: ClickViT, tmp_path: Path) -> None:
     torch.save({"model": mae_encoder(), "args": Hostile(tmp_path / "executed")}, tmp_path / "mae.pth")
-    with pytest.raises(InputError, match=r"mae\.pth cannot be read as an MAE encoder"):
+    with pytest.raises(InputError, match=r"mae\.pth holds more than weights: an object of posix.mkdir"):
         load_initial_weights(model, str(tmp_path / "mae.pth"))
     assert not (tmp_path / "executed").exists()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import sys
@@ -123,6 +124,15 @@ def test_the_imported_network_computes_what_the_published_one_does(published):
     ours, theirs = answers(state, model, (448, 448), heads=4, global_every=6, window=2)
     assert theirs.std() > 1e-3
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_a_published_network_that_was_wrapped(published, tmp_path):
+    path, state = published
+    wrapped = {f"module.{name}": value for name, value in state.items()}
+    beside = {"args": argparse.Namespace(lr=1), "best": np.float64(0.9)}
+    torch.save({"config": config_of(4), "state_dict": wrapped, **beside}, tmp_path / "wrapped.pth")
+    one, other = (import_official(file).state_dict() for file in (path, tmp_path / "wrapped.pth"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_order_of_the_click_maps_matters_to_the_check(published):

@@ -123,14 +123,14 @@ def test_damaged_and_bloated_files(tmp_path):
     whole = (tmp_path / "whole.pth").read_bytes()
     for name, data in {"cut": whole[:-300], "empty": b"", "text": b"hello", "zeros": bytes(500)}.items():
         (tmp_path / f"{name}.pth").write_bytes(data)
-        with pytest.raises(InputError, match=rf"{name}\.pth cannot be read"):
+        with pytest.raises(InputError, match=rf"{name}\.pth (cannot be read|is empty)"):
             read_published(tmp_path / f"{name}.pth")
     with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02}q\x00.")
         archive.writestr("archive/data/0", bytes(50_000_000))
     with pytest.raises(InputError, match="unpack to 50"):
         read_published(tmp_path / "bomb.pth")
-    with pytest.raises(InputError, match="nothing at"):
+    with pytest.raises(InputError, match="does not exist"):
         read_published(tmp_path / "nowhere.pth")
 
 
