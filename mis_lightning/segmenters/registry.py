@@ -95,7 +95,7 @@ def _model(source: str) -> Any:
     except InputError as error:
         known = [*WITHOUT_TRAINING, *shipped_models()]
         near = difflib.get_close_matches(source, known, n=2, cutoff=0.5)
-        if Path(source).exists() or not near:
+        if Path(source).exists() or not near or "Did you mean" in str(error):
             raise
         raise InputError(f"{error} Did you mean {' or '.join(near)}?") from error
 
