@@ -16,6 +16,7 @@ FILES = sorted(path for path in ROOT.rglob("*.py"))
 ORDER = (
     "structures",
     "errors",
+    "licences",
     "console",
     "files",
     "weight_files",

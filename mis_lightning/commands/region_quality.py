@@ -11,6 +11,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from mis_lightning.data.benchmarks import BENCHMARKS
 from mis_lightning.data.bundled import BundledBenchmark
 from mis_lightning.errors import InputError
 from mis_lightning.features.colour_texture import ColourTexture
+from mis_lightning.features.vit import PositionTableError, ViTFeatures
 from mis_lightning.merge_tree.sampling import leaf_counts
 from mis_lightning.merge_tree.tree import MergeTree
 from mis_lightning.regions.deep_spectral import DeepSpectral
@@ -60,22 +62,35 @@ def main(argv: Sequence[str]) -> int:
     options.add_argument(
         "--sources", nargs="+", default=list(SOURCES), metavar="NAME", help=", ".join(SOURCES)
     )
+    options.add_argument(
+        "--extractor",
+        metavar="NAME",
+        help="features of this timm ViT (e.g. vit_small_patch16_dinov3.lvd1689m) for every source but Free "
+        "Mask, instead of colour and texture; docs/licences.md lists some with their licences",
+    )
+    options.add_argument("--checkpoint", metavar="FILE", help="weights of --extractor from a file")
+    options.add_argument("--device", default="cpu", help="of --extractor (default: %(default)s)")
     options.add_argument("--count", type=int, default=None, help="use only so many objects")
     options.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     given = options.parse_args(argv)
-    unknown = [name for name in given.sources if name not in SOURCES]
+    sources = (
+        SOURCES if given.extractor is None else sources_of(given.extractor, given.checkpoint, given.device)
+    )
+    if given.extractor is not None and given.sources == list(SOURCES):
+        given.sources = list(sources)
+    unknown = [name for name in given.sources if name not in sources]
     if unknown:
-        raise InputError(f"Expected sources among {', '.join(SOURCES)}, but got {', '.join(unknown)}.")
+        raise InputError(f"Expected sources among {', '.join(sources)}, but got {', '.join(unknown)}.")
     if given.benchmark != "bundled" and given.root is None:
         raise InputError(f"Expected the folder of {given.benchmark} as --root, but got none.")
     benchmark = BundledBenchmark() if given.root is None else BENCHMARKS[given.benchmark](given.root)
     samples = [benchmark[index] for index in range(min(given.count or len(benchmark), len(benchmark)))]
     titles = ["best IoU", *(f"> {t}" for t in THRESHOLDS), "regions", "s/image"]
-    print(f"{benchmark.name}: {len(samples)} objects, weights-free features")
+    print(f"{benchmark.name}: {len(samples)} objects, {given.extractor or 'weights-free features'}")
     print(f"{'':<20}" + "".join(f"{title:>10}" for title in titles))
     figures: dict[str, dict[str, Any]] = {}
     for name in given.sources:
-        figures[name] = row = measure(SOURCES[name](), samples, name)
+        figures[name] = row = measure(sources[name](), samples, name)
         cells = [f"{row['best_iou']:.3f}", *(f"{share:.0%}" for share in row["above"])]
         cells += [f"{row['regions']:.1f}", f"{row['seconds']:.3f}"]
         print(f"{name:<20}" + "".join(f"{cell:>10}" for cell in cells))
@@ -88,6 +103,34 @@ def main(argv: Sequence[str]) -> int:
         record = {"benchmark": benchmark.name, "objects": len(samples), "sources": figures}
         given.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return 0
+
+
+def sources_of(model: str, checkpoint: str | None, device: str) -> dict[str, Callable[[], RegionSource]]:
+    """The sources on features of a timm ViT, each made as its method was published.
+
+    Args:
+        model: Its name.
+        checkpoint: Weights from a file; ``None``: timm's.
+        device: Where it runs.
+    """
+    tokens = partial(features_of, model, checkpoint, device)
+    keys = partial(tokens, output="keys")
+    return {
+        "merge tree": lambda: MergeTreeRegions(tokens()),
+        "merge tree, full": lambda: MergeTreeRegions(tokens(), "full"),
+        "TokenCut": lambda: TokenCut(keys(scaling="nearest")),
+        "TokenCut + solver": lambda: TokenCut(keys(scaling="nearest"), bilateral=True),
+        "DSM, 5 segments": lambda: DeepSpectral(keys(scaling="crop"), segments=5, colour_weight=10.0),
+    }
+
+
+def features_of(model: str, checkpoint: str | None, device: str, **options: Any) -> ViTFeatures:
+    """A timm ViT as an extractor; timm's interpolation where the published rule has no table to work on."""
+    make = partial(ViTFeatures, model, checkpoint, device=device, **options)
+    try:
+        return make()
+    except PositionTableError:
+        return make(interpolation="timm")
 
 
 def measure(source: RegionSource, samples: Sequence[Sample], name: str = "") -> dict[str, Any]:

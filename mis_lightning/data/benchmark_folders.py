@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mis_lightning import licences
 from mis_lightning.errors import DatasetNotFoundError, ImageError, Note
 from mis_lightning.images import IMAGE_SUFFIXES, read_array
 
@@ -44,6 +45,8 @@ def find_folder(name: str, root: str | Path, needs: Sequence[str], inner: Sequen
     candidates = [root, *(root / place for place in inner)]
     for folder in candidates:
         if all((folder / need).exists() for need in needs):
+            if name in licences.DATA:
+                licences.touch(licences.DATA[name])
             return folder
     if not root.is_dir():
         holds = "which does not exist"

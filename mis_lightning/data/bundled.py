@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mis_lightning import licences
 from mis_lightning.data.benchmark import Benchmark
 from mis_lightning.errors import DatasetNotFoundError
 from mis_lightning.images import read_image
@@ -52,6 +53,7 @@ class BundledBenchmark(Benchmark):
             DatasetNotFoundError: scikit-image is not installed, or lacks one of the photographs or holds
                 another one under its name.
         """
+        licences.touch(licences.DATA[self.name])
         outlines = _outlines()
         self._objects = [
             (path, name, rings)

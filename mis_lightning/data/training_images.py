@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mis_lightning import licences
 from mis_lightning.errors import DatasetNotFoundError
 from mis_lightning.images import Reading, list_images
 
@@ -48,9 +49,11 @@ def find_training_images(source: str | Path, reading: Reading | None = None) -> 
     source = Path(source).expanduser()
     if (source / "train.txt").is_file() and (source / "img").is_dir():
         found = _find_sbd(source)
+        licences.touch(licences.DATA["SBD"])
     else:
         base = source if source.is_dir() else source.parent
         found = [TrainingImage(image_key(path, base), path) for path in list_images(source)]
+        licences.touch(licences.of_images(source.name))
     reading = reading if reading is not None else Reading()
     return list({image.key: image._replace(reading=reading) for image in found}.values())
 

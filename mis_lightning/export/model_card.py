@@ -12,6 +12,7 @@ import yaml
 
 from mis_lightning import __version__
 from mis_lightning.errors import InputError
+from mis_lightning.licences import recalled
 from mis_lightning.metrics.paper_tables import read_results
 from mis_lightning.metrics.report import BenchmarkSummary, format_table
 from mis_lightning.models.click_network import ClickNetwork
@@ -137,9 +138,18 @@ def model_card(model: ClickNetwork, name: str, facts: CardFacts) -> str:
         recipe="Not stated." if facts.recipe is None else _recipe(facts.recipe),
         metrics=metrics,
         licence=f"Weights: {facts.licence or 'not stated, so nobody may reuse them yet'}. "
-        "The code that runs them: Apache-2.0.",
+        f"The code that runs them: Apache-2.0.{_made_from(model)}",
     )
     return f"---\n{front.to_yaml()}\n---\n{body}"
+
+
+def _made_from(model: ClickNetwork) -> str:
+    """What the weights were made from, under which terms; empty where that is not known."""
+    used = recalled(model.made_from)
+    if not used:
+        return ""
+    lines = "\n".join(f"* {licence}" for licence in used)
+    return f"\n\nMade with, each under its own terms, which may bind the weights, too:\n\n{lines}"
 
 
 def _metrics(path: Path, model: ClickNetwork) -> tuple[list[BenchmarkSummary], str]:

@@ -18,12 +18,13 @@ from mis_lightning.errors import InputError
 KLUDGE = 0.1
 
 
-def interpolate_reference(patch_positions: Tensor, grid: tuple[int, int]) -> Tensor:
+def interpolate_reference(patch_positions: Tensor, grid: tuple[int, int], bilinear: bool = False) -> Tensor:
     """Interpolate the patch part of a position table to another grid.
 
     Args:
         patch_positions: ``(1, M * M, D)``, without CLS and register rows.
         grid: Wanted token grid ``(h, w)``.
+        bilinear: As the supplement of MIS says, where the published extractors are bicubic.
 
     Returns:
         ``(1, h * w, D)``; the table itself where it fits already and the grid is square. Else row ``i`` is
@@ -46,7 +47,7 @@ def interpolate_reference(patch_positions: Tensor, grid: tuple[int, int]) -> Ten
     resized = F.interpolate(
         square.float(),
         scale_factor=factors,
-        mode="bicubic",
+        mode="bilinear" if bilinear else "bicubic",
         align_corners=False,
         recompute_scale_factor=False,
     )

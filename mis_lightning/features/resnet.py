@@ -19,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mis_lightning import licences
 from mis_lightning.errors import InputError
 from mis_lightning.features.device import extractor_device
-from mis_lightning.features.published_weights import how_to_get
 from mis_lightning.weight_files import read_weights
 
 MEAN = (123.675, 116.28, 103.53)  # of RGB in 0..255
@@ -86,6 +86,9 @@ class ResNetFeatures:
                 ) from error
         if checkpoint is not None:
             _load(self.model, checkpoint)
+            licences.touch(licences.of_file(checkpoint, f"weights of {model}"))
+        elif pretrained:
+            licences.touch(licences.of_timm_model(model))
         self.model.eval().requires_grad_(False)
 
     def __call__(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], tuple[int, int]]:
@@ -143,7 +146,8 @@ def _load(model: torch.nn.Module, checkpoint: str) -> None:
     path = Path(checkpoint).expanduser()
     if not path.is_file():
         raise InputError(
-            f"Expected the weights of a ResNet, but there is no such file: {path}. {how_to_get(path)}".strip()
+            f"Expected the weights of a ResNet, but there is no such file: {path}. "
+            f"{licences.how_to_get(path)}".strip()
         )
     if path.suffix == ".pkl":
         raise InputError(f"{path} is a pickle of detectron2, which is not opened: take the .pth.")

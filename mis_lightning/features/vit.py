@@ -22,16 +22,23 @@ from timm.data.config import resolve_model_data_config
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor
 
+from mis_lightning import licences
 from mis_lightning.errors import InputError
 from mis_lightning.features.device import extractor_device
+from mis_lightning.features.hub_problem import hub_problem
 from mis_lightning.features.position_table import interpolate_reference, sincos_table
-from mis_lightning.features.published_weights import how_to_get, hub_problem
 from mis_lightning.features.scaling import MAX_TOKENS, Scaling, scale_image
 from mis_lightning.weight_files import read_weights, without_wrappers
+
+Interpolation = Literal["reference", "bilinear", "timm"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # docs/protocol.md#patch-grid
 IMAGENET_STD = (0.229, 0.224, 0.225)
 MOCO_PREFIX = "module.base_encoder."
+
+
+class PositionTableError(InputError):
+    """The model has no table of positions that the published rule could interpolate."""
 
 
 class ViTFeatures:
@@ -44,8 +51,9 @@ class ViTFeatures:
             ``vit_base_patch16_224``; its 12 heads are set here). Nothing in the file is executed.
         pretrained: ``False`` gives random weights drawn from ``seed``: for tests and dry runs only.
         interpolation: ``"reference"``: position table as the published extractors do it
-            (docs/protocol.md#extractor-positions); ``"timm"``: timm's own, for models whose positions are not
-            one square table (DINOv3). DINOv2 with registers was published with a rule closer to ``"timm"``.
+            (docs/protocol.md#extractor-positions), bicubic; ``"bilinear"``: at the same places, as the
+            supplement of MIS says; ``"timm"``: timm's own, for models whose positions are not one square
+            table (DINOv3). DINOv2 with registers was published with a rule closer to ``"timm"``.
         max_tokens: Larger images are scaled down to about this many tokens, with a warning.
         output: ``"tokens"``: the tokens that MIS merges; ``"keys"``: the keys of the last block's attention,
             bias included, heads side by side, which TokenCut and deep spectral methods use.
@@ -64,16 +72,16 @@ class ViTFeatures:
         model: str = "vit_small_patch8_224.dino",
         checkpoint: str | None = None,
         pretrained: bool = True,
-        interpolation: Literal["reference", "timm"] = "reference",
+        interpolation: Interpolation = "reference",
         max_tokens: int = MAX_TOKENS,
         output: Literal["tokens", "keys"] = "tokens",
         scaling: Scaling = "patch/8",
         device: str = "cpu",
         seed: int = 0,
     ) -> None:
-        if interpolation not in ("reference", "timm"):
+        if interpolation not in get_args(Interpolation):
             raise InputError(
-                f"Expected `interpolation` to be 'reference' or 'timm', but got {interpolation!r}."
+                f"Expected `interpolation` in {get_args(Interpolation)}, but got {interpolation!r}."
             )
         if max_tokens < 1:
             raise InputError(f"Expected `max_tokens` of at least 1, but got {max_tokens}.")
@@ -87,17 +95,22 @@ class ViTFeatures:
         self.interpolation = interpolation
         self.max_tokens = max_tokens
         self.device = extractor_device(device)
+        self._placed = False  # moved when first called: walking through all weights takes as long as decoding
         weights = None if checkpoint is None else _read_weights(checkpoint)
         moco = weights is not None and any(name.startswith(MOCO_PREFIX) for name in weights)
         self.model = _create(model, pretrained and weights is None, seed, {"num_heads": 12} if moco else {})
         if weights is not None:
             _load(self.model, weights, f"{checkpoint} does not hold weights of {model}")
+        if checkpoint is not None:
+            licences.touch(licences.of_file(checkpoint, f"weights of {model}"))
+        elif pretrained:
+            licences.touch(licences.of_timm_model(model))
         self.model.eval().requires_grad_(False)
         self.patch = int(self.model.patch_embed.patch_size[0])
-        if interpolation == "reference" and not (
+        if interpolation != "timm" and not (
             type(self.model) is VisionTransformer and self.model.pos_embed is not None
         ):
-            raise InputError(
+            raise PositionTableError(
                 f"{model} is not a plain ViT with a table of positions; use interpolation='timm'."
             )
         data = resolve_model_data_config(self.model)
@@ -109,11 +122,13 @@ class ViTFeatures:
         """Extract features; see :class:`~mis_lightning.features.extractor.PatchExtractor`."""
         resized = scale_image(image, self.patch, self.scaling, self.max_tokens)
         size = (resized.shape[0], resized.shape[1])
-        tensor = torch.from_numpy(resized.copy()).permute(2, 0, 1)[None].float() / 255
         with torch.inference_mode():
-            mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (self.mean, self.std))
-            self.model.to(self.device)
-            normalised = ((tensor - mean) / std).to(self.device)
+            if not self._placed:
+                self.model.to(self.device)
+                self._placed = True
+            tensor = torch.from_numpy(resized.copy()).to(self.device).permute(2, 0, 1)[None].float() / 255
+            mean, std = (tensor.new_tensor(values).reshape(1, 3, 1, 1) for values in (self.mean, self.std))
+            normalised = (tensor - mean) / std
             tokens = self.keys(normalised) if self.output == "keys" else self.tokens(normalised)
         grid = (size[0] // self.patch, size[1] // self.patch)
         return tokens[0].float().cpu().numpy(), grid
@@ -127,7 +142,7 @@ class ViTFeatures:
         grid = (patches.shape[1], patches.shape[2])
         prefix = model.num_prefix_tokens
         table = model.pos_embed if model.no_embed_class else model.pos_embed[:, prefix:]
-        x = patches.flatten(1, 2) + interpolate_reference(table, grid)
+        x = patches.flatten(1, 2) + interpolate_reference(table, grid, self.interpolation == "bilinear")
         heads = [t for t in (model.cls_token, getattr(model, "reg_token", None)) if t is not None]
         if heads:
             first = torch.cat(heads, dim=1)
@@ -145,6 +160,8 @@ class ViTFeatures:
             self.tokens(normalised)
         finally:
             hook.remove()
+        if not seen:
+            raise InputError(f"{self.model_name} does not tell its keys; use output='tokens'.")
         return seen[0].chunk(3, dim=-1)[1][:, self.model.num_prefix_tokens :]
 
     @cached_property
@@ -239,7 +256,8 @@ def _how_to_fetch(name: str, error: Exception) -> str:
     hub = (config.hf_hub_id if config else name.removeprefix("hf-hub:")) or "timm"
     original = config.url if config and str(config.url).endswith((".pth", ".pt")) else ""
     return (
-        f"The weights of {name} could not be fetched ({type(error).__name__}). On a machine with network "
+        f"The weights of {name} could not be fetched ({type(error).__name__}). Their licence is "
+        f"{_terms(licences.of_timm_model(name))}. On a machine with network "
         f"fetch the file model.safetensors from https://huggingface.co/{hub}"
         + (f" or the original {original}" if original else "")
         + ", put it anywhere on this machine and set `checkpoint: /path/to/model.safetensors`; or use the "
@@ -247,9 +265,13 @@ def _how_to_fetch(name: str, error: Exception) -> str:
     )
 
 
+def _terms(licence: licences.Licence) -> str:
+    return f"{licence.licence}{f' ({licence.terms})' if licence.terms else ''}"
+
+
 def _read_weights(path: str) -> dict[str, Tensor]:
     if not Path(path).is_file():
-        raise InputError(f"No weights file at {path}. {how_to_get(path)}".rstrip())
+        raise InputError(f"No weights file at {path}. {licences.how_to_get(path)}".rstrip())
     content = read_weights(path)
     for entry in ("state_dict", "model"):
         content = content.get(entry, content) if isinstance(content, Mapping) else {}

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from mis_lightning import licences
+
 PACKAGES = (
     "mis-lightning",
     "torch",
@@ -27,7 +29,8 @@ def provenance() -> dict[str, Any]:
 
     Returns:
         ``versions`` (installed ones of ``PACKAGES``, and Python), ``git`` (``commit`` and ``dirty``; ``None``
-        where this package is no git checkout), and ``machine`` (system, processor, threads, accelerator).
+        where this package is no git checkout), ``licences`` of what this process has loaded
+        (:mod:`~mis_lightning.licences`), and ``machine`` (system, processor, threads, accelerator).
     """
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -38,6 +41,7 @@ def provenance() -> dict[str, Any]:
     return {
         "versions": versions,
         "git": _git(Path(__file__).resolve()),
+        "licences": licences.touched(),
         "machine": {
             "system": platform.platform(),
             "processor": platform.processor() or platform.machine(),

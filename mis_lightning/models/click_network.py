@@ -24,6 +24,8 @@ class ClickNetwork(nn.Module):
     Attributes:
         config: As given.
         multiple_of: As given.
+        made_from: Licences of what the weights were made from, as
+            :func:`~mis_lightning.licences.touched` returns them; kept beside the weights.
         input_size: ``(height, width)`` the network is trained at; click predictors zoom to it.
         recommended: How the model wants to be asked, as of
             :meth:`~mis_lightning.segmenters.click_model.PredictionSettings.to_json`; empty: as published.
@@ -39,6 +41,7 @@ class ClickNetwork(nn.Module):
         super().__init__()
         self.config = config
         self.recommended: dict[str, Any] = {}
+        self.made_from: list[dict[str, str]] = []
         self.multiple_of = multiple_of
         self.input_size: tuple[int, int] = (config["input_size"][0], config["input_size"][1])
         if any(side < 1 or side % multiple_of for side in self.input_size):

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from mis_lightning.errors import InputError
-from mis_lightning.features.published_weights import hub_problem
+from mis_lightning.features.hub_problem import hub_problem
 
 PREFIX = "hf-hub:"
 FILES = ("config.json", "model.safetensors")

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from mis_lightning import licences
 from mis_lightning.errors import InputError
 from mis_lightning.files import written_whole
 from mis_lightning.models.click_hybrid import HybridClickViT
@@ -44,7 +45,9 @@ def save_pretrained(model: ClickNetwork, target: str | Path) -> Path:
         tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
         temporary.write_bytes(save(tensors))  # `save_file` makes a file that nobody else may read
     with written_whole(folder / CONFIG) as temporary:
-        temporary.write_text(json.dumps(describe(model), indent=2) + "\n", encoding="utf-8")
+        made_from = {"made_from": model.made_from} if model.made_from else {}
+        text = json.dumps({**describe(model), **made_from}, indent=2)
+        temporary.write_text(text + "\n", encoding="utf-8")
     return target
 
 
@@ -83,6 +86,7 @@ def load_pretrained(source: str | Path = DEFAULT) -> ClickNetwork:
         raise InputError(f"Expected a model folder or a .ckpt file, but there is nothing at {source}.{hint}")
     model = build_network(config, str(source))
     fit_weights(model, state, str(source))
+    licences.touch(*licences.recalled(model.made_from))
     return model.eval()
 
 
@@ -92,7 +96,8 @@ def build_network(config: Mapping[str, Any], source: str) -> ClickNetwork:
     Args:
         config: What :func:`describe` gave: ``architecture``, one of this project or the dotted name of a
             subclass of :class:`~mis_lightning.models.click_network.ClickNetwork` that can be imported;
-            ``recommended``, how the model wants to be asked, if it says so; and the arguments.
+            ``recommended``, how the model wants to be asked, if it says so; ``made_from``, licences of
+            what it was made from; and the arguments.
         source: For the messages.
 
     Raises:
@@ -100,6 +105,7 @@ def build_network(config: Mapping[str, Any], source: str) -> ClickNetwork:
     """
     arguments = dict(config)
     recommended = arguments.pop("recommended", {})
+    made_from = arguments.pop("made_from", [])
     name = arguments.pop("architecture", "ClickViT")  # checkpoints had no other before there was another
     kind = ARCHITECTURES.get(name) or _own_architecture(name, source)
     try:
@@ -107,6 +113,7 @@ def build_network(config: Mapping[str, Any], source: str) -> ClickNetwork:
     except Exception as error:
         raise InputError(f"The config in {source} does not describe a {name}: {error}") from error
     model.recommended = dict(recommended)
+    model.made_from = [licence._asdict() for licence in licences.recalled(made_from)]
     return model
 
 

@@ -17,6 +17,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
+from mis_lightning import licences
 from mis_lightning.clicks.iterative import answer_every_click, simulate_clicks
 from mis_lightning.errors import InputError
 from mis_lightning.losses.interactive import ClickLoss
@@ -261,9 +262,13 @@ class InteractiveSegmentation(L.LightningModule):
         schedule = {"scheduler": self.lr_scheduler(optimizer), "interval": self.schedule_interval}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take over the licences of what the weights were made from."""
+        licences.touch(*licences.recalled(checkpoint.get(CHECKPOINT_KEY, {}).get("made_from", [])))
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the network's config beside its weights, so that a checkpoint is enough to predict."""
-        checkpoint[CHECKPOINT_KEY] = describe(self.model)
+        checkpoint[CHECKPOINT_KEY] = {**describe(self.model), "made_from": licences.touched()}
 
 
 def _mean_iou(prediction: Tensor, mask: Tensor) -> Tensor:

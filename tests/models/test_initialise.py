@@ -12,11 +12,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import timm.models
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from mis_lightning.errors import InputError
+from mis_lightning.licences import touched
 from mis_lightning.models.click_vit import ClickViT
 from mis_lightning.models.initialise import load_initial_weights
 from mis_lightning.models.pretrained import CHECKPOINT_KEY, save_pretrained
@@ -80,6 +82,35 @@ def test_equal_grids_keep_the_table(tiny_click_vit, tmp_path: Path) -> None:
     torch.save({"model": encoder}, tmp_path / "mae.pth")
     load_initial_weights(model, str(tmp_path / "mae.pth"))
     assert torch.equal(model.backbone.pos_embed, encoder["pos_embed"][:, 1:])
+
+
+def test_dinov2_gives_the_same_function(model: ClickViT, tmp_path: Path) -> None:
+    """Patches of 14 pixels, registers, layer scales: the blocks answer as timm's do."""
+    torch.manual_seed(0)
+    published = timm.models.VisionTransformer(
+        img_size=98, patch_size=14, embed_dim=DIM, depth=DEPTH, num_heads=2, init_values=1.0, num_classes=0,
+        reg_tokens=4, no_embed_class=True,
+    )  # fmt: skip
+    for name, value in published.named_parameters():
+        if name.endswith("gamma"):
+            torch.nn.init.uniform_(value, 0.2, 2.0)
+    save_file(published.state_dict(), tmp_path / "model.safetensors")
+    load_initial_weights(model, str(tmp_path / "model.safetensors"))
+    tokens = torch.randn(1, 12, DIM)
+    assert torch.allclose(model.backbone.blocks(tokens), published.blocks(tokens), atol=1e-4)
+    assert model.backbone.patch_embed.weight.shape[-1] == PATCH
+    grey = torch.full((1, 3, 28, 28), 0.5)  # a constant patch is embedded alike whatever its size
+    theirs = published.patch_embed.proj(grey)[0, :, 0, 0]
+    ours = model.backbone.patch_embed(torch.full((1, 3, PATCH, PATCH), 0.5))[0, :, 0, 0]
+    assert torch.allclose(ours, theirs, atol=0.05)
+
+
+def test_licences_of_what_was_loaded_are_noted(model: ClickViT, tmp_path: Path) -> None:
+    torch.save({"model": mae_encoder()}, tmp_path / "mae_pretrain_vit_base.pth")
+    load_initial_weights(model, str(tmp_path / "mae_pretrain_vit_base.pth"))
+    assert {"what": "MAE ViT-B/16", "licence": "cc-by-nc-4.0"}.items() <= next(
+        entry for entry in touched() if entry["what"] == "MAE ViT-B/16"
+    ).items()
 
 
 @pytest.mark.parametrize("kind", ["folder", "ckpt"])
