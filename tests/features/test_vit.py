@@ -186,7 +186,7 @@ def test_rotary_positions_need_timms_way():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"interpolation": "bicubic"}, "'reference' or 'timm'"),
+        ({"interpolation": "bicubic"}, "'reference', 'bilinear', 'timm'"),
         ({"max_tokens": 0}, "`max_tokens` of at least 1"),
     ],
 )
