@@ -25,7 +25,13 @@ from typing import Any
 
 import yaml
 
-WANDB_CONFIG = "loggers/wandb"  # the overlay that only a run under `wandb agent` needs
+# What only a run under `wandb agent` needs: its logger, the metric of the sweep, a folder of its own.
+ONLY_WANDB = (
+    "loggers/wandb",
+    "evaluation/during_training",
+    "validate_at_the_end.yaml",
+    "${oc.env:WANDB_RUN_ID}",
+)
 MIS = (sys.executable, "-m", "mis_lightning")
 
 
@@ -97,7 +103,7 @@ def _args(command: Sequence[str], parameters: Mapping[str, Any]) -> tuple[str, .
         variables = re.findall(r"\$\{envvar:(\w+)\}", word)
         if word == "${args}":
             args += [f"--{key}={value}" for key, value in parameters.items()]
-        elif word.endswith(WANDB_CONFIG) or any(name not in os.environ for name in variables):
+        elif word.endswith(ONLY_WANDB) or any(name not in os.environ for name in variables):
             continue
         else:
             args.append(re.sub(r"\$\{envvar:(\w+)\}", lambda found: os.environ[found[1]], word))

@@ -39,10 +39,15 @@ def fill_references(args: Sequence[str], folder: Path) -> list[str]:
     if not files:
         return args
     everything = OmegaConf.merge(*files.values())
-    for arg in args:
+    options = {}
+    for i, arg in enumerate(args):
         key, given, value = arg.removeprefix("--").partition("=")
         if given and arg.startswith("--") and _is_value(everything, key):  # type: ignore[arg-type]
             OmegaConf.update(everything, key, yaml.safe_load(value))
+            if "${" in value:
+                options[i] = key
+    for i, key in options.items():
+        args[i] = f"--{key}={OmegaConf.select(everything, key)}"
     for i, config in files.items():
         for place in list(_references(config)):
             OmegaConf.update(config, place, OmegaConf.select(everything, place))

@@ -10,10 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import yaml
 from jsonargparse import ArgumentError
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Trainer
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from omegaconf.errors import OmegaConfBaseException
 
 from mis_lightning.commands.interpolation import fill_references
@@ -36,6 +37,16 @@ _SEARCH = (
 )
 
 
+class LoggedConfig(SaveConfigCallback):
+    """Saves the config of a run as ``config.yaml``, and logs it as the hyperparameter ``config``."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Log the config to every logger."""
+        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        for logger in trainer.loggers:
+            logger.log_hyperparams({"config": config})
+
+
 class MISCLI(LightningCLI):
     """The Lightning CLI with OmegaConf interpolation, one seed for everything, and short messages."""
 
@@ -56,6 +67,12 @@ class MISCLI(LightningCLI):
         given = str(self.config[verb].get("ckpt_path") or "last") if verb else "last"
         if given not in CHECKPOINT_WORDS and not given.startswith("registry") and "://" not in given:
             _check_checkpoint(Path(given))
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave the config as it is: the base class would put a checkpoint's hyperparameters into it.
+
+        Those of :class:`InteractiveSegmentation` say how to open the checkpoint without a config.
+        """
 
     def instantiate_classes(self) -> None:
         """Make everything but what only training needs.
@@ -111,6 +128,7 @@ def run(args: Sequence[str], **settings: Any) -> MISCLI:
             MISDataModule,
             args=list(args),
             seed_everything_default=0,
+            save_config_callback=LoggedConfig,
             save_config_kwargs={"overwrite": True},
             parser_kwargs={**kwargs, **{verb: kwargs for verb in ("fit", "validate", "test", "predict")}},
             auto_configure_optimizers=False,

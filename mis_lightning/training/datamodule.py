@@ -97,6 +97,12 @@ class MISDataModule(L.LightningDataModule):
             other settings.
     """
 
+    LOGGED = (
+        *("images", "regions", "store", "augment", "points", "regions_per_image", "min_object_area"),
+        *("keep_background", "batch_size", "num_workers", "skip_unreadable", "seed"),
+    )
+    """Arguments that loggers get as hyperparameters; of an object its class."""
+
     def __init__(
         self,
         images: str | None = None,
@@ -117,7 +123,10 @@ class MISDataModule(L.LightningDataModule):
         reading: Reading | None = None,
         seed: int = 0,
     ) -> None:
+        arguments = locals()
         super().__init__()
+        # Below one key: module and data module share names such as `seed`.
+        self.save_hyperparameters({"data": {name: _plain(arguments[name]) for name in self.LOGGED}})
         for name, value, least in (
             ("regions_per_image", regions_per_image, 1),
             ("batch_size", batch_size, 1),
@@ -252,3 +261,10 @@ def _list_failures(failures: Mapping[str, str], total: int) -> str:
     if len(failures) > len(shown):
         shown.append(f"  … and {len(failures) - len(shown)} more")
     return "\n".join([f"{len(failures)} of {counted(total, 'training image')} cannot be used:", *shown])
+
+
+def _plain(value: Any) -> bool | int | float | str | None:
+    """A value that every logger takes: of an object the name of its class."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return f"{type(value).__module__}.{type(value).__qualname__}"

@@ -36,6 +36,7 @@ def test_every_sweep_has_its_table() -> None:
 def test_every_point_is_a_row_of_its_table(path, sweep, parse, monkeypatch) -> None:
     """As `wandb agent` would start it, and as experiments/sweep.py does without an account."""
     monkeypatch.setenv("MIS_SBD", "pictures")
+    monkeypatch.setenv("WANDB_RUN_ID", "trial")
     (table,) = [table for table in paper_tables() if table.name == TABLE[path.stem]]
     file = yaml.safe_load(path.read_text(encoding="utf-8"))
     rows = []
@@ -153,7 +154,7 @@ trainer:
     init_args: {save_dir: "${trainer.default_root_dir}", name: log}
   callbacks:
     - class_path: mis_lightning.training.noc_evaluation.NoCEvaluation
-      init_args: {settings: {max_clicks: 2, target_iou: null, flip: false}}
+      init_args: {settings: {max_clicks: 2, target_iou: null}, prediction: {flip: false}}
     - class_path: lightning.pytorch.callbacks.ModelCheckpoint
       init_args: {dirpath: "${trainer.default_root_dir}/checkpoints", save_last: true, every_n_train_steps: 1}
 model:
@@ -247,9 +248,11 @@ def test_two_points_run_are_cut_off_and_go_on(sweep, tiny, monkeypatch, capsys, 
         "grid",
         "full",
     ]
-    settings = json.loads(grid.path.read_text(encoding="utf-8"))[
-        "settings"
-    ]  # every setting is in the file itself
+    logged = yaml.safe_load((tmp_path / "runs/grid/log/version_0/hparams.yaml").read_text(encoding="utf-8"))
+    assert logged["config"]["data"]["images"] == logged["data"]["images"] == "pictures"
+    assert (logged["data"]["batch_size"], logged["model"]["dim"]) == (2, 16)
+    # every setting is in the file itself
+    settings = json.loads(grid.path.read_text(encoding="utf-8"))["settings"]
     assert settings["config"]["data"]["images"] == "pictures"
     assert settings["config"]["model"]["loss"]["init_args"]["yuv"] == "reference"
     assert settings["folders"] == {"GrabCut": str(tmp_path / "GrabCut")}
