@@ -74,10 +74,10 @@ def check_evaluations(configs, folder, where, overlays, columns) -> None:
         assert (logger["save_dir"], logger["name"]) == (folder, f"evaluation/{name}")
         found += [entry["class_path"].rpartition(".")[2] for entry in config["data"]["test_benchmarks"]]
         (noc,) = [c for c in config["trainer"]["callbacks"] if c["class_path"].endswith("NoCEvaluation")]
-        settings = noc["init_args"]["settings"]
-        assert settings["threshold"] == 0.5
+        settings, prediction = noc["init_args"]["settings"], noc["init_args"]["prediction"]
         assert settings["target_iou"] is None
-        assert settings.get("size") == ([672, 672] if name == "davis" else None)  # None: the network's own
+        assert prediction["threshold"] == 0.5
+        assert prediction.get("size") == ([672, 672] if name == "davis" else None)  # None: the network's own
     assert found == columns
 
 
