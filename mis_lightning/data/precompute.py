@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -124,21 +124,23 @@ def _overlapped(
     if source.extractor is None:
         raise TypeError("A source without an extractor has nothing to overlap.")
     store.write_manifest()  # before the threads, which would all do it
-    loader = DataLoader(_Decoded(images), batch_size=None, num_workers=workers, worker_init_fn=one_thread)
+    prepare = getattr(source.extractor, "prepare", None)
+    extract = source.extractor if prepare is None else getattr(source.extractor, "extract", source.extractor)
+    loader = DataLoader(
+        _Decoded(images, prepare), batch_size=None, num_workers=workers, worker_init_fn=one_thread
+    )
     threads = max(workers, 1)
     waiting: deque[Future[Outcome]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for index, tensor, message in loader:  # a tensor, as loaders move them in shared memory
-                image = tensor.numpy()
+            for index, *tensors, message in loader:  # tensors, as loaders move them in shared memory
+                image, prepared = (tensor.numpy() for tensor in tensors)
                 if message:
                     yield images[index].key, message
                     continue
                 with _Named(images[index]) as named:
                     waiting.append(
-                        pool.submit(
-                            _find_and_save, images[index], image, source.extractor(image), source, store
-                        )
+                        pool.submit(_find_and_save, images[index], image, extract(prepared), source, store)
                     )
                 if named.message:
                     yield images[index].key, named.message
@@ -171,18 +173,21 @@ class _Whole(Dataset[Outcome]):
 
 
 @dataclass
-class _Decoded(Dataset[tuple[int, NDArray[np.uint8], str]]):
-    """Item ``i`` is ``i``, image ``i``, and why it cannot be used."""
+class _Decoded(Dataset[tuple[int, NDArray[np.uint8], NDArray[np.uint8], str]]):
+    """Item ``i`` is ``i``, image ``i``, what the extractor prepares of it, and why it cannot be used."""
 
     images: Sequence[TrainingImage]
+    prepare: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> tuple[int, NDArray[np.uint8], str]:
+    def __getitem__(self, index: int) -> tuple[int, NDArray[np.uint8], NDArray[np.uint8], str]:
         with _Named(self.images[index]) as named:
-            return index, _read(self.images[index]), ""
-        return index, np.empty((0, 0, 3), np.uint8), named.message
+            image = _read(self.images[index])
+            return index, image, image if self.prepare is None else self.prepare(image), ""
+        nothing = np.empty((0, 0, 3), np.uint8)
+        return index, nothing, nothing, named.message
 
 
 def _read(image: TrainingImage) -> NDArray[np.uint8]:

@@ -14,7 +14,9 @@ class PatchExtractor(Protocol):
 
     To add one, write a class with these two methods and name it by ``class_path`` in a config. It is called
     in dataloader workers; one that sets an attribute ``device`` to a ``torch.device`` other than the CPU is
-    called in the main process only, for accelerators cannot be shared with forked processes.
+    called in the main process only, for accelerators cannot be shared with forked processes. There, one that
+    also has ``prepare(image) -> array`` and ``extract(array)``, which together do what a call does, gets its
+    images prepared in the processes that read them.
     """
 
     def __call__(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], tuple[int, int]]:

@@ -120,7 +120,14 @@ class ViTFeatures:
 
     def __call__(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], tuple[int, int]]:
         """Extract features; see :class:`~mis_lightning.features.extractor.PatchExtractor`."""
-        resized = scale_image(image, self.patch, self.scaling, self.max_tokens)
+        return self.extract(self.prepare(image))
+
+    def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What of the work needs no GPU, for the processes that read images: scaling, uint8 ``(h, w, 3)``."""
+        return scale_image(image, self.patch, self.scaling, self.max_tokens)
+
+    def extract(self, resized: NDArray[np.uint8]) -> tuple[NDArray[np.float32], tuple[int, int]]:
+        """The rest of the work, on what :meth:`prepare` returned."""
         size = (resized.shape[0], resized.shape[1])
         with torch.inference_mode():
             if not self._placed:

@@ -216,6 +216,29 @@ def test_an_extractor_on_an_accelerator_stays_in_this_process(images, tmp_path):
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
 
 
+class Prepared(Blocks):
+    """An accelerator's: notes the process that prepares in a pixel, and the one that extracts."""
+
+    device = torch.device("cuda")
+
+    def prepare(self, image):
+        return np.full((8, 8, 3), os.getpid() % 251, np.uint8)
+
+    def extract(self, resized):
+        self.seen = (int(resized[0, 0, 0]), os.getpid() % 251)
+        return np.arange(4, dtype=np.float32)[:, None], (2, 2)
+
+
+def test_an_accelerators_images_are_prepared_where_they_are_read(images, tmp_path):
+    prepared = Prepared()
+    source = MergeTreeRegions(prepared)
+    store = open_store(tmp_path / "store", prepared)
+    assert precompute(images, source, store, 1, progress=False) == {}
+    reader, extractor = prepared.seen
+    assert reader != extractor == os.getpid() % 251
+    assert store.load(images[0].key).grid == (2, 2)
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_what_goes_wrong_beside_an_accelerator_has_the_name_of_the_image(images, tmp_path, workers):
     class Odd(MergeTreeRegions):

@@ -1,4 +1,5 @@
 import torch
+from torchvision.transforms.functional import rgb_to_grayscale
 
 from mis_lightning.models.colour_jitter import ColourJitter
 
@@ -57,3 +58,25 @@ def test_mixed_precision_leaves_colours_alone():
     torch.manual_seed(5)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(ColourJitter(1, 0.5, 1)(image()), expected)
+
+
+def test_it_is_torchvisions_image_by_image():
+    """The same draws, the same images, whatever the size of the batch."""
+    pictures = torch.rand(40, 3, 17, 23, generator=torch.Generator().manual_seed(0))
+    pictures[0] = 0.5  # grey: no hue
+    jitter = ColourJitter(0.6, 0.3, 0.3)
+    torch.manual_seed(7)
+    found = jitter(pictures)
+    torch.manual_seed(7)
+    expected = []
+    for picture in pictures:
+        jittered, grey, blurred = torch.rand(3).tolist()
+        if jittered < 0.6:
+            picture = jitter.jitter(picture)
+        if grey < 0.3:
+            picture = rgb_to_grayscale(picture, 3)
+        if blurred < 0.3:
+            picture = jitter.blur(picture)
+        expected.append(picture)
+    assert torch.allclose(found, torch.stack(expected), atol=2e-5)
+    assert sum(not torch.equal(a, b) for a, b in zip(found, pictures, strict=True)) > 20
