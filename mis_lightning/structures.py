@@ -8,7 +8,7 @@ Conventions:
 * a mask is bool ``(H, W)``; pixels that do not count are a separate bool array ``ignore``, never a special
   value inside the mask;
 * a probability map is float32 in ``[0, 1]``; logits are float32 without bound;
-* the *points* tensor is float32 ``(B, 2K, 3)``: rows ``0..K-1`` are positive clicks, rows ``K..2K-1``
+* the *points* tensor is float ``(B, 2K, 3)``: rows ``0..K-1`` are positive clicks, rows ``K..2K-1``
   negative ones; columns are ``(row, col, order)``; an unused row is ``(-1, -1, -1)``
   (docs/protocol.md#layout-of-points);
 * a click model is any callable ``model(image, prompt) -> logits`` with ``image`` ``(B, 3, H, W)`` in
@@ -43,7 +43,7 @@ class Prompt(NamedTuple):
     """What a click model is asked about a batch of ``B`` images, beside the images themselves.
 
     Attributes:
-        points: The clicks, float32, ``(B, 2K, 3)``, in pixels of the network's input.
+        points: The clicks, float32 or float64, ``(B, 2K, 3)``, in pixels of the network's input.
         previous_mask: Probabilities of the last answer, float32, ``(B, 1, H, W)``; zeros before the first.
         granularity: How large a part of the view is wanted, float32, ``(B,)``; ``nan`` where an image asks
             for none; ``None`` where no image does.

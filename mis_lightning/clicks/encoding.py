@@ -27,8 +27,10 @@ def pack_points(clicks: Sequence[Sequence[Click]], half: int | None = None) -> T
             least 1.
 
     Returns:
-        float32 ``(B, 2K, 3)``: each half filled from its first row in click order, third column the index of
-        the click in its sample (from 0, both kinds counted together), unused rows ``(-1, -1, -1)``.
+        float64 ``(B, 2K, 3)``: each half filled from its first row in click order, third column the index of
+        the click in its sample (from 0, both kinds counted together), unused rows ``(-1, -1, -1)``. Clicks in
+        a crop have fractions; they are rounded to float32 only as distances (:func:`encode_points`), as in
+        the published code.
 
     Raises:
         InputError: A sample has more positive or more negative clicks than ``half``.
@@ -48,7 +50,7 @@ def pack_points(clicks: Sequence[Sequence[Click]], half: int | None = None) -> T
     elif most > half:
         raise InputError(f"Expected at most {half} clicks of a kind per image, but got {most}; raise `half`.")
     padded = [[*rows, *[(-1, -1, -1)] * (half - len(rows))] for rows in halves]
-    return torch.tensor(padded, dtype=torch.float32).reshape(len(clicks), 2 * half, 3)
+    return torch.tensor(padded, dtype=torch.float64).reshape(len(clicks), 2 * half, 3)
 
 
 def encode_points(points: Tensor, size: tuple[int, int], radius: float = RADIUS) -> Tensor:
@@ -62,7 +64,8 @@ def encode_points(points: Tensor, size: tuple[int, int], radius: float = RADIUS)
     in an exported graph, where B and K stay free.
 
     Args:
-        points: ``(B, 2K, 3)``, see :mod:`mis_lightning.structures`.
+        points: ``(B, 2K, 3)``, float32 or float64, see :mod:`mis_lightning.structures`. The distance to a
+            pixel along each axis is taken in their type, its square in float32.
         size: Height and width of the maps.
         radius: In pixels.
 
@@ -73,7 +76,7 @@ def encode_points(points: Tensor, size: tuple[int, int], radius: float = RADIUS)
         >>> int(encode_points(pack_points([[Click(10, 10, True)]]), (32, 32)).sum())
         81
     """
-    points = points.detach().to(torch.float32)
+    points = points.detach()
     height, width = size
     batch, rows = points.shape[:2]
     tracing = torch.jit.is_tracing() or torch.compiler.is_compiling()  # type: ignore[attr-defined]
@@ -84,10 +87,10 @@ def encode_points(points: Tensor, size: tuple[int, int], radius: float = RADIUS)
         # Most rows are unused; but a GPU would have to wait for their number, and a graph needs fixed shapes.
         position, channel, invalid = position[~invalid], channel[~invalid], invalid[~invalid]
     reach = ceil(radius)
-    offset = torch.arange(-reach, reach + 1, device=points.device, dtype=torch.float32)
+    offset = torch.arange(-reach, reach + 1, device=points.device, dtype=points.dtype)
     pixel = position.floor()[:, :, None] + offset
     row, col = pixel.unbind(1)
-    row_square, col_square = (pixel - position[:, :, None]).square().unbind(1)
+    row_square, col_square = (pixel - position[:, :, None]).float().square().unbind(1)
     row_square = row_square.masked_fill((row < 0) | (row >= height) | invalid[:, None], torch.inf)
     col_square = col_square.masked_fill((col < 0) | (col >= width), torch.inf)
     inside = row_square[:, :, None] + col_square[:, None, :] <= radius * radius

@@ -35,7 +35,7 @@ class FlatModel(nn.Module):
 
 def of_flat(graph: Callable[[Tensor, Tensor, Tensor], Tensor]) -> ClickModel:
     """The click model of a graph that takes three tensors."""
-    return lambda image, prompt: graph(image, prompt.previous_mask, prompt.points)
+    return lambda image, prompt: graph(image, prompt.previous_mask, prompt.points.float())
 
 
 def free_dimensions() -> tuple[dict[int, Any], ...]:

@@ -197,7 +197,9 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             crops[count:] = crops[:count].flip(-1)
             clicks += [[c._replace(col=size[1] - c.col - 1) for c in one] for one in clicks]
         with evaluation_mode(self.model):
-            logits = self.model(crops[:, :3], Prompt(pack_points(clicks).to(self.device), crops[:, 3:]))
+            points = pack_points(clicks)
+            points = points.float() if self.device.type == "mps" else points  # which has no float64
+            logits = self.model(crops[:, :3], Prompt(points.to(self.device), crops[:, 3:]))
         if logits.shape != (len(crops), 1, *size):
             raise InputError(
                 f"Expected logits of shape {(len(crops), 1, *size)} from the model, "

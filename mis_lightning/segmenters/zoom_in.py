@@ -230,10 +230,17 @@ def crop(maps: Tensor, roi: ROI, size: tuple[int, int]) -> Tensor:
 
     Returns:
         Float32, ``(C, height, width)``. Only the ROI is converted to float, never the whole image.
+
+    The published code resizes image and previous mask as one map of four channels. For three, PyTorch has
+    another kernel, whose results differ by up to 1.8e-7; so an image gets a fourth channel for the while, and
+    may be resized apart from the mask.
     """
     part = maps[:, roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1]
-    part = part.float() / 255 if part.dtype == torch.uint8 else part.float()
-    return functional.interpolate(part[None], size=size, mode="bilinear", align_corners=True)[0]
+    four = torch.zeros(max(len(part), 4) if len(part) > 1 else 1, *part.shape[1:], device=part.device)
+    four[: len(part)] = part
+    if part.dtype == torch.uint8:
+        four /= 255
+    return functional.interpolate(four[None], size=size, mode="bilinear", align_corners=True)[0, : len(part)]
 
 
 def paste(probability: Tensor, roi: ROI, shape: tuple[int, int]) -> Tensor:

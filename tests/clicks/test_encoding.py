@@ -72,6 +72,29 @@ def test_plain_comparison_agrees_on_many_random_points():
     assert torch.equal(encode_points(points, (90, 70)), plain_disks(points, (90, 70)))
 
 
+def published_disk(row, col, size, radius):
+    """The published map of one click: float32 rows and columns, less a float64 position, in place."""
+    rows, cols = (torch.arange(side, dtype=torch.float32) for side in size)
+    rows.add_(torch.tensor([-row], dtype=torch.float64))
+    cols.add_(torch.tensor([-col], dtype=torch.float64))
+    return (rows.square()[:, None] + cols.square()[None] <= radius**2).float()
+
+
+def test_positions_are_rounded_only_as_distances():
+    """Crops of any size for a network of 448 pixels; at two clicks float32 positions move a pixel."""
+    random = np.random.default_rng(0)
+    clicks = [(random.integers(200, 640, 2), random.random(2)) for _ in range(150)]
+    places = [(448 * int(h * y) / h, 448 * int(w * x) / w) for (h, w), (y, x) in clicks]
+    crafted = [(448 * 35 / 200, 448 * 133 / 245), (448 * 154 / 385, 448 * 224 / 280)]
+    differs = 0
+    for row, col in places + crafted:
+        points = pack_points([[Click(row, col, True)]])
+        found = encode_points(points, (448, 448))
+        assert torch.equal(found[0, 0], published_disk(row, col, (448, 448), 5.0))
+        differs += not torch.equal(found, encode_points(points.float(), (448, 448)))
+    assert differs >= len(crafted)
+
+
 def test_graphs_leave_batch_and_clicks_free():
     class Draw(torch.nn.Module):
         def forward(self, points: torch.Tensor) -> torch.Tensor:
@@ -98,7 +121,7 @@ def test_cuda_equals_cpu():
 def test_pack_points_layout():
     first = [Click(1, 2, False), Click(3.5, 4, True), Click(5, 6, True)]
     points = pack_points([first, []])
-    assert points.dtype == torch.float32
+    assert points.dtype == torch.float64
     unused = [-1.0, -1.0, -1.0]
     assert points[0].tolist() == [[3.5, 4, 1], [5, 6, 2], [1, 2, 0], unused]
     assert points[1].tolist() == [unused] * 4
@@ -119,7 +142,7 @@ def test_pack_points_of_several_samples():
         [none, none, [7, 8, 0], none],
         [none, none, none, none],
     ]
-    assert pack_points([[Click(1, 2, True)]]).dtype == torch.float32
+    assert pack_points([[Click(1, 2, True)]]).dtype == torch.float64
 
 
 def test_pack_points_without_room():

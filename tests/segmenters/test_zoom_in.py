@@ -154,6 +154,25 @@ def test_crop_of_bytes_equals_the_float_image_cropped_and_resized() -> None:
     np.testing.assert_array_equal(result, exact)
 
 
+@pytest.mark.parametrize("size", [(448, 448), (128, 128), (33, 47)])
+def test_image_and_mask_are_those_of_one_map_of_four_channels(size) -> None:
+    """To the bit, as the published code resizes them; three channels alone would take another kernel."""
+    generator = torch.Generator().manual_seed(0)
+    differs = 0
+    for height, width in torch.randint(40, 500, (12, 2), generator=generator).tolist():
+        image = torch.randint(256, (3, height, width), dtype=torch.uint8, generator=generator)
+        mask = torch.rand(1, height, width, generator=generator)
+        roi = ROI(height // 5, height - 3, 2, width - width // 4)
+        both = torch.cat([image.float() / 255, mask])[None]
+        part = both[:, :, roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1]
+        expected = torch.nn.functional.interpolate(part, size=size, mode="bilinear", align_corners=True)[0]
+        assert torch.equal(crop(image, roi, size), expected[:3])
+        assert torch.equal(crop(mask, roi, size), expected[3:])
+        alone = torch.nn.functional.interpolate(part[:, :3], size=size, mode="bilinear", align_corners=True)
+        differs += not torch.equal(alone[0], expected[:3])
+    assert differs > 3 or size == (33, 47)
+
+
 def test_crop_and_paste_keep_the_corners() -> None:
     image = torch.arange(12.0).reshape(1, 3, 4) / 12
     resized = crop(image, full_roi((3, 4)), (7, 9))[0]
