@@ -1,13 +1,13 @@
-"""Errors that a user can mend. The command line prints their message alone, without a traceback.
+"""Errors that the user can fix. The command line prints only their message, without a traceback.
 
-A message says what was expected, what came, in which file, and what to do next.
+A message says what was expected, what was found, in which file, and what to do next.
 """
 
 from __future__ import annotations
 
 
 class InputError(ValueError):
-    """What the user handed in does not fit; the message names it and the remedy."""
+    """Invalid user input; the message names it and says how to fix it."""
 
 
 class Note(UserWarning):

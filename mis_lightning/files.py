@@ -1,4 +1,4 @@
-"""Files that are written wholly or not at all."""
+"""Atomic file writes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes of this machine left half written; running ones are left alone."""
+    """Remove partial files left by killed processes on this machine; running ones are left alone."""
     name = re.compile(rf"\.[0-9a-f]{{8}}\.{re.escape(socket.gethostname())}\.(\d+)\.tmp")
     for path in folder.rglob(".*.tmp"):
         match = name.fullmatch(path.name)
@@ -39,7 +39,7 @@ def sweep(folder: Path) -> None:
 
 
 def _is_alive(pid: int) -> bool:
-    """Whether a process of this machine runs; where that cannot be asked, say yes."""
+    """Whether a process runs on this machine; true if that cannot be determined."""
     if os.name != "posix":
         return True  # os.kill would end it there
     try:

@@ -75,7 +75,7 @@ def as_rgb(image: NDArray[Any] | Image.Image | str | Path, **options: Any) -> ND
         **options: ``window``, ``percentile`` and ``channels`` of :func:`to_rgb`.
 
     Returns:
-        uint8 ``(H, W, 3)``; it may share its memory with an array handed in.
+        uint8 ``(H, W, 3)``; it may share memory with the input array.
 
     Raises:
         InputError: It cannot be read or has an unexpected shape.

@@ -1,1 +1,1 @@
-"""Several objects on one image. Input: an image and actions. Output: masks, and the log that makes them."""
+"""Annotation of several objects per image. Input: image and actions. Output: masks and a log."""

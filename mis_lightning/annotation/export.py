@@ -1,4 +1,4 @@
-"""A folder of annotations in the formats that other programs read."""
+"""Export of annotations to the formats of other programs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def export_masks(
     keys: Sequence[str] | None = None,
     volumes: Callable[[str], Path] | None = None,
 ) -> Exported:
-    """Write annotations for other programs. Overlaps are settled as each record says.
+    """Write annotations for other programs. Overlaps are resolved by the policy of each record.
 
     * ``"png"``: ``<image>.png``, 0 and 255; of several objects ``<image>.<id>.png``;
     * ``"labels"``: ``<image>.png``, the ids of the objects, with their names in ``labels.json``;
@@ -182,7 +182,7 @@ def _by_name(
 
 
 def _stems(keys: Sequence[str]) -> dict[str, str]:
-    """Names of files for keys: without the suffix, unless that makes two of them one."""
+    """File names for keys: without the suffix, unless two would collide."""
     stems = {}
     for key in keys:
         of_volume = _SLICE.fullmatch(key)

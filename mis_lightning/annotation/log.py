@@ -37,7 +37,7 @@ class ClickLog:
         checksum: CRC-32 of its RGB bytes.
         model: What answered (:attr:`~mis_lightning.segmenters.base.Segmenter.identity`).
         settings: How it was asked, as JSON values.
-        overlap: Who gets a pixel that several objects want.
+        overlap: How overlaps between objects are resolved.
         objects: In the order they were made.
         active: Id of the object at work.
         next_id: Of the next object.
@@ -81,7 +81,7 @@ class ClickLog:
 
     @classmethod
     def from_json(cls, content: Any) -> ClickLog:
-        """Read what :meth:`to_json` gave. Keys it does not know are left alone.
+        """Inverse of :meth:`to_json`. Keys it does not know are left alone.
 
         Raises:
             InputError: It is no click log; the message says where.

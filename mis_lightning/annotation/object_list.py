@@ -44,7 +44,7 @@ class ObjectList:
 
     Args:
         steps: Do the actions on them.
-        overlap: Who gets a pixel that several objects want.
+        overlap: How overlaps between objects are resolved.
 
     Attributes:
         version: Goes up with every change.

@@ -1,4 +1,4 @@
-"""Who gets a pixel that several objects want."""
+"""How overlaps between objects are resolved."""
 
 from __future__ import annotations
 

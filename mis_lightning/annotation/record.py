@@ -1,4 +1,4 @@
-"""What is kept of one annotated image: the click log and the masks it led to."""
+"""The saved annotation of one image: click log and masks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mis_lightning.formats.rle import decode_rle
 
 @dataclass(frozen=True)
 class AnnotationRecord:
-    """An annotated image that is read without its image and without a model.
+    """A saved annotation, readable without the image and without a model.
 
     Attributes:
         log: What was done.
@@ -38,7 +38,7 @@ class AnnotationRecord:
 
     @classmethod
     def from_json(cls, content: Any) -> AnnotationRecord:
-        """Read what :meth:`to_json` gave.
+        """Inverse of :meth:`to_json`.
 
         Raises:
             InputError: It is no such record; the message says where.

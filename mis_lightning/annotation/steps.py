@@ -129,7 +129,7 @@ class ImageSteps:
 
 
 def clicks_of(actions: Iterable[Action], shape: tuple[int, int]) -> tuple[Click, ...]:
-    """The clicks that are in effect after some actions; a box, a level or a mask starts anew."""
+    """The clicks that are in effect after some actions; a box, a level or a mask starts over."""
     clicks: list[Click] = []
     for action in actions:
         if isinstance(action, (ClickAction, ScribbleAction)):

@@ -25,7 +25,7 @@ _TOLERANCE = 1e-3  # pixels, to OpenCV's distance
 
 @lru_cache(maxsize=8)
 def works_on(device: torch.device) -> bool:
-    """Whether this device can find depths: tried once, and compared with OpenCV; warns where it cannot."""
+    """Whether this device can compute depths: tried once and compared with OpenCV; warns if it cannot."""
     if device.type != "cuda":
         return False
     error = np.zeros((40, 56), np.uint8)

@@ -1,8 +1,8 @@
 """Region -> the pixel farthest from everything outside it, without a map of all distances.
 
-The simulated user wants one pixel, and an exact distance transform works out every one of them: that took
-half of the user's time. Distances within columns are cheap, and bound the ones in the plane from above; so
-do the distances of neighbours, from which those of a pixel differ by one at most. Few pixels are left to see.
+The simulated user needs one pixel, but an exact distance transform computes all of them, which took half of
+its time. Distances within columns are cheap, and are upper bounds of those in the plane; so are the distances
+of neighbours plus one. Few pixels are left to examine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The simulated user of the evaluation protocol: where a careful person would click next.
+"""The simulated user of the evaluation protocol: where a careful annotator would click next.
 
 Rule: docs/protocol.md#simulated-user.
 

@@ -27,7 +27,7 @@ from mis_lightning.server.app import cookie_name, create_app
 from mis_lightning.server.library import Library
 
 MAX_CONNECTIONS = 256
-"""Most connections at a time; more are told to come back."""
+"""Most simultaneous connections; further ones are asked to retry."""
 
 
 def main(args: Sequence[str]) -> int:

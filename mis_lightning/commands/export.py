@@ -1,4 +1,4 @@
-"""``mis export``: a click model for other programs."""
+"""``mis export``: export of a click model."""
 
 from __future__ import annotations
 

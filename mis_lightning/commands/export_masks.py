@@ -1,4 +1,4 @@
-"""``mis export-masks``: a folder of annotations in the formats that other programs read."""
+"""``mis export-masks``: export of annotations to the formats of other programs."""
 
 from __future__ import annotations
 

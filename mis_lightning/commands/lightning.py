@@ -58,7 +58,7 @@ class MISCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and look at the checkpoint before anything slow starts.
 
-        The base class would also warn of arguments handed in beside a command line; handing them in is how
+        The base class would also warn about arguments passed in addition to a command line, which is how
         ``mis`` works.
         """
         with TemporaryDirectory() as folder:

@@ -16,7 +16,7 @@ from mis_lightning.console import counted
 from mis_lightning.errors import InputError
 from mis_lightning.training.datamodule import MISDataModule
 
-# A config of `mis fit` also holds these; here they are read over.
+# A config of `mis fit` also has these; they are ignored here.
 NOT_HERE = ("seed_everything", "trainer", "model", "optimizer", "lr_scheduler", "ckpt_path", "weights_only")
 
 

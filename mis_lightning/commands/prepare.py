@@ -1,4 +1,4 @@
-"""``mis prepare``: get one of the six benchmarks into its published folder, or verify that it is there."""
+"""``mis prepare``: prepare one of the six benchmarks, or verify that it is complete."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def quiet() -> None:
-    """Hush what Lightning tells newcomers about hardware and loggers; errors and bars stay."""
+    """Silence Lightning's notes on hardware and loggers; errors and progress bars stay."""
     warnings.filterwarnings("ignore", module="lightning")
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""What a benchmark is."""
+"""The interface of benchmarks."""
 
 from __future__ import annotations
 

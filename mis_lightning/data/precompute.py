@@ -1,4 +1,4 @@
-"""Image folder -> region store: extract, find, save, skipping what is done.
+"""Image folder -> region store: extract, find, save; images that are done are skipped.
 
 Extraction and finding overlap. An extractor on the CPU runs in dataloader workers, each of which also finds
 and saves: the workers are the parallelism. One on an accelerator stays in this process, gets decoded images

@@ -1,4 +1,4 @@
-"""Any source of training images: a folder, a list file, or the SBD layout."""
+"""Training images from a folder, a list file, or the SBD layout."""
 
 from __future__ import annotations
 

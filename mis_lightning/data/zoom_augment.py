@@ -27,7 +27,7 @@ class ZoomAugmentation:
         jitter: The box moves by up to this share of the region's sides.
         min_crop: Smallest side of the box, in pixels of the image, before what lies outside is cut off.
         flip_probability: Chance of a left-right flip.
-        any_flip_probability: Chance of a flip along a random axis on top, seldom seen in photographs.
+        any_flip_probability: Chance of a flip along a random axis on top, rare in photographs.
         grey_probability: Chance to lose the colours.
         colour_probability: Chance of a change in brightness and contrast, and of a shift of the channels.
     """

@@ -1,1 +1,1 @@
-"""A click model for other programs. In: a model. Out: a file that runs without this package, or a page."""
+"""Export of click models. In: a model. Out: a file that runs without this package, or a model card."""

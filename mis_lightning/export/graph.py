@@ -1,4 +1,4 @@
-"""What every exported graph has in common: its free dimensions, its inputs and what is written beside it."""
+"""What all exported graphs share: dynamic dimensions, inputs and metadata."""
 
 from __future__ import annotations
 

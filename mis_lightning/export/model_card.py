@@ -1,4 +1,4 @@
-"""The page of a model on the hub: what it is, how to use it, what it was made from and how well it does."""
+"""The model card: what the model is, how to use it, how it was trained and how well it performs."""
 
 from __future__ import annotations
 

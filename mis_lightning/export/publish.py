@@ -1,8 +1,8 @@
-"""A model folder with its card, and its way to the hub.
+"""A model folder with its card, and its upload to the hub.
 
 Not through ``huggingface_hub.PyTorchModelHubMixin``: it would give every click model a second
 ``save_pretrained`` and ``from_pretrained`` with a config of another form, which knows one class instead of
-the ``architecture`` in ``config.json``, takes weights that do not fit without a word, and falls back to a
+the ``architecture`` in ``config.json``, silently accepts weights that do not fit, and falls back to a
 pickle where there is no safetensors file.
 """
 
@@ -60,7 +60,7 @@ def stage(model: ClickNetwork, folder: Path, name: str, facts: CardFacts) -> Pat
 
 
 def upload(folder: Path, name: str, private: bool = False, message: str | None = None) -> str:
-    """Upload a staged folder, in one commit; the repository is made where it is missing.
+    """Upload a staged folder, in one commit; the repository is created if it is missing.
 
     Args:
         folder: As :func:`stage` wrote it.

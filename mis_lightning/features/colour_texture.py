@@ -119,7 +119,7 @@ class ColourTexture:
         return features
 
     def settings(self) -> dict[str, Any]:
-        """Return everything that fixes the output."""
+        """Return everything that determines the output."""
         return {
             "extractor": type(self).__name__,
             "version": VERSION,

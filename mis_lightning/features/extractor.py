@@ -1,4 +1,4 @@
-"""What a patch extractor is."""
+"""The interface of patch extractors."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ class PatchExtractor(Protocol):
         ...
 
     def settings(self) -> dict[str, Any]:
-        """Return everything that fixes the output, as JSON values; it goes into the store's manifest."""
+        """Return everything that determines the output, as JSON values; it is stored in the manifest."""
         ...

@@ -114,7 +114,7 @@ class ResNetFeatures:
         return digest.hexdigest()[:16]
 
     def settings(self) -> dict[str, Any]:
-        """Return everything that fixes the output."""
+        """Return everything that determines the output."""
         return {
             "extractor": "resnet",
             "model": self.model_name,

@@ -181,7 +181,7 @@ class ViTFeatures:
         return digest.hexdigest()[:16]
 
     def settings(self) -> dict[str, Any]:
-        """Return everything that fixes the output, for the manifest of the store."""
+        """Return everything that determines the output, for the manifest of the store."""
         return {
             "extractor": "vit",
             "model": self.model_name,

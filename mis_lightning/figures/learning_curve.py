@@ -1,4 +1,4 @@
-"""How a training went: the loss, and the clicks that its validations needed, against steps."""
+"""The course of a training run: loss and NoC of the validations against steps."""
 
 from __future__ import annotations
 

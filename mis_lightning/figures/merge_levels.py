@@ -1,4 +1,4 @@
-"""What a merge tree holds: its regions at several levels, single merges, the nodes near the root."""
+"""Views of a merge tree: its regions at several levels, single merges, the nodes near the root."""
 
 from __future__ import annotations
 

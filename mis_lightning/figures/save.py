@@ -15,7 +15,7 @@ SUFFIXES = (".png", ".pdf")
 
 
 def save(figure: Figure, path: str | Path) -> list[Path]:
-    """Write a figure as PNG and as PDF, the same bytes for the same figure.
+    """Write a figure as PNG and as PDF, byte-identical for the same figure.
 
     Args:
         figure: Any figure.

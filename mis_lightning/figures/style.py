@@ -1,4 +1,4 @@
-"""The looks that all figures share: colours, sizes, line widths."""
+"""The style that all figures share: colours, sizes, line widths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Take a merge tree apart from the root down and give its regions lasting colours."""
+"""Split a merge tree from the root down, with consistent colours for its regions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Edge-aware smoothness of the logits: neighbours of like colour should get like scores.
+"""Edge-aware smoothness of the logits: neighbours of similar colour should get similar scores.
 
 Rule: docs/protocol.md#smoothness-loss.
 """

@@ -154,7 +154,7 @@ class MergeTree:
         if not ((inside_counts >= 0) & (inside_counts <= total_counts)).all():
             raise InputError(
                 "Expected `inside` between 0 and `total` for each patch, but got more inside than in total; "
-                "hand in `total`, the number of pixels of each patch."
+                "pass `total`, the number of pixels of each patch."
             )
         node, iou = _best_node(self.children, inside_counts, total_counts)
         return int(node), float(iou)

@@ -6,8 +6,8 @@ A merge takes O(log n) steps, and one cost for each neighbour of the union.
 
 How it is fast:
 
-* A pair of neighbours is looked after by its younger region, which knows the best of its pairs; a tournament
-  over the regions knows the best of all. No pair is queued twice, and none is looked up after its end.
+* Each pair of neighbours belongs to its younger region, which tracks its best pair; a tournament over the
+  regions tracks the best pair of all. No pair is queued twice, and none is looked up after its end.
 * Where a region touched both parts of a union, the Lance-Williams formula gives the new cost from the two old
   ones. Features are read for the other neighbours alone, which on a grid is little more than half of them.
 * A union keeps its mean in the row of one of its parts, so rows in use stay few and close together. Each

@@ -84,7 +84,7 @@ def read_curves(path: str | Path) -> dict[str, dict[str, NDArray[np.float32]]]:
     except (TypeError, ValueError, csv.Error) as error:
         raise InputError(
             f"Expected a table of curves with the columns {', '.join(HEADER)} in {path}, "
-            f"but it does not fit: {error}. Write it anew with `write_report`."
+            f"but it does not fit: {error}. Write it again with `write_report`."
         ) from None
     return {
         benchmark: {name: np.array(curve, dtype=np.float32) for name, curve in objects.items()}

@@ -19,10 +19,10 @@ from mis_lightning.errors import InputError
 from mis_lightning.metrics.functional import failures, iou_at, number_of_clicks
 
 THRESHOLDS = (0.80, 0.85, 0.90)
-"""IoU targets people report."""
+"""IoU targets that are usually reported."""
 
 IOU_CLICKS = (1, 5, 10)
-"""Clicks k of the IoU@k people report."""
+"""Clicks k of the IoU@k that are usually reported."""
 
 _NO_CLICK = -1.0  # fills the rows of curves up to max_clicks; no IoU is negative
 

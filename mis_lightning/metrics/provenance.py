@@ -1,4 +1,4 @@
-"""What a figure was made with: package versions, git commit, machine."""
+"""Provenance of a result: package versions, git commit, machine."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def provenance() -> dict[str, Any]:
 
 
 def _git(file: Path) -> dict[str, Any] | None:
-    """Commit of the checkout ``file`` is tracked in; an install inside somebody else's checkout is not."""
+    """Commit of the checkout ``file`` is tracked in; an install inside another checkout is not."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(file.parent), *arguments]

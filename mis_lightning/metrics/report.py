@@ -1,4 +1,4 @@
-"""Sessions of benchmarks -> the table people know, a JSON of everything behind it, and the curves as CSV.
+"""Sessions of benchmarks -> the usual table, a JSON file with all details, and the curves as CSV.
 
 ``results.json`` holds every setting, the versions and the machine; ``curves.csv`` has one row per click, so
 that plots and other thresholds need no second run; ``table.md`` is the table with confidence intervals.
@@ -161,7 +161,7 @@ def format_table(
     with_intervals: bool = False,
     columns: Mapping[str, str] = COLUMNS,
 ) -> str:
-    """The table in the columns people know.
+    """The table in the usual columns.
 
     Args:
         rows: One for each benchmark, of one budget of clicks.
@@ -218,7 +218,7 @@ def write_report(
     max_clicks: int = 20,
     seed: int = 0,
 ) -> list[BenchmarkSummary]:
-    """Write ``results.json``, ``table.md`` and ``curves.csv``, each wholly or not at all.
+    """Write ``results.json``, ``table.md`` and ``curves.csv``, each atomically.
 
     Args:
         folder: Made where missing; earlier files of these names are replaced.

@@ -2,6 +2,6 @@
 
 In: image ``(B, 3, H, W)`` in [0, 1], previous mask ``(B, 1, H, W)``, points ``(B, 2K, 3)``.
 Out: logits ``(B, 1, H, W)``.
-One class, :class:`~mis_lightning.models.click_vit.ClickViT`, from ViT-H/448 down to the CPU preset; the sizes
-live in the configs.
+Two networks: :class:`~mis_lightning.models.click_vit.ClickViT` (the paper's, up to ViT-H/448) and
+:class:`~mis_lightning.models.click_hybrid.HybridClickViT` (the small preset's); the sizes are in the configs.
 """

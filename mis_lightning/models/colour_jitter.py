@@ -26,7 +26,7 @@ class _Change:
 
 
 class ColourJitter(nn.Module):
-    """Jitter, greyness and blur, each drawn anew for each image, in this order.
+    """Jitter, greyness and blur, each drawn independently per image, in this order.
 
     Draws from torch's global generator, which the training module seeds for each step, as torchvision's
     transforms do. Images that undergo the same change go through it together: one by one, their hundreds of

@@ -39,7 +39,7 @@ def bilateral_solve(
     scale = np.ones_like(mass)
     for _ in range(10):  # bistochastisation
         scale = np.sqrt(scale * mass / (blur @ scale))
-    # What the blur makes of each cell after so many rounds: with it the rows of the Laplacian sum to nought,
+    # What the blur makes of each cell after so many rounds: with it the rows of the Laplacian sum to zero,
     # so that a map which is the same everywhere stays so.
     blurred = scale * (blur @ scale)
     wanted = splat @ (confidence * target.ravel())

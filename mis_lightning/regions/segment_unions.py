@@ -24,11 +24,11 @@ class SegmentUnions(MergeTreeRegions):
 
     Rule: docs/protocol.md#drawing-a-node.
 
-    Not of the paper. A tree of colour holds a shirt and a pair of trousers, seldom the person in them. A
-    union is drawn by cutting the tree into a number of segments, log-uniform in ``segments``, starting from
-    any of them, and adding random neighbours; holes are filled. Up to 20 unions are drawn until one covers
-    more than ``min_share`` and at most ``max_share`` of the image, and at most ``max_border`` of the image's
-    border: photographers keep objects inside. The last one counts if none does.
+    Not from the paper. A tree of colours has a node for a shirt and one for trousers, but rarely one for the
+    person. A union is drawn by cutting the tree into a number of segments, log-uniform in ``segments``,
+    starting from any of them, and adding random neighbours; holes are filled. Up to 20 unions are drawn until
+    one covers more than ``min_share`` and at most ``max_share`` of the image, and at most ``max_border`` of
+    the image's border: photographers keep objects inside. The last one counts if none does.
 
     Args:
         extractor: As of :class:`~mis_lightning.regions.merge_tree.MergeTreeRegions`; trees are the same.

@@ -81,7 +81,7 @@ class RegionShards:
             ) from error
 
     def _dataset(self) -> StreamingDataset:
-        """Open the reader anew in each process: a forked one shares its parent's place in the file."""
+        """Open the reader in each process: a forked one shares its parent's file position."""
         if self._reader is None or self._reader[0] != os.getpid():
             self._reader = os.getpid(), _litdata().StreamingDataset(str(self.root))
         return self._reader[1]

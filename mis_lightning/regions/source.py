@@ -1,4 +1,4 @@
-"""What a region source is: the one interface behind every kind of training region."""
+"""The interface of region sources, which all kinds of training regions share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Features = tuple[NDArray[np.float32], tuple[int, int]]
 
 
 class RegionSource(ABC):
-    """Finds the regions of an image once, and draws training regions from them ever after.
+    """Finds the regions of an image once, then draws training regions from them.
 
     To add one, write a class with the three methods and name it by ``class_path`` in a config. Finding has
     two stages, so that they can overlap: features come from ``extractor`` (on an accelerator, if it has one),
@@ -34,7 +34,7 @@ class RegionSource(ABC):
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """Return everything that fixes what :meth:`find` finds, as JSON values, but nothing of the draw.
+        """Return everything that determines what :meth:`find` finds, as JSON values, but not the draw.
 
         It goes into the store's manifest; ``"source"`` holds the name of the method.
         """

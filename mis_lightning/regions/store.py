@@ -97,7 +97,7 @@ class RegionStore:
         return sorted((_SHORTENED.search(name) and key_of(path.read_bytes())) or name for path, name in names)
 
     def sweep(self) -> None:
-        """Remove what killed runs on this machine left half written; runs that go on are left alone."""
+        """Remove partial files left by killed runs on this machine; active runs are left alone."""
         sweep(self.root)
 
     def write_manifest(self) -> None:

@@ -1,4 +1,4 @@
-"""Who may ask the server for what; every request passes here before any other code sees it.
+"""Access control of the server; every request passes through it before any other code.
 
 * The ``Host`` header must name this server. A page on the web whose name is made to point here ("DNS
   rebinding") carries its own name and is turned away; an address in digits cannot be rebound.
@@ -68,7 +68,7 @@ class Access:
             )
         if self.token is None and not self.is_loopback:
             raise InputError(
-                f"Listening on {self.host}, beyond this machine, needs a token: anybody could see the images."
+                f"Listening on {self.host}, beyond this machine, needs a token: anyone could see the images."
             )
 
     @property
@@ -96,7 +96,7 @@ class Access:
         return hmac.compare_digest((token or "").encode(), self.token.encode())
 
     def new_session(self) -> str:
-        """A session nobody can guess."""
+        """A session id that cannot be guessed."""
         return secrets.token_urlsafe(32)
 
     def sign(self, session: str) -> str:
@@ -130,7 +130,7 @@ class Access:
 
 
 class Guard:
-    """Refuses what breaks the rules of :class:`Access`, and gives every answer the headers above.
+    """Refuses requests that violate the rules of :class:`Access`; adds the headers above to responses.
 
     Args:
         app: The application behind it.

@@ -1,4 +1,4 @@
-"""Sessions -> what the page is told of them."""
+"""Sessions -> responses to the page."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def create_app(
         results: Where masks go; unsaved work lies in a hidden folder in it.
         segmenter: Answers the clicks; ``None``: the merge tree of each image.
         segmenter_name: What the page calls it.
-        overlap: Who gets a pixel that several objects want.
+        overlap: How overlaps between objects are resolved.
         access: Who may ask; by default whoever is on this machine.
 
     Raises:

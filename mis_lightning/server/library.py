@@ -1,4 +1,4 @@
-"""The images of one folder: which there are, their pixels, and small and large pictures of them.
+"""The images of one folder: the list, their pixels, thumbnails and pictures.
 
 A request names an image by a digest of its path inside the folder. The digest is looked up among the images
 found there, so no text from a request ever becomes a path. Each slice of a NIfTI volume is an image.
@@ -97,7 +97,7 @@ class Library:
         self.refresh()
 
     def refresh(self) -> list[Entry]:
-        """Look again, for new files; the images in their order."""
+        """Look for new files; return the images in order."""
         paths = list_images(self.source, (*IMAGE_SUFFIXES, *SUFFIXES))
         is_folder = self.source.is_dir()
         root = self.source.resolve() if is_folder else _common_folder(paths)
@@ -227,7 +227,7 @@ V = TypeVar("V")
 
 
 class _Cache(Generic[V]):
-    """The values used last, up to a number of bytes; safe in threads."""
+    """Least-recently-used cache bounded in bytes; thread-safe."""
 
     def __init__(self, limit: int, size: Callable[[V], int]) -> None:
         self._limit, self._size = limit, size

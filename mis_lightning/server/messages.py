@@ -1,4 +1,4 @@
-"""What the page asks and what it is answered, field by field; anything else is refused at once."""
+"""Requests and responses of the page, field by field; anything else is refused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Answer(BaseModel):
 
 
 class OpenTab(_Question):
-    """A page begins: with its own tab if it has one, telling the others of its browser that are open."""
+    """A page opens: its tab if it has one, and the other open tabs of its browser."""
 
     tab: Key | None = None
     open: Annotated[list[Key], Field(max_length=100)] = []
@@ -109,7 +109,7 @@ class Rename(Change):
 
 
 class Save(Change):
-    """Put the masks among the results; ``replace`` what somebody else has put there meanwhile."""
+    """Save the masks to the results; ``replace`` what someone else has saved in the meantime."""
 
     replace: bool = False
 
@@ -121,7 +121,7 @@ class Tab(_Answer):
 
 
 class Info(_Answer):
-    """What the server is.
+    """Facts about the server.
 
     Attributes:
         version: Of mis_lightning.
@@ -139,7 +139,7 @@ class Info(_Answer):
 
 
 class ImageLine(_Answer):
-    """One image of the list."""
+    """One entry of the image list."""
 
     key: Key
     name: str

@@ -1,4 +1,4 @@
-"""Everything annotated, in one file to download."""
+"""All annotations in one file to download."""
 
 from __future__ import annotations
 

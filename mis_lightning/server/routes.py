@@ -50,7 +50,7 @@ async def open_tab(
 
 @router.get("/info")
 async def info(office: InOffice, session: OfSession) -> messages.Info:
-    """What the server is."""
+    """Facts about the server."""
     return messages.Info(
         version=__version__,
         model=office.model_name,

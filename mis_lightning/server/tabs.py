@@ -1,4 +1,4 @@
-"""Which tab belongs to which browser, on disk, so that both outlive the server."""
+"""Which tab belongs to which browser; kept on disk, so that it survives a restart of the server."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Tabs:
         self._lock = threading.Lock()
 
     def claim(self, session: str, tab: str | None, in_use: Collection[str]) -> str:
-        """Say in which tab a page shall work.
+        """Assign a tab to a page.
 
         Args:
             session: Of the browser.

@@ -1,7 +1,7 @@
 """The work of one tab: its sessions in memory, its drafts on disk, and what it has put among the results.
 
 Each change is kept as a draft before it is answered, in a folder that belongs to this tab alone. Saving puts
-the masks among the results, which all tabs and people share; a result that somebody else has changed since
+the masks among the results, which all tabs and people share; a result that someone else has changed since
 the draft began is not replaced unasked.
 """
 
@@ -70,7 +70,7 @@ class OpenSessions:
             return self._sessions.get(key)
 
     def put(self, key: tuple[Path, str], session: AnnotationSession, result: str) -> None:
-        """Keep a session, and let go of others if they are too many."""
+        """Keep a session, and evict others if there are too many."""
         with self._lock:
             self._sessions[key] = session, result
             pixels = sum(one.shape[0] * one.shape[1] for one, _ in self._sessions.values())
@@ -121,7 +121,7 @@ class Workspace:
         key, name = (self.folder, entry.key), entry.name
         kept = self.desk.sessions.get(key)
         if kept is not None and (name in self._drafts or kept[1] == self._digest(entry)):
-            return kept[0]  # unless somebody else has saved since, and there is no draft to protect
+            return kept[0]  # unless someone else has saved since, and there is no draft to protect
         if name in self._drafts and name in self.desk.results and self._is_saved(name):
             self._drop_draft(entry)  # killed in the middle of saving
         result = self._digest(entry)
@@ -173,7 +173,7 @@ class Workspace:
         Args:
             entry: The image.
             expected: The revision that the user saw.
-            replace: Also where somebody else has changed the result since the draft began.
+            replace: Even if someone else has changed the result since the draft began.
 
         Raises:
             StaleError: The user saw another revision.

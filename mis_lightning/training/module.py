@@ -132,7 +132,7 @@ class InteractiveSegmentation(L.LightningModule):
 
     @property
     def model_config(self) -> dict[str, Any]:
-        """Everything that fixes the network's shape."""
+        """Everything that determines the network's shape."""
         return describe(self.model)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:

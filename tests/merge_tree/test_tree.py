@@ -119,7 +119,7 @@ def test_best_node_wrong_input():
     tree = random_tree(0, (3, 4))
     with pytest.raises(InputError, match=r"`inside` of the tree's grid \(3, 4\), but got shape \(4, 3\)"):
         tree.best_node(np.ones((4, 3), bool))
-    with pytest.raises(InputError, match="hand in `total`"):
+    with pytest.raises(InputError, match="pass `total`"):
         tree.best_node(np.full((3, 4), 2))
     with pytest.raises(InputError, match="more inside than in total"):
         tree.best_node(np.ones((3, 4)), np.zeros((3, 4)))

@@ -1,6 +1,6 @@
 """Downloading an archive from one of its mirrors, with resume and digest, and unpacking it in one go.
 
-No library that is installed anyway continues what was cut off: pooch and torchvision begin anew.
+None of the libraries installed anyway resumes a download: pooch and torchvision start over.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the benchmarks come from: archives with a public address, and the steps for a person."""
+"""Sources of the benchmarks: archives with a public address, and manual steps."""
 
 from __future__ import annotations
 
