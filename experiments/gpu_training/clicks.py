@@ -13,6 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mis_lightning.clicks.corrective import choose_click, error_maps
+
 
 class Clicks(NamedTuple):
     """One click for each sample.
@@ -98,6 +100,15 @@ def corrective_clicks(
     candidate = 4 * chosen.int() > greater[:, None].int()
     place = (uniform + 1).mul(candidate).argmax(1)
     return Clicks(place // width, place % width, positive, greater > 0)
+
+
+def corrective_clicks_on_cpu(probability: Tensor, mask: Tensor, uniform: Tensor) -> Clicks:
+    """The same by OpenCV's distances, sooner on a CPU; of ``uniform`` one number a sample is used."""
+    errors = error_maps(probability, mask, 0.49)
+    found = [choose_click(*errors(index), float(uniform[index, 0])) for index in range(len(mask))]
+    rows = torch.tensor([click or (0, 0, False) for click in found], dtype=torch.int64)
+    made = torch.tensor([click is not None for click in found])
+    return Clicks(rows[:, 0], rows[:, 1], rows[:, 2].bool(), made)
 
 
 def add_disks(disks: Tensor, clicks: Clicks, radius: float) -> Tensor:

@@ -14,7 +14,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gpu_training.clicks import Clicks, add_disks, corrective_clicks, first_disks, row_envelope
+from gpu_training.clicks import (
+    Clicks,
+    add_disks,
+    corrective_clicks,
+    corrective_clicks_on_cpu,
+    first_disks,
+    row_envelope,
+)
 from gpu_training.losses import answer_loss
 from gpu_training.scenes import GpuTables, SceneSampler, SceneSettings
 from gpu_training.settings import Settings, rate_at
@@ -103,7 +110,7 @@ class Training:
                 {"params": plain, "weight_decay": 0.0},
             ],
             lr=settings.rate,
-            betas=(0.9, 0.98),
+            betas=(0.9, 0.999),
         )
         self.average = [p.detach().clone() for p in self.parameters]
         self.generator = torch.Generator(self.device).manual_seed(settings.seed + 1)
@@ -117,6 +124,9 @@ class Training:
         self.losses = torch.zeros(settings.rounds + 1, device=self.device)
         self.norm = torch.zeros((), device=self.device)
         self.since = (time.monotonic(), 0)
+        # What to go back to when the answers get worse: the best IoU of last answers, the weights of then.
+        self.best, self.kept = 0.0, [p.clone() for p in self.average]
+        self.caution, self.restarted = 1.0, 0
         parameters = sum(p.numel() for p in self.parameters)
         say(f"{self.device}, torch {torch.__version__}, {parameters / 1e6:.2f} M weights")
 
@@ -142,6 +152,7 @@ class Training:
             self.say("network compiled")
         except Exception as error:  # slower is better than nothing
             torch._dynamo.reset()  # type: ignore[attr-defined]
+            self.optimizer.zero_grad(set_to_none=True)  # of the rehearsal
             self.look, self.answer, self.loss, _, click_hybrid._double = plain
             self.say(f"network not compiled: {type(error).__name__}: {str(error)[:300]}")
         try:
@@ -183,7 +194,7 @@ class Training:
         """Learn from one batch; ``progress`` in [0, 1] sets the rate."""
         assert self.sampler is not None
         for group in self.optimizer.param_groups:
-            group["lr"] = rate_at(progress, self.steps, self.settings)
+            group["lr"] = self.caution * rate_at(progress, self.steps - self.restarted, self.settings)
         with torch.no_grad():
             scene = self.sampler.draw(self.settings.batch)
         self._learn(scene.image, scene.mask, scene.segments, scene.counts)
@@ -239,6 +250,8 @@ class Training:
         shape = (len(mask), mask.shape[-1] * mask.shape[-2])
         uniform = torch.rand(shape, generator=self.generator, device=self.device)
         with torch.no_grad():
+            if self.device.type == "cpu":
+                return corrective_clicks_on_cpu(previous, mask, uniform)
             return corrective_clicks(previous, mask, uniform, envelope=self.envelope)
 
     def _returned(self, logits: Tensor, segments: Tensor) -> Tensor:
@@ -267,10 +280,29 @@ class Training:
             probability[last:] = (logits[last:] > 0).to(probability.dtype)
         return probability
 
+    def go_back(self, iou: float) -> None:
+        """Go back to the last good weights at a third of the rate where the answers have become much worse.
+
+        Args:
+            iou: Of the last answers to the latest samples, on average.
+        """
+        if iou >= 0.97 * self.best:
+            self.best = max(iou, self.best)
+            self.kept = [p.clone() for p in self.average]
+        elif iou < 0.85 * self.best:
+            with torch.no_grad():
+                torch._foreach_copy_([p.detach() for p in self.parameters], self.kept)
+            self.average = [p.clone() for p in self.kept]
+            self.optimizer.state.clear()
+            self.caution, self.restarted = self.caution / 3, self.steps
+            self.say(f"IoU {iou:.3f} after {self.best:.3f}: back to those weights, at a third of the rate")
+
     def report(self) -> None:
-        """Print how it goes; waits for the device."""
+        """Print how it goes, and go back where it goes wrong; waits for the device."""
         now = time.monotonic()
-        steps = max(1, self.steps - self.since[1])
+        steps = self.steps - self.since[1]
+        if steps == 0:
+            return
         ious = " ".join(f"{value:.3f}" for value in (self.ious / steps).tolist())
         losses = " ".join(f"{value:.3f}" for value in (self.losses / steps).tolist())
         speed = steps * self.settings.batch * (self.settings.rounds + 1) / max(now - self.since[0], 1e-9)
@@ -280,6 +312,7 @@ class Training:
             f"IoU {ious}, loss {losses}, norm {float(self.norm) / steps:.2f}"
         )
         self.since = (now, self.steps)
+        self.go_back(float(self.ious[-1]) / steps)
         self._clear()
 
     def _clear(self) -> None:

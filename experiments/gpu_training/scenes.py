@@ -25,6 +25,7 @@ class SceneSettings:
 
     Attributes:
         size: Side of the network's input in pixels.
+        samples: Positions looked at for each pixel, along each axis; 1 costs a quarter.
         pasted: Share of the samples whose region is pasted onto another image.
         drawn: Share of the samples that are drawn shapes.
         whole: Chance to show (nearly) the whole image: for nodes, unions and salient regions.
@@ -40,6 +41,7 @@ class SceneSettings:
     """
 
     size: int = 160
+    samples: int = 2
     pasted: float = 0.2
     drawn: float = 0.15
     whole: tuple[float, float, float] = (0.15, 0.4, 0.6)
@@ -118,7 +120,7 @@ class SceneSampler:
         self.tables = tables
         self.settings = settings
         self.generator = torch.Generator(tables.device).manual_seed(seed)
-        self._axis = torch.arange(settings.size * 2, device=tables.device, dtype=torch.float32)
+        self._axis = torch.arange(settings.size * settings.samples, device=tables.device, dtype=torch.float32)
         # Numbers brought to the device once: bringing one later would wait for all that it has to do.
         self._whole = torch.tensor(settings.whole, device=tables.device)
         self._first_slot = torch.tensor([slots[0] for slots in tables.slots], device=tables.device)
@@ -156,8 +158,9 @@ class SceneSampler:
         view = self._look(number, tree, region)
         image = self._render(view)
         places = self._places(view, tree)
-        share = F.avg_pool2d(self._inside(places, tree, region).float()[:, None], 2)
-        centre = places[:, ::2, ::2].flatten(1).contiguous()
+        share = F.avg_pool2d(self._inside(places, tree, region).float()[:, None], self.settings.samples)
+        every = self.settings.samples
+        centre = places[:, ::every, ::every].flatten(1).contiguous()
         segments = torch.searchsorted(self.tables.cuts[tree], centre, right=True) - 1
         return image, share >= 0.5, segments.clamp(min=0)
 
@@ -186,7 +189,7 @@ class SceneSampler:
         there = (view.row >= 0) & (view.row <= height[:, None, None] - 1)
         there &= (view.col >= 0) & (view.col <= width[:, None, None] - 1)
         inside = self._inside(self._places(view, tree), tree, region) & there
-        alpha = F.avg_pool2d(inside.float()[:, None], 2)
+        alpha = F.avg_pool2d(inside.float()[:, None], self.settings.samples)
         soft = F.avg_pool2d(alpha, 3, 1, 1, count_include_pad=False)
         alpha = torch.where(self._uniform(count, 1, 1, 1) < 0.5, soft, alpha)
         front = shift_colours(self._render(view), self.generator, 0.25)
@@ -255,11 +258,11 @@ class SceneSampler:
         # from pixels of the view to [-1/2, 1/2], two samples for each pixel, some spread wide, some narrow
         spread = torch.where(self._uniform(count, 1) < 0.35, 0.0, self._range(count, 1, limits=(0.6, 1.2)))
         spread = torch.where(self._uniform(count, 1) < 0.1, self._range(count, 1, limits=(1.2, 3.0)), spread)
-        step = self._axis // 2
-        offset = (self._axis % 2) - 0.5
-        unit = (step + 0.5 + 0.5 * offset * spread) / P - 0.5  # (B, 2P)
-        row = unit[:, :, None].expand(-1, -1, 2 * P)
-        col = unit[:, None, :].expand(-1, 2 * P, -1)
+        S = self.settings.samples
+        offset = (self._axis % S + 0.5) / S - 0.5
+        unit = (self._axis // S + 0.5 + offset * spread) / P - 0.5  # (B, P * S)
+        row = unit[:, :, None].expand(-1, -1, S * P)
+        col = unit[:, None, :].expand(-1, S * P, -1)
         transpose = self._chance(count, torch.where(upright, 0.03, 0.5))
         row, col = torch.where(transpose, col, row), torch.where(transpose, row, col)
         row = torch.where(self._chance(count, torch.where(upright, 0.06, 0.5)), -row, row)
@@ -279,7 +282,9 @@ class SceneSampler:
         col = view.col.clamp(min=0).minimum(width[:, None, None] - 1)
         grid = torch.stack([col, row], dim=3) * (2 / (self.tables.side - 1)) - 1
         image = self.tables.images[view.image].float() / 255
-        return F.avg_pool2d(F.grid_sample(image, grid, padding_mode="border", align_corners=True), 2)
+        return F.avg_pool2d(
+            F.grid_sample(image, grid, padding_mode="border", align_corners=True), self.settings.samples
+        )
 
     def _places(self, view: _View, tree: Tensor) -> Tensor:
         """The place of the leaf under each position, int32, ``(B, 2P, 2P)``."""

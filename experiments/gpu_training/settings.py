@@ -31,7 +31,7 @@ class Settings:
     depth: int = 6
     batch: int = 192
     rounds: int = 4
-    rate: float = 1.2e-3
+    rate: float = 4e-4
     warm_up: int = 150
     weight_decay: float = 0.05
     average: float = 0.999

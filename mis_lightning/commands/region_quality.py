@@ -30,6 +30,7 @@ from mis_lightning.regions.deep_spectral import DeepSpectral
 from mis_lightning.regions.free_mask import FreeMask
 from mis_lightning.regions.mask_set import MaskSet
 from mis_lightning.regions.merge_tree import MergeTreeRegions
+from mis_lightning.regions.region_bundle import RegionBundle
 from mis_lightning.regions.source import Regions, RegionSource
 from mis_lightning.regions.tokencut import TokenCut
 from mis_lightning.structures import Sample
@@ -175,6 +176,8 @@ def best_iou(regions: Regions, sample: Sample) -> float:
     """Return the IoU of the object with the region that fits it best; ignored pixels do not count."""
     counted = np.ones_like(sample.mask) if sample.ignore is None else ~sample.ignore
     inside = sample.mask & counted
+    if isinstance(regions, RegionBundle):
+        return max(best_iou(part, sample) for part in regions.parts)
     if isinstance(regions, MergeTree):
         total = leaf_counts(counted, regions.grid)
         return regions.best_node(leaf_counts(inside, regions.grid), total)[1]
@@ -185,6 +188,8 @@ def best_iou(regions: Regions, sample: Sample) -> float:
 
 def region_shares(regions: Regions) -> NDArray[np.float64]:
     """Return the share of the image that each region covers, the whole image left out."""
+    if isinstance(regions, RegionBundle):
+        return np.concatenate([region_shares(part) for part in regions.parts])
     if isinstance(regions, MaskSet):
         return regions.unpack().mean(axis=(1, 2)) if len(regions) else np.zeros(0)
     return regions.sizes[: regions.root] / regions.n_leaves

@@ -2,7 +2,8 @@
 
 The bytes are safetensors: numbers only, so reading them never runs code. A merge tree has ``children`` int32
 ``(n - 1, 2)``, ``cost`` float32 ``(n - 1,)`` and ``grid`` int64 ``(2,)``; a set of masks has ``bits`` uint8
-``(N, ceil(h * w / 8))``, ``scores`` float32 ``(N,)`` and ``size`` int64 ``(2,)``.
+``(N, ceil(h * w / 8))``, ``scores`` float32 ``(N,)`` and ``size`` int64 ``(2,)``. What several sources found
+has the arrays of each, their names behind the number of the source: ``0.children``, ``1.bits``.
 """
 
 from __future__ import annotations
@@ -15,21 +16,27 @@ from safetensors.numpy import load, save
 
 from mis_lightning.merge_tree.tree import MergeTree
 from mis_lightning.regions.mask_set import MaskSet
+from mis_lightning.regions.region_bundle import RegionBundle
+from mis_lightning.regions.source import Regions
 
 
-def to_bytes(regions: MergeTree | MaskSet, key: str | None = None) -> bytes:
+def to_bytes(regions: Regions, key: str | None = None) -> bytes:
     """Write regions down, with the key of their image where the name of their file cannot tell it."""
-    if isinstance(regions, MergeTree):
-        arrays: dict[str, np.ndarray] = {"children": regions.children, "cost": regions.cost}
-        size = {"grid": np.array(regions.grid, np.int64)}
-    else:
-        arrays = {"bits": regions.bits, "scores": regions.scores}
-        size = {"size": np.array(regions.size, np.int64)}
     metadata = None if key is None else {"key": key}
-    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()} | size, metadata)
+    return save({name: np.ascontiguousarray(array) for name, array in _arrays(regions).items()}, metadata)
 
 
-def from_bytes(data: bytes) -> MergeTree | MaskSet:
+def _arrays(regions: Regions) -> dict[str, np.ndarray]:
+    if isinstance(regions, RegionBundle):
+        parts = enumerate(regions.parts)
+        return {f"{number}.{name}": a for number, part in parts for name, a in _arrays(part).items()}
+    if isinstance(regions, MergeTree):
+        grid = np.array(regions.grid, np.int64)
+        return {"children": regions.children, "cost": regions.cost, "grid": grid}
+    return {"bits": regions.bits, "scores": regions.scores, "size": np.array(regions.size, np.int64)}
+
+
+def from_bytes(data: bytes) -> Regions:
     """Read regions, and check that they are sound (below 0.1 ms for a tree of 3000 patches).
 
     Raises:
@@ -39,6 +46,17 @@ def from_bytes(data: bytes) -> MergeTree | MaskSet:
         arrays = load(data)
     except (SafetensorError, KeyError, TypeError) as error:
         raise ValueError(str(error)) from error
+    parts: dict[str, dict[str, np.ndarray]] = {}
+    for name, array in arrays.items():
+        number, _, own = name.rpartition(".")
+        parts.setdefault(number, {})[own] = array
+    if parts and parts.keys() == {str(number) for number in range(len(parts))}:
+        return RegionBundle(tuple(_one(parts[str(number)]) for number in range(len(parts))))
+    return _one(arrays)
+
+
+def _one(arrays: dict[str, np.ndarray]) -> MergeTree | MaskSet:
+    """The regions of one source."""
     if arrays.keys() == {"children", "cost", "grid"}:
         return MergeTree(arrays["children"], arrays["cost"], _pair(arrays["grid"])).validate()
     if arrays.keys() == {"bits", "scores", "size"}:

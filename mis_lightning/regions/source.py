@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from mis_lightning.features.extractor import PatchExtractor
 from mis_lightning.merge_tree.tree import MergeTree
 from mis_lightning.regions.mask_set import MaskSet
+from mis_lightning.regions.region_bundle import RegionBundle
 
-Regions = MergeTree | MaskSet
+Regions = MergeTree | MaskSet | RegionBundle
 """What a source finds in one image and a store keeps."""
 
 Features = tuple[NDArray[np.float32], tuple[int, int]]

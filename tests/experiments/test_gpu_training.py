@@ -271,6 +271,32 @@ def test_a_step_learns_and_weights_are_saved(training: Any, modules: Any, tmp_pa
     assert all(torch.equal(value, state[name]) for name, value in again.model.named_parameters())
 
 
+def test_worse_answers_bring_the_last_good_weights_back(training: Any) -> None:
+    good = [value.clone() for value in training.average]
+    training.go_back(0.7)
+    with torch.no_grad():
+        for parameter in training.parameters:
+            parameter.add_(1.0)
+    training.go_back(0.66)  # noise
+    assert training.caution == 1.0
+    training.go_back(0.3)
+    assert training.caution == pytest.approx(1 / 3)
+    for parameter, value in zip(training.parameters, good, strict=True):
+        torch.testing.assert_close(parameter.detach(), value)
+
+
+def test_clicks_on_a_cpu_follow_the_same_law(modules: Any) -> None:
+    mask = torch.zeros(2, 1, 40, 40, dtype=torch.bool)
+    mask[0, 0, 10:30, 10:30] = True
+    uniform = torch.rand(2, 1600, generator=torch.Generator().manual_seed(0))
+    for clicks in (modules.clicks.corrective_clicks, modules.clicks.corrective_clicks_on_cpu):
+        found = clicks(torch.zeros(2, 1, 40, 40), mask, uniform)
+        assert found.made.tolist() == [True, False]
+        assert bool(found.positive[0])
+        assert 14 <= int(found.row[0]) <= 25
+        assert 14 <= int(found.col[0]) <= 25
+
+
 def test_the_rate_rises_and_falls(modules: Any) -> None:
     settings = modules.settings.Settings(rate=1.0, warm_up=10)
     rates = [modules.settings.rate_at(p, s, settings) for p, s in ((0, 0), (0.1, 20), (0.5, 50), (1, 99))]
