@@ -44,7 +44,7 @@ _HOME = {
     "save_pretrained": "models.pretrained",
     "Segmenter": "segmenters.base",
     "ClickModelSegmenter": "segmenters.click_model",
-    "PredictionSettings": "segmenters.click_model",
+    "PredictionSettings": "segmenters.prediction_settings",
     "MergeTreeSegmenter": "segmenters.merge_tree",
     "GrabCutSegmenter": "segmenters.grabcut",
     "open_segmenter": "segmenters.registry",

@@ -1,7 +1,8 @@
 """One image, several objects, one user: every kind of action, with undo and redo for each object.
 
 >>> import torch
->>> from mis_lightning.segmenters.click_model import ClickModelSegmenter, PredictionSettings
+>>> from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.prediction_settings import PredictionSettings
 >>> def model(image, prompt):  # any click model; this one answers "everything"
 ...     return torch.ones_like(prompt.previous_mask)
 >>> segmenter = ClickModelSegmenter(model, PredictionSettings(size=(32, 32)))

@@ -28,7 +28,7 @@ class ClickNetwork(nn.Module):
             :func:`~mis_lightning.licences.touched` returns them; kept beside the weights.
         input_size: ``(height, width)`` the network is trained at; click predictors zoom to it.
         recommended: How the model wants to be asked, as of
-            :meth:`~mis_lightning.segmenters.click_model.PredictionSettings.to_json`; empty: as published.
+            :class:`~mis_lightning.segmenters.prediction_settings.PredictionSettings`; empty: as published.
 
     Raises:
         InputError: ``config["input_size"]`` is not a multiple of ``multiple_of``.

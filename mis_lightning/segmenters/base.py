@@ -49,6 +49,11 @@ class Box(NamedTuple):
         """A positive click in the middle."""
         return Click((self.top + self.bottom) / 2, (self.left + self.right) / 2, True)
 
+    def holds(self, click: Click) -> bool:
+        """Whether a click lies in it."""
+        inside = int(self.top) <= int(click.row) <= int(self.bottom)
+        return inside and int(self.left) <= int(click.col) <= int(self.right)
+
     def mask(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
         """Its pixels, bool, ``(H, W)`` = ``shape``."""
         mask = np.zeros(shape, np.bool_)
@@ -112,6 +117,13 @@ class Segmenter(ABC, Generic[S]):
             InputError: This segmenter knows no boxes.
         """
         raise InputError(f"{self.identity} cannot start from a box; use clicks.")
+
+    def alternatives(self, state: S) -> list[tuple[S, float]]:
+        """Other states that the last click may mean, with scores in ``[0, 1]``, best first.
+
+        The first is as good as ``state`` itself; most segmenters have no other.
+        """
+        return [(state, 1.0)]
 
     def pack(self, state: S) -> S:
         """The state in little memory, until it is asked for."""

@@ -5,10 +5,11 @@ Rule: docs/protocol.md#one-answer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,8 +18,10 @@ from torch import Tensor, nn
 
 from mis_lightning.clicks.encoding import pack_points
 from mis_lightning.errors import InputError
+from mis_lightning.merge_tree.tree import MergeTree
 from mis_lightning.segmenters.base import Box, Segmenter, check_image
 from mis_lightning.segmenters.identity import model_identity
+from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.segmenters.zoom_in import (
     ROI,
     ZoomIn,
@@ -26,6 +29,7 @@ from mis_lightning.segmenters.zoom_in import (
     choose_roi,
     crop,
     full_roi,
+    grow,
     paste,
     to_crop,
 )
@@ -33,63 +37,20 @@ from mis_lightning.structures import Click, Prompt
 
 ClickModel = Callable[[Tensor, Prompt], Tensor]
 """``model(image, prompt) -> logits``, see :mod:`mis_lightning.structures`."""
-MAX_SIDE = 4096
-"""Largest input of a network that settings may ask for, in pixels a side."""
 
 
-@dataclass(frozen=True)
-class PredictionSettings:
-    """How a click model is asked.
+class Look(NamedTuple):
+    """One answer to a first click.
 
     Attributes:
-        size: ``(height, width)`` of the network's input; ``None`` takes ``model.input_size`` where the model
-            has one and ``(448, 448)`` elsewhere. The published DAVIS figures use ``(672, 672)``.
-        zoom_in: When to crop; ``None`` resizes the whole image at every click.
-        flip: Average the logits with those of the mirrored input.
-        threshold: A pixel belongs to the mask where its probability is above this (published SimpleClick
-            and RITM figures: 0.49, docs/protocol.md#thresholds).
+        roi: Where it was asked for.
+        answer: Probability, float32, ``(h, w)``.
+        score: The IoU with the object that is expected of it, in ``[0, 1)``.
     """
 
-    size: tuple[int, int] | None = None
-    zoom_in: ZoomIn | None = field(default_factory=ZoomIn)
-    flip: bool = True
-    threshold: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.threshold < 1:
-            raise InputError(f"Expected `threshold` in [0, 1), but got {self.threshold}.")
-
-    def to_json(self) -> dict[str, Any]:
-        """The settings as JSON values; :meth:`from_json` reads them."""
-        return {**asdict(self), "size": None if self.size is None else list(self.size)}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> PredictionSettings:
-        """Read settings from a click log or a ``config.json``; keys it does not know are left alone.
-
-        Raises:
-            InputError: They are no settings.
-        """
-        size, zoom_in = content.get("size"), content.get("zoom_in")
-        numbers = [content.get("threshold", 0.5), *(zoom_in.values() if isinstance(zoom_in, dict) else ())]
-        sound = (
-            isinstance(content.get("flip", True), bool)
-            and isinstance(zoom_in, dict | None)
-            and all(type(number) in (int, float) and abs(number) < 1e9 for number in numbers)
-            and (size is None or (isinstance(size, list) and len(size) == 2))
-            and all(type(side) is int and 1 <= side <= MAX_SIDE for side in size or ())
-        )
-        if not sound:
-            raise InputError(f"Expected the settings of a click model, but got {str(dict(content))[:200]}.")
-        given = {name: content[name] for name in ("flip", "threshold") if name in content}
-        try:
-            if isinstance(zoom_in, dict):
-                given["zoom_in"] = ZoomIn(**zoom_in)
-        except TypeError as error:
-            raise InputError(f"Expected the zoom-in of a click model, but: {error}.") from error
-        if "zoom_in" in content and zoom_in is None:
-            given["zoom_in"] = None
-        return cls(size=None if size is None else (size[0], size[1]), **given)
+    roi: ROI
+    answer: Tensor
+    score: float
 
 
 @dataclass(frozen=True)
@@ -106,6 +67,10 @@ class ClickState:
             sees the same as long as the ROI stays.
         answer: What it said there, before it was brought to the size of the image: probability, float32,
             ``(h, w)``; ``None`` where ``probability`` was given, not answered.
+        tree: Merge tree of the ROI, where answers are sharpened; used as long as the ROI stays.
+        leaves: Which of its leaves belong, bool, ``(h, w)``; ``None`` where answers are not sharpened.
+        bound: The box that the object began with, while no click has left it.
+        looks: Other answers to the first click, best first, with the scores of all, this one's among them.
     """
 
     image: Tensor
@@ -114,6 +79,10 @@ class ClickState:
     roi: ROI | None = None
     view: Tensor | None = None
     answer: Tensor | None = None
+    tree: MergeTree | None = None
+    leaves: NDArray[np.bool_] | None = None
+    bound: Box | None = None
+    looks: tuple[Look, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -174,16 +143,79 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         states = [
             replace(state, clicks=(*state.clicks, *new)) for state, new in zip(states, clicks, strict=True)
         ]
+        with torch.inference_mode():
+            first = [self._looks_first(state) for state in states]
+            later = [state for state, looks in zip(states, first, strict=True) if not looks]
+            answered = iter(self._answer(later))
+            return [
+                self._look_first(state) if looks else next(answered)
+                for state, looks in zip(states, first, strict=True)
+            ]
+
+    def _answer(self, states: Sequence[ClickState]) -> list[ClickState]:
+        """Ask once for all states, each in its crop."""
         if not states:
             return []
         rois = [_next_roi(state, self.prediction.zoom_in) for state in states]
-        with torch.inference_mode():
-            views = [self._view(state, roi) for state, roi in zip(states, rois, strict=True)]
-            answers = self._ask(states, rois, views)
-            return [
-                replace(state, probability=paste(answer, roi, state.shape), roi=roi, view=view, answer=answer)
-                for state, roi, view, answer in zip(states, rois, views, answers, strict=True)
-            ]
+        views = [self._view(state, roi) for state, roi in zip(states, rois, strict=True)]
+        answers = self._ask(states, rois, views)
+        return [
+            self._finish(state, roi, answer, view)
+            for state, roi, view, answer in zip(states, rois, views, answers, strict=True)
+        ]
+
+    def _looks_first(self, state: ClickState) -> bool:
+        """Whether a state waits for the answer to its very first click, which several crops may give."""
+        return (
+            self.prediction.first_look is not None
+            and state.probability is None
+            and len(state.clicks) == 1
+            and state.clicks[0].positive
+        )
+
+    def _look_first(self, state: ClickState) -> ClickState:
+        """Ask in several crops around the first click at once, and take the answer that looks best."""
+        first_look, (click,) = self.prediction.first_look, state.clicks
+        if first_look is None:  # for the type checker: _looks_first has seen to it
+            raise RuntimeError("No first look is set.")
+        rois, size = first_look.rois(state.shape, click), first_look.size or self._size
+        views = torch.stack([crop(state.image, roi, size) for roi in rois])
+        points = pack_points([[to_crop(click, roi, size)] for roi in rois]).to(self.device)
+        with evaluation_mode(self.model):
+            logits = self.model(views, Prompt(points, torch.zeros_like(views[:, :1])))
+        answers = logits[:, 0].float().sigmoid()
+        found = answers.cpu().numpy()
+        ranked = first_look.choose(views.cpu().numpy(), found, rois, click, state.shape)
+        looks = tuple(
+            Look(rois[look.roi], answers[look.roi].clone(), look.score)
+            for look in first_look.alternatives(ranked, found, rois)
+        )
+        return self._finish(replace(state, looks=looks), looks[0].roi, looks[0].answer)
+
+    def _finish(self, state: ClickState, roi: ROI, answer: Tensor, view: Tensor | None = None) -> ClickState:
+        """The state after an answer in its crop: sharpened, and written back into the image."""
+        bound = state.bound
+        if bound is not None and not all(bound.holds(click) for click in state.clicks):
+            bound = None  # the user has gone on beyond the box
+        tree = leaves = None
+        refinement = self.prediction.refinement
+        if refinement is not None:
+            tree = state.tree if state.roi == roi else None
+            if tree is None:
+                pixels = state.image[:, roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1]
+                tree = refinement.tree(pixels.permute(1, 2, 0).cpu().numpy())
+            logits = torch.logit(answer, 1e-4) - math.log(max(self.threshold, 1e-4) / (1 - self.threshold))
+            leaves = refinement.leaves(tree, logits.cpu().numpy(), roi, state.clicks, bound)
+        return replace(
+            state,
+            probability=paste(answer, roi, state.shape),
+            roi=roi,
+            view=view,
+            answer=answer,
+            tree=tree,
+            leaves=leaves,
+            bound=bound,
+        )
 
     def _ask(self, states: Sequence[ClickState], rois: Sequence[ROI], views: Sequence[Tensor]) -> Tensor:
         """Probability that the model gives to each state in its crop, float32, ``(B, height, width)``."""
@@ -221,24 +253,48 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         return ClickState(state.image, tuple(clicks), torch.from_numpy(np.array(mask)).to(self.device))
 
     def box(self, state: ClickState, box: Box) -> ClickState:
-        """Ask with the box as the previous mask and a click in its middle; the crop is the box, expanded."""
-        return self.click([self.place(state, box.mask(state.shape))], [[box.centre]])[0]
+        """Ask with the box as the previous mask and a click in its middle; the crop is the box, expanded.
+
+        Where answers are sharpened, nothing outside the box belongs until a click lands there.
+        """
+        begun = self.place(state, box.mask(state.shape))
+        if self.prediction.refinement is not None:
+            begun = replace(begun, bound=box)
+        return self.click([begun], [[box.centre]])[0]
+
+    def alternatives(self, state: ClickState) -> list[tuple[ClickState, float]]:
+        """The answers to a first click, best first, with their scores in ``[0, 1)``."""
+        if len(state.clicks) != 1 or not state.looks:
+            return [(state, 1.0)]
+        with torch.inference_mode():
+            return [(self._finish(state, look.roi, look.answer), look.score) for look in state.looks]
 
     def probability(self, state: ClickState) -> NDArray[np.float32]:
-        """The last answer, float32, ``(H, W)``; zeros before the first."""
+        """The last answer, float32, ``(H, W)``; zeros before the first.
+
+        Where answers are sharpened, it is above the threshold on the mask and nowhere else.
+        """
         if state.probability is None:
             return np.zeros(state.shape, dtype=np.float32)
-        return state.probability.float().cpu().numpy().copy()
+        probability = state.probability.float().cpu().numpy().copy()
+        if state.leaves is not None:
+            limit, mask = np.float32(self.threshold), self.mask(state)
+            probability[mask] = np.maximum(probability[mask], np.nextafter(limit, np.float32(1)))
+            probability[~mask] = np.minimum(probability[~mask], limit)
+        return probability
 
     def mask(self, state: ClickState) -> NDArray[np.bool_]:
-        """Where the last answer is above the threshold, bool, ``(H, W)``."""
-        if state.probability is None:
+        """The pixels that belong, bool, ``(H, W)``."""
+        if state.probability is None and state.leaves is None:
             return np.zeros(state.shape, dtype=np.bool_)
-        return (state.probability.float() > self.threshold).cpu().numpy()
+        refinement = self.prediction.refinement
+        if refinement is not None and state.leaves is not None and state.roi is not None:
+            return refinement.mask(state.leaves, state.roi, state.shape, state.clicks)
+        return (state.probability.float() > self.threshold).cpu().numpy()  # type: ignore[union-attr]
 
     def pack(self, state: ClickState) -> ClickState:
         """The state without the maps that :meth:`unpack` can make again: a hundredth of the memory."""
-        return state if state.answer is None else replace(state, probability=None, view=None)
+        return state if state.answer is None else replace(state, probability=None, view=None, tree=None)
 
     def unpack(self, state: ClickState) -> ClickState:
         """A packed state with its probability, to the bit; any other one as it is."""
@@ -269,7 +325,10 @@ def _next_roi(state: ClickState, zoom_in: ZoomIn | None) -> ROI:
     if zoom_in is None:
         return full_roi(state.shape)
     candidate = candidate_roi(state.probability, state.clicks, state.shape, zoom_in)
-    return choose_roi(state.roi, candidate, state.clicks, zoom_in)
+    roi = choose_roi(state.roi, candidate, state.clicks, zoom_in)
+    if zoom_in.grow_at_border and state.probability is not None and roi == state.roi:
+        return grow(roi, state.probability, state.clicks, state.shape, zoom_in)
+    return roi
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Click on an image and get a mask: the object behind your own scripts.
 
 >>> import torch
->>> from mis_lightning.segmenters.click_model import ClickModelSegmenter, PredictionSettings
+>>> from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.prediction_settings import PredictionSettings
 >>> def model(image, prompt):  # any click model; this one answers "everything"
 ...     return torch.ones_like(prompt.previous_mask)
 >>> predictor = ClickPredictor(ClickModelSegmenter(model, PredictionSettings(size=(32, 32))))

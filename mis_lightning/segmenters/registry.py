@@ -15,10 +15,11 @@ from mis_lightning.errors import InputError
 from mis_lightning.models.pretrained import load_pretrained
 from mis_lightning.models.shipped import DEFAULT, shipped_models
 from mis_lightning.segmenters.base import Segmenter
-from mis_lightning.segmenters.click_model import ClickModelSegmenter, PredictionSettings
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.grabcut import GrabCutSegmenter
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
 from mis_lightning.segmenters.onnx_model import OnnxClickModel
+from mis_lightning.segmenters.prediction_settings import PredictionSettings
 
 WITHOUT_TRAINING: Mapping[str, Callable[[], Segmenter[Any]]] = {
     "merge-tree": MergeTreeSegmenter,
@@ -52,8 +53,8 @@ def open_segmenter(
         device: Where a model computes; the CPU unless given.
         threshold: A pixel belongs to the mask where its probability is above this, in [0, 1); that of the
             segmenter unless given.
-        **settings: Of :class:`~mis_lightning.segmenters.click_model.PredictionSettings`, in place of those
-            of the model.
+        **settings: Of :class:`~mis_lightning.segmenters.prediction_settings.PredictionSettings`, in place of
+            those of the model.
 
     Raises:
         InputError: There is no such segmenter, it cannot be opened, or the settings do not fit it.

@@ -9,8 +9,8 @@ the aspect ratio, with corners aligned; the map written back is zero outside the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -49,12 +49,14 @@ class ZoomIn:
         recompute_iou: A kept ROI is replaced once its box IoU with the candidate falls below this.
         threshold: A pixel belongs to the box where its probability is above this; not tied to the threshold
             of the final mask.
+        grow_at_border: Grow the crop where the mask runs into its border (:func:`grow`). Not published.
     """
 
     expansion: float = 1.4
     min_size: int = 200
     recompute_iou: float = 0.5
     threshold: float = 0.5
+    grow_at_border: bool = False
 
     def __post_init__(self) -> None:
         if not (self.expansion >= 1 and self.min_size >= 1):
@@ -68,9 +70,29 @@ class ZoomIn:
                 f"but got {self.recompute_iou} and {self.threshold}."
             )
 
+    def to_json(self) -> dict[str, Any]:
+        """JSON values, for :meth:`from_json`; what is not published is left out where it is off."""
+        content = asdict(self)
+        if not self.grow_at_border:
+            del content["grow_at_border"]
+        return content
 
-DEFAULT_ZOOM_IN = ZoomIn()
-"""The published settings."""
+    @classmethod
+    def from_json(cls, content: Any) -> ZoomIn:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            InputError: It is something else.
+        """
+        try:
+            numbers = [value for name, value in content.items() if name != "grow_at_border"]
+            if not all(type(number) in (int, float) and abs(number) < 1e9 for number in numbers):
+                raise TypeError("its values are no numbers")
+            if not isinstance(content.get("grow_at_border", False), bool):
+                raise TypeError("`grow_at_border` is neither true nor false")
+            return cls(**content)
+        except (AttributeError, TypeError) as error:
+            raise InputError(f"Expected the zoom-in of a click model, but: {error}.") from error
 
 
 def full_roi(shape: tuple[int, int]) -> ROI:

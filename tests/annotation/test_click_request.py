@@ -10,8 +10,9 @@ from PIL import Image
 
 from mis_lightning.annotation.clicks_file import ClickRequests
 from mis_lightning.annotation.store import AnnotationStore
-from mis_lightning.segmenters.click_model import ClickModelSegmenter, PredictionSettings
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
+from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.segmenters.predictor import ClickPredictor
 
 CLICKS = {

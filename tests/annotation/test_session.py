@@ -16,8 +16,9 @@ from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_ses
 from mis_lightning.grey_levels import to_rgb
 from mis_lightning.images import Reading
 from mis_lightning.metrics.functional import iou
-from mis_lightning.segmenters.click_model import ClickModelSegmenter, PredictionSettings
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
+from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.segmenters.predictor import ClickPredictor
 from mis_lightning.segmenters.zoom_in import ZoomIn
 from mis_lightning.structures import Click, Sample

@@ -16,7 +16,8 @@ from pycocotools import mask as coco
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.errors import InputError
-from mis_lightning.segmenters.click_model import ClickModelSegmenter, PredictionSettings
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.prediction_settings import PredictionSettings
 
 
 def asking(model, **settings) -> ClickModelSegmenter | None:

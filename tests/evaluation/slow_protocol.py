@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from mis_lightning.evaluation.simulation import EvaluationSettings
-from mis_lightning.segmenters.click_model import PredictionSettings
+from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.structures import Click, Prompt, Sample
 
 EXPANSION, RECOMPUTE, Q = 1.4, 0.5, 0.5

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_sessions
-from mis_lightning.segmenters.click_model import ClickModelSegmenter, PredictionSettings
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.segmenters.zoom_in import ZoomIn
 from mis_lightning.structures import Prompt, Sample
 

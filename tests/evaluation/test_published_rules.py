@@ -10,7 +10,8 @@ import torch
 
 import mis_lightning
 from mis_lightning.evaluation.simulation import EvaluationSettings
-from mis_lightning.segmenters.click_model import ClickModelSegmenter, PredictionSettings
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.segmenters.zoom_in import ZoomIn, candidate_roi, full_roi
 from mis_lightning.structures import Click
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from mis_lightning.cli import main
 from mis_lightning.evaluation.simulation import EvaluationSettings
 from mis_lightning.models.click_vit import ClickViT
-from mis_lightning.segmenters.click_model import PredictionSettings
+from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.structures import Prompt, Sample
 
 _spec = importlib.util.spec_from_file_location("slow_protocol", Path(__file__).with_name("slow_protocol.py"))

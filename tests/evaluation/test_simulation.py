@@ -18,7 +18,8 @@ from mis_lightning.evaluation.simulation import (
     simulate_session,
     simulate_sessions,
 )
-from mis_lightning.segmenters.click_model import ClickModelSegmenter, PredictionSettings
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.structures import Click, Prompt, Sample
 
 SHAPE = (30, 40)

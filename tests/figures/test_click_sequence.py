@@ -10,7 +10,8 @@ from mis_lightning.errors import InputError
 from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_session
 from mis_lightning.figures.click_sequence import Step, click_sequence, simulated_steps
 from mis_lightning.figures.outlines import border_lines
-from mis_lightning.segmenters.click_model import ClickModelSegmenter, PredictionSettings
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.structures import Click, Sample
 
 SHAPE = (20, 30)

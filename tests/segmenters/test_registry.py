@@ -12,7 +12,8 @@ from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.errors import InputError
 from mis_lightning.models.pretrained import load_pretrained, save_pretrained
 from mis_lightning.segmenters.base import Segmenter
-from mis_lightning.segmenters.click_model import ClickModelSegmenter, PredictionSettings
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.segmenters.predictor import ClickPredictor
 from mis_lightning.segmenters.registry import label_of, open_segmenter
 from mis_lightning.structures import Click

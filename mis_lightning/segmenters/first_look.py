@@ -1,0 +1,248 @@
+"""At the first click: how closely to look.
+
+The published evaluation shows the whole image, where an object of 20 pixels in an image of 1000 is 3 pixels
+of the network's input. Here the model answers at several windows around the click in one batch, and the
+answer that looks most like an object is taken. What looks like an object is learned without labels
+(``experiments/first_look``). The other answers are alternatives.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from math import exp, isfinite, log
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mis_lightning.errors import InputError
+from mis_lightning.segmenters.look_cues import CUES, measure_looks, overlaps
+from mis_lightning.segmenters.zoom_in import ROI, full_roi
+from mis_lightning.structures import Click
+
+
+class Weight(NamedTuple):
+    """What a cue counts: ``factor * clip((cue - mean) / deviation, -4, 4)``."""
+
+    mean: float
+    deviation: float
+    factor: float
+
+
+class ScoredLook(NamedTuple):
+    """A look and what is expected of it.
+
+    Attributes:
+        roi: Number of its ROI.
+        score: The IoU that its answer should have, in ``[0, 1)``; 0 where the answer is empty.
+    """
+
+    roi: int
+    score: float
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """Where to look at the first click, and which answer to take.
+
+    Attributes:
+        cues: What each cue counts (:data:`~mis_lightning.segmenters.look_cues.CUES`).
+        bias: Added to the sum; the score is its logistic function.
+        wide: Added for every time that a window is ``e`` times as large (its longer side).
+        known_area: Taken off for every time that an answer's area is ``e`` times as large or as small as a
+            known one; at most 3 times.
+        size: ``(height, width)`` of the model's input at the first click; ``None``: as later.
+        least: Side of the smallest window in pixels.
+        step: From one window's side to the next, at least.
+        most: Number of windows at most, the whole image among them.
+        distinct: Alternatives overlap by an IoU of less than this.
+    """
+
+    cues: Mapping[str, Weight]
+    bias: float = 0.0
+    wide: float = 0.0
+    known_area: float = 0.3
+    size: tuple[int, int] | None = None
+    least: int = 32
+    step: float = 1.5
+    most: int = 8
+    distinct: float = 0.75
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.cues) - set(CUES))
+        if unknown:
+            raise InputError(f"Expected cues of a first look among {', '.join(CUES)}, but got {unknown}.")
+        for name, numbers in {**self.cues, "the rest": (self.bias, self.wide, self.known_area)}.items():
+            if not all(isfinite(number) for number in numbers):
+                raise InputError(f"Expected finite numbers for {name} of a first look, but got {numbers}.")
+        if any(weight.deviation <= 0 for weight in self.cues.values()):
+            raise InputError("Expected deviations above 0 for the cues of a first look.")
+        if not (self.least >= 1 and self.step > 1 and self.most >= 1 and 0 < self.distinct <= 1):
+            raise InputError(
+                "Expected `least` >= 1, `step` > 1, `most` >= 1 and `distinct` in (0, 1] of a first look, "
+                f"but got {self.least}, {self.step}, {self.most} and {self.distinct}."
+            )
+
+        if self.size is not None and min(self.size) < 1:
+            raise InputError(f"Expected `size` of a first look positive, but got {self.size}.")
+
+    def rois(self, shape: tuple[int, int], click: Click) -> list[ROI]:
+        """The windows to ask at: the whole image, then squares around the click, ever closer.
+
+        Args:
+            shape: ``(H, W)`` of the image.
+            click: Inside it.
+
+        Returns:
+            At most ``most``. Their sides go down to ``least`` in equal ratios. They are moved into the
+            image, and no side is longer than the image's.
+        """
+        longest = max(shape)
+        closer = min(self.most - 1, int(log(max(longest / self.least, 1)) / log(self.step)))
+        sides = [longest * (self.least / longest) ** (k / closer) for k in range(1, closer + 1)]
+        return [full_roi(shape), *(_window(shape, click, round(side)) for side in sides)]
+
+    def choose(
+        self,
+        views: NDArray[np.float32],
+        probabilities: NDArray[np.float32],
+        rois: Sequence[ROI],
+        click: Click,
+        shape: tuple[int, int],
+        area: float | None = None,
+    ) -> list[ScoredLook]:
+        """Order the answers, best first.
+
+        Args:
+            views: What the model saw, RGB in ``[0, 1]``, float32, ``(n, 3, h, w)``.
+            probabilities: What it answered, float32, ``(n, h, w)``.
+            rois: Where: as :meth:`rois` gave them.
+            click: The click, positive, in pixels of the image.
+            shape: ``(H, W)`` of the image.
+            area: Pixels of the user's last object in this image, if there was one: objects are often alike.
+
+        Returns:
+            All looks. Of equal ones the wider comes first; an empty answer comes last.
+        """
+        cues = measure_looks(views, probabilities, rois, click, shape)
+        scores = self.score_cues(cues, np.array([max(roi.height, roi.width) for roi in rois], np.float64))
+        if area is not None:
+            scores -= self.known_area * _unlike(probabilities, rois, area)
+        scores[np.isnan(scores)] = -np.inf
+        order = np.argsort(-scores, kind="stable")
+        return [ScoredLook(int(i), 1 / (1 + exp(-scores[i])) if isfinite(scores[i]) else 0.0) for i in order]
+
+    def score_cues(self, cues: NDArray[np.float64], sides: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Add up the cues of the looks at one click.
+
+        Args:
+            cues: As measured, float64, ``(n, len(CUES))``.
+            sides: Longer side of each window, float64, ``(n,)``; the widest window is the whole image.
+
+        Returns:
+            Logits of the scores, float64, ``(n,)``; ``nan`` where an answer is empty.
+        """
+        total = self.bias + self.wide * np.log(sides / sides.max())
+        for name, weight in self.cues.items():
+            standardised = (cues[:, CUES.index(name)] - weight.mean) / weight.deviation
+            total += weight.factor * np.clip(standardised, -4, 4)
+        return np.asarray(total, np.float64)
+
+    def alternatives(
+        self,
+        looks: Sequence[ScoredLook],
+        probabilities: NDArray[np.float32],
+        rois: Sequence[ROI],
+        count: int = 3,
+    ) -> list[ScoredLook]:
+        """The best looks whose answers differ, best first.
+
+        Args:
+            looks: As :meth:`choose` gave them.
+            probabilities: As given there.
+            rois: As given there.
+            count: How many.
+
+        Returns:
+            The best look, and then each whose answer overlaps every one before by less than ``distinct``;
+            where these are fewer than ``count``, the best of the others are added at the end.
+        """
+        objects = probabilities > 0.5
+        filled = [i for i in range(len(rois)) if objects[i].any()]
+        overlap = np.zeros((len(rois), len(rois)))
+        overlap[np.ix_(filled, filled)] = overlaps(objects[filled], [rois[i] for i in filled])
+        taken: list[ScoredLook] = []
+        for look in looks:
+            if look.roi in filled and all(overlap[look.roi, t.roi] < self.distinct for t in taken):
+                taken.append(look)
+        return [*taken, *(look for look in looks if look not in taken)][:count]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values, for :meth:`from_json`."""
+        return {**asdict(self), "cues": {name: list(weight) for name, weight in self.cues.items()}}
+
+    @classmethod
+    def from_json(cls, content: Any, where: str = "the settings of a first look") -> FirstLook:
+        """Read what :meth:`to_json` wrote.
+
+        Args:
+            content: The JSON value.
+            where: What to call it in messages.
+
+        Raises:
+            InputError: It is something else.
+        """
+        known = {entry.name for entry in fields(cls)}
+        try:
+            if not isinstance(content, dict) or not set(content) <= known:
+                raise TypeError(f"expected an object with entries among {', '.join(sorted(known))}")
+            cues = {str(name): Weight(*map(float, numbers)) for name, numbers in content["cues"].items()}
+            given: dict[str, Any] = {
+                name: kind(content[name])
+                for kind, names in (
+                    (float, ("bias", "wide", "known_area", "step", "distinct")),
+                    (int, ("least", "most")),
+                )
+                for name in names
+                if name in content
+            }
+            size = content.get("size")
+            return cls(cues, **given, size=None if size is None else (int(size[0]), int(size[1])))
+        except (TypeError, ValueError, KeyError, AttributeError, IndexError, InputError) as error:
+            raise InputError(
+                f"Expected the weights of a first look in {where}, but they cannot be used: {error!s} Write "
+                "them anew with experiments/first_look/fit.py, or leave them out to look at the whole image."
+            ) from error
+
+    @classmethod
+    def read(cls, path: str | Path) -> FirstLook:
+        """Read a JSON file, such as ``first_look.json`` of a shipped model.
+
+        Raises:
+            InputError: It is missing or something else.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"Expected the weights of a first look in {path}, but: {error}.") from error
+        return cls.from_json(content, str(path))
+
+
+def _window(shape: tuple[int, int], click: Click, side: int) -> ROI:
+    """A square around the click, moved into the image and cut to it."""
+    bounds: list[int] = []
+    for at, size in zip((int(click.row), int(click.col)), shape, strict=True):
+        extent = min(side, size)
+        first = min(max(0, at - extent // 2), size - extent)
+        bounds += [first, first + extent - 1]
+    return ROI(*bounds)
+
+
+def _unlike(probabilities: NDArray[np.float32], rois: Sequence[ROI], area: float) -> NDArray[np.float64]:
+    """By how many factors of e the areas of the answers differ from a known one, at most 3; ``(n,)``."""
+    shares = (probabilities > 0.5).mean(axis=(1, 2))
+    areas = np.maximum(shares * [roi.height * roi.width for roi in rois], 1e-3)
+    return np.minimum(np.abs(np.log(areas / max(area, 1.0))), 3)

@@ -1,0 +1,80 @@
+"""How a click model is asked: by the published protocol, or as a model recommends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mis_lightning.errors import InputError
+from mis_lightning.segmenters.first_look import FirstLook
+from mis_lightning.segmenters.tree_refinement import TreeRefinement
+from mis_lightning.segmenters.zoom_in import ZoomIn
+
+MAX_SIDE = 4096
+"""Largest input of a network that settings may ask for, in pixels a side."""
+
+
+@dataclass(frozen=True)
+class PredictionSettings:
+    """How a click model is asked.
+
+    Attributes:
+        size: ``(height, width)`` of the network's input; ``None`` takes ``model.input_size`` where the model
+            has one and ``(448, 448)`` elsewhere. The published DAVIS figures use ``(672, 672)``.
+        zoom_in: When to crop; ``None`` resizes the whole image at every click.
+        flip: Average the logits with those of the mirrored input.
+        threshold: A pixel belongs to the mask where its probability is above this (published SimpleClick
+            and RITM figures: 0.49, docs/protocol.md#thresholds).
+        first_look: Choose at the first click how closely to look; ``None``: the whole image, as published.
+        refinement: Sharpen the answers by the merge tree; ``None``: not, as published.
+    """
+
+    size: tuple[int, int] | None = None
+    zoom_in: ZoomIn | None = field(default_factory=ZoomIn)
+    flip: bool = True
+    threshold: float = 0.5
+    first_look: FirstLook | None = None
+    refinement: TreeRefinement | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold < 1:
+            raise InputError(f"Expected `threshold` in [0, 1), but got {self.threshold}.")
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values, for :meth:`from_json`; what is not published is left out where it is off."""
+        return {
+            "size": None if self.size is None else list(self.size),
+            "zoom_in": None if self.zoom_in is None else self.zoom_in.to_json(),
+            "flip": self.flip,
+            "threshold": self.threshold,
+            **({} if self.first_look is None else {"first_look": self.first_look.to_json()}),
+            **({} if self.refinement is None else {"refinement": self.refinement.to_json()}),
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> PredictionSettings:
+        """Read settings from a click log or a ``config.json``; keys it does not know are left alone.
+
+        Raises:
+            InputError: They are no settings.
+        """
+        size, threshold = content.get("size"), content.get("threshold", 0.5)
+        sound = (
+            isinstance(content.get("flip", True), bool)
+            and type(threshold) in (int, float)
+            and (size is None or (isinstance(size, list) and len(size) == 2))
+            and all(type(side) is int and 1 <= side <= MAX_SIDE for side in size or ())
+        )
+        if not sound:
+            raise InputError(f"Expected the settings of a click model, but got {str(dict(content))[:200]}.")
+        given = {name: content[name] for name in ("flip", "threshold") if name in content}
+        readers: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+            ("zoom_in", ZoomIn.from_json),
+            ("first_look", FirstLook.from_json),
+            ("refinement", TreeRefinement.from_json),
+        )
+        for name, read in readers:
+            if name in content:
+                given[name] = None if content[name] is None else read(content[name])
+        return cls(size=None if size is None else (size[0], size[1]), **given)

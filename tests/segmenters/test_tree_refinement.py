@@ -1,0 +1,173 @@
+"""Sharpened answers of a click model: every click is obeyed, whatever the network says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mis_lightning.annotation.session import AnnotationSession
+from mis_lightning.errors import InputError
+from mis_lightning.segmenters.base import Box
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.prediction_settings import PredictionSettings
+from mis_lightning.segmenters.predictor import ClickPredictor
+from mis_lightning.segmenters.tree_refinement import TreeRefinement
+from mis_lightning.segmenters.zoom_in import ROI, ZoomIn
+from mis_lightning.structures import Click, Prompt
+
+SHARPENED = PredictionSettings(
+    size=(48, 64), zoom_in=ZoomIn(min_size=16, grow_at_border=True), refinement=TreeRefinement(max_side=64)
+)
+
+
+def picture(shape: tuple[int, int] = (80, 120), seed: int = 0) -> np.ndarray:
+    """A few boxes with noise."""
+    random = np.random.default_rng(seed)
+    image = np.full((*shape, 3), 90, np.int64)
+    for _ in range(4):
+        top, left = random.integers(0, shape[0] - 10), random.integers(0, shape[1] - 10)
+        height, width = random.integers(8, 50, 2)
+        image[top : top + height, left : left + width] = random.integers(0, 256, 3)
+    return np.clip(image + random.integers(-12, 13, image.shape), 0, 255).astype(np.uint8)
+
+
+class Waves:
+    """Answers with smooth noise that has nothing to do with the clicks, another at each call."""
+
+    def __init__(self, seed: int = 0, level: float = 0.0) -> None:
+        self.generator, self.level = torch.Generator().manual_seed(seed), level
+
+    def __call__(self, image: Tensor, prompt: Prompt) -> Tensor:
+        coarse = 3 * torch.randn(len(image), 1, 5, 6, generator=self.generator) + self.level
+        return torch.nn.functional.interpolate(coarse, image.shape[-2:], mode="bilinear")
+
+
+def obeyed(mask: np.ndarray, clicks: tuple[Click, ...]) -> bool:
+    """Whether each clicked pixel has the label of the last click on it."""
+    last = {(int(row), int(col)): positive for row, col, positive in clicks}
+    return all(mask[pixel] == positive for pixel, positive in last.items())
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_click_is_always_obeyed(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    image = picture((int(random.integers(20, 90)), int(random.integers(20, 140))), seed)
+    model = Waves(seed, float(random.normal(0, 3)))
+    predictor = ClickPredictor(
+        ClickModelSegmenter(model, replace(SHARPENED, threshold=0.3 + 0.05 * (seed % 8)))
+    )
+    predictor.set_image(image)
+    masks = [predictor.mask]
+    for _ in range(15):
+        row, col = random.uniform(0, image.shape[0]), random.uniform(0, image.shape[1])
+        if random.random() < 0.3 and predictor.clicks:  # near an earlier one, perhaps against it
+            row, col = (np.clip(v + random.integers(-1, 2), 0, s - 1) for v, s in
+                        zip(predictor.clicks[-1][:2], image.shape[:2], strict=True))  # fmt: skip
+        predictor.click(row, col, bool(random.random() < 0.5))
+        assert obeyed(predictor.mask, predictor.clicks)
+        np.testing.assert_array_equal(predictor.mask, predictor.probability > predictor.segmenter.threshold)
+        masks.append(predictor.mask)
+    for mask in masks[-2::-1]:
+        predictor.undo()
+        np.testing.assert_array_equal(predictor.mask, mask)
+    for mask in masks[1:]:
+        predictor.redo()
+        np.testing.assert_array_equal(predictor.mask, mask)
+
+
+def test_a_replayed_log_obeys_too(tiny_click_vit) -> None:
+    image, segmenter = picture(), ClickModelSegmenter(tiny_click_vit(), SHARPENED)
+    session = AnnotationSession(image, segmenter)
+    session.add_object()
+    for click in ((20, 30, True), (21, 31, False), (60, 100, True)):
+        session.click(*click)
+    assert obeyed(session.mask(), session.objects[0].clicks)
+    again = AnnotationSession.replay(
+        json.loads(json.dumps(session.log())), image, ClickModelSegmenter(tiny_click_vit())
+    )
+    np.testing.assert_array_equal(again.mask(), session.mask())
+
+
+def test_borders_are_those_of_the_image() -> None:
+    """A blurred answer about a bright box becomes the box, to the pixel."""
+    image, truth = np.full((96, 96, 3), 60, np.uint8), np.zeros((96, 96), bool)
+    image[30:61, 25:70] = (200, 180, 90)
+    truth[30:61, 25:70] = True
+    image += np.random.default_rng(0).integers(0, 9, image.shape, dtype=np.uint8)
+
+    def blurred(view: Tensor, prompt: Prompt) -> Tensor:
+        rows, cols = torch.arange(24)[:, None] * 4.0, torch.arange(24) * 4.0
+        distance = torch.maximum((rows - 45).abs() - 17, (cols - 47).abs() - 24)
+        return (-distance / 4).expand(len(view), 1, 24, 24)
+
+    how = PredictionSettings(size=(24, 24), flip=False)
+    for settings, exact in ((how, False), (replace(how, refinement=TreeRefinement()), True)):
+        segmenter = ClickModelSegmenter(blurred, settings)
+        (state,) = segmenter.click([segmenter.begin(image)], [[Click(45, 47, True)]])
+        assert np.array_equal(segmenter.mask(state), truth) is exact
+
+
+def test_the_published_settings_are_untouched(tiny_click_vit) -> None:
+    image, clicks = picture(), [[Click(20, 30, True)], [Click(5, 5, False)]]
+    plain = ClickModelSegmenter(tiny_click_vit())
+    read = PredictionSettings.from_json(json.loads(json.dumps(SHARPENED.to_json())))
+    assert read == SHARPENED
+    published = ClickModelSegmenter(tiny_click_vit(), SHARPENED).with_settings(plain.settings())
+    assert published.settings() == plain.settings()
+    assert set(plain.settings()) == {"size", "zoom_in", "flip", "threshold"}  # as click logs have always had
+    assert "grow_at_border" not in plain.settings()["zoom_in"]
+    states = [segmenter.begin(image) for segmenter in (plain, published)]
+    for click in clicks:
+        states = [s.click([state], [click])[0] for s, state in zip((plain, published), states, strict=True)]
+        assert torch.equal(states[0].probability, states[1].probability)
+        assert states[0].leaves is None
+
+
+def test_a_box_is_the_limit_until_a_click_leaves_it() -> None:
+    image = picture()
+    segmenter = ClickModelSegmenter(Waves(level=2.0), SHARPENED)
+    box = Box(20, 30, 50, 80)
+    state = segmenter.box(segmenter.begin(image), box)
+    outside = ~box.mask(image.shape[:2])
+    assert segmenter.mask(state).any()
+    assert not (segmenter.mask(state) & outside).any()
+    (state,) = segmenter.click([state], [[Click(25, 35, False)]])
+    assert not (segmenter.mask(state) & outside).any()
+    (state,) = segmenter.click([state], [[Click(70, 100, True)]])
+    assert segmenter.mask(state)[70, 100]
+    assert state.bound is None
+
+
+def test_the_tree_is_kept_while_the_roi_stays_and_packed_states_are_small() -> None:
+    segmenter = ClickModelSegmenter(Waves(level=3.0), replace(SHARPENED, zoom_in=None))
+    (one,) = segmenter.click([segmenter.begin(picture())], [[Click(20, 30, True)]])
+    (two,) = segmenter.click([one], [[Click(5, 5, False)]])
+    assert two.tree is one.tree
+    small = segmenter.pack(two)
+    assert small.tree is None
+    assert small.probability is None
+    np.testing.assert_array_equal(segmenter.mask(segmenter.unpack(small)), segmenter.mask(two))
+
+
+def test_a_finer_network_pays_less() -> None:
+    """Where the network has more pixels than the tree leaves, the tree moves no border."""
+    refinement, roi = TreeRefinement(price=10.0), ROI(0, 15, 0, 15)
+    tree = refinement.tree(picture((16, 16)))
+    logits = np.full((160, 160), -3, np.float32)
+    logits[40:90, 50:120] = 3
+    leaves = refinement.leaves(tree, logits, roi, [Click(6, 8, True)])
+    centres = (np.arange(16) * 159 / 15).astype(int)
+    np.testing.assert_array_equal(leaves, logits[centres][:, centres] > 0)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"price": -1}, {"clip": 0}, {"sure": -1}, {"max_side": 1}, {"cost": 1}, {"price": "x"}, [1], "x"]
+)
+def test_settings_that_are_none(bad) -> None:
+    with pytest.raises(InputError, match="refinement"):
+        TreeRefinement.from_json(bad)
