@@ -49,11 +49,6 @@ class Box(NamedTuple):
         """A positive click in the middle."""
         return Click((self.top + self.bottom) / 2, (self.left + self.right) / 2, True)
 
-    def holds(self, click: Click) -> bool:
-        """Whether a click lies in it."""
-        inside = int(self.top) <= int(click.row) <= int(self.bottom)
-        return inside and int(self.left) <= int(click.col) <= int(self.right)
-
     def mask(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
         """Its pixels, bool, ``(H, W)`` = ``shape``."""
         mask = np.zeros(shape, np.bool_)

@@ -6,10 +6,11 @@ Rule: docs/protocol.md#one-answer.
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +19,10 @@ from torch import Tensor, nn
 
 from mis_lightning.clicks.encoding import pack_points
 from mis_lightning.errors import InputError
-from mis_lightning.merge_tree.tree import MergeTree
 from mis_lightning.segmenters.base import Box, Segmenter, check_image
+from mis_lightning.segmenters.box import segment_box
+from mis_lightning.segmenters.click_state import ClickState, Look
+from mis_lightning.segmenters.first_look import FirstLook
 from mis_lightning.segmenters.identity import model_identity
 from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.segmenters.zoom_in import (
@@ -28,6 +31,7 @@ from mis_lightning.segmenters.zoom_in import (
     candidate_roi,
     choose_roi,
     crop,
+    expand,
     full_roi,
     grow,
     paste,
@@ -37,57 +41,6 @@ from mis_lightning.structures import Click, Prompt
 
 ClickModel = Callable[[Tensor, Prompt], Tensor]
 """``model(image, prompt) -> logits``, see :mod:`mis_lightning.structures`."""
-
-
-class Look(NamedTuple):
-    """One answer to a first click.
-
-    Attributes:
-        roi: Where it was asked for.
-        answer: Probability, float32, ``(h, w)``.
-        score: The IoU with the object that is expected of it, in ``[0, 1)``.
-    """
-
-    roi: ROI
-    answer: Tensor
-    score: float
-
-
-@dataclass(frozen=True)
-class ClickState:
-    """Everything the next step depends on. Never changed in place: a step returns a new state.
-
-    Attributes:
-        image: RGB, uint8, ``(3, H, W)``, on the model's device.
-        clicks: All clicks so far, in pixels of the image.
-        probability: Result of the last step (the previous mask of the next one), float32, ``(H, W)``, or a
-            mask to start from, bool; ``None`` before the first.
-        roi: Where the last step looked; ``None`` before the first.
-        view: What it saw there: the ROI at the network's input size, float32, ``(3, h, w)``; the next step
-            sees the same as long as the ROI stays.
-        answer: What it said there, before it was brought to the size of the image: probability, float32,
-            ``(h, w)``; ``None`` where ``probability`` was given, not answered.
-        tree: Merge tree of the ROI, where answers are sharpened; used as long as the ROI stays.
-        leaves: Which of its leaves belong, bool, ``(h, w)``; ``None`` where answers are not sharpened.
-        bound: The box that the object began with, while no click has left it.
-        looks: Other answers to the first click, best first, with the scores of all, this one's among them.
-    """
-
-    image: Tensor
-    clicks: tuple[Click, ...] = ()
-    probability: Tensor | None = None
-    roi: ROI | None = None
-    view: Tensor | None = None
-    answer: Tensor | None = None
-    tree: MergeTree | None = None
-    leaves: NDArray[np.bool_] | None = None
-    bound: Box | None = None
-    looks: tuple[Look, ...] = ()
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """``(H, W)`` of the image."""
-        return self.image.shape[-2], self.image.shape[-1]
 
 
 def input_size(model: ClickModel, size: tuple[int, int] | None = None) -> tuple[int, int]:
@@ -124,6 +77,8 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         self.device = torch.device(device) if device is not None else device_of(model)
         self.threshold = prediction.threshold
         self._size = input_size(model, prediction.size)
+        limit = min(max(prediction.threshold, 1e-4), 1 - 1e-4)
+        self._threshold_logit = math.log(limit / (1 - limit))
 
     def begin(self, image: NDArray[np.uint8]) -> ClickState:
         """The state before the first click on an RGB image, uint8, ``(H, W, 3)``.
@@ -147,8 +102,9 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             first = [self._looks_first(state) for state in states]
             later = [state for state, looks in zip(states, first, strict=True) if not looks]
             answered = iter(self._answer(later))
+            look = self.prediction.first_look
             return [
-                self._look_first(state) if looks else next(answered)
+                self._look_first(state, look) if looks and look is not None else next(answered)
                 for state, looks in zip(states, first, strict=True)
             ]
 
@@ -156,92 +112,93 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         """Ask once for all states, each in its crop."""
         if not states:
             return []
+        size = self._size
         rois = [_next_roi(state, self.prediction.zoom_in) for state in states]
-        views = [self._view(state, roi) for state, roi in zip(states, rois, strict=True)]
-        answers = self._ask(states, rois, views)
+        seen = [self._view(state, roi) for state, roi in zip(states, rois, strict=True)]
+        views = torch.stack(seen)
+        previous = torch.zeros_like(views[:, :1])
+        for one, state, roi in zip(previous, states, rois, strict=True):
+            if state.probability is not None:
+                one[:] = crop(state.probability[None], roi, size)
+        clicks = [[to_crop(c, roi, size) for c in s.clicks] for s, roi in zip(states, rois, strict=True)]
+        logits = self._ask(views, previous, clicks, self.prediction.flip)
         return [
             self._finish(state, roi, answer, view)
-            for state, roi, view, answer in zip(states, rois, views, answers, strict=True)
+            for state, roi, view, answer in zip(states, rois, seen, logits, strict=True)
         ]
 
-    def _looks_first(self, state: ClickState) -> bool:
-        """Whether a state waits for the answer to its very first click, which several crops may give."""
-        return (
-            self.prediction.first_look is not None
-            and state.probability is None
-            and len(state.clicks) == 1
-            and state.clicks[0].positive
-        )
+    def _ask(self, views: Tensor, previous: Tensor, clicks: Sequence[Sequence[Click]], flip: bool) -> Tensor:
+        """Logits of the model, float32, ``(B, h, w)``.
 
-    def _look_first(self, state: ClickState) -> ClickState:
-        """Ask in several crops around the first click at once, and take the answer that looks best."""
-        first_look, (click,) = self.prediction.first_look, state.clicks
-        if first_look is None:  # for the type checker: _looks_first has seen to it
-            raise RuntimeError("No first look is set.")
-        rois, size = first_look.rois(state.shape, click), first_look.size or self._size
-        views = torch.stack([crop(state.image, roi, size) for roi in rois])
-        points = pack_points([[to_crop(click, roi, size)] for roi in rois]).to(self.device)
-        with evaluation_mode(self.model):
-            logits = self.model(views, Prompt(points, torch.zeros_like(views[:, :1])))
-        answers = logits[:, 0].float().sigmoid()
-        found = answers.cpu().numpy()
-        ranked = first_look.choose(views.cpu().numpy(), found, rois, click, state.shape)
-        looks = tuple(
-            Look(rois[look.roi], answers[look.roi].clone(), look.score)
-            for look in first_look.alternatives(ranked, found, rois)
-        )
-        return self._finish(replace(state, looks=looks), looks[0].roi, looks[0].answer)
-
-    def _finish(self, state: ClickState, roi: ROI, answer: Tensor, view: Tensor | None = None) -> ClickState:
-        """The state after an answer in its crop: sharpened, and written back into the image."""
-        bound = state.bound
-        if bound is not None and not all(bound.holds(click) for click in state.clicks):
-            bound = None  # the user has gone on beyond the box
-        tree = leaves = None
-        refinement = self.prediction.refinement
-        if refinement is not None:
-            tree = state.tree if state.roi == roi else None
-            if tree is None:
-                pixels = state.image[:, roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1]
-                tree = refinement.tree(pixels.permute(1, 2, 0).cpu().numpy())
-            logits = torch.logit(answer, 1e-4) - math.log(max(self.threshold, 1e-4) / (1 - self.threshold))
-            leaves = refinement.leaves(tree, logits.cpu().numpy(), roi, state.clicks, bound)
-        return replace(
-            state,
-            probability=paste(answer, roi, state.shape),
-            roi=roi,
-            view=view,
-            answer=answer,
-            tree=tree,
-            leaves=leaves,
-            bound=bound,
-        )
-
-    def _ask(self, states: Sequence[ClickState], rois: Sequence[ROI], views: Sequence[Tensor]) -> Tensor:
-        """Probability that the model gives to each state in its crop, float32, ``(B, height, width)``."""
-        size, flip, count = self._size, self.prediction.flip, len(states)
-        crops = torch.empty(2 * count if flip else count, 4, *size, device=self.device)
-        for one, state, roi, view in zip(crops, states, rois, views, strict=False):
-            one[:3] = view
-            one[3:] = 0 if state.probability is None else crop(state.probability[None], roi, size)
-        clicks = [[to_crop(c, roi, size) for c in s.clicks] for s, roi in zip(states, rois, strict=True)]
+        Args:
+            views: Crops, ``(B, 3, h, w)``.
+            previous: The previous mask in them, ``(B, 1, h, w)``.
+            clicks: In their pixels.
+            flip: Average with the mirrored input.
+        """
+        width, asked = views.shape[-1], [list(one) for one in clicks]
         if flip:
-            crops[count:] = crops[:count].flip(-1)
-            clicks += [[c._replace(col=size[1] - c.col - 1) for c in one] for one in clicks]
+            views, previous = (torch.cat([one, one.flip(-1)]) for one in (views, previous))
+            asked += [[c._replace(col=width - c.col - 1) for c in one] for one in asked]
+        points = pack_points(asked)
+        points = points.float() if self.device.type == "mps" else points  # which has no float64
         with evaluation_mode(self.model):
-            points = pack_points(clicks)
-            points = points.float() if self.device.type == "mps" else points  # which has no float64
-            logits = self.model(crops[:, :3], Prompt(points.to(self.device), crops[:, 3:]))
-        if logits.shape != (len(crops), 1, *size):
+            logits = self.model(views, Prompt(points.to(self.device), previous))
+        if logits.shape != previous.shape:
             raise InputError(
-                f"Expected logits of shape {(len(crops), 1, *size)} from the model, "
+                f"Expected logits of shape {tuple(previous.shape)} from the model, "
                 f"but got {tuple(logits.shape)}."
             )
         logits = logits[:, 0].float()
         if flip:
             straight, mirrored = logits.chunk(2)
             logits = 0.5 * (straight + mirrored.flip(-1))
-        return logits.sigmoid()
+        return logits
+
+    def _looks_first(self, state: ClickState) -> bool:
+        """Whether a state waits for the answer to its very first click, which several crops may give."""
+        fresh = state.probability is None and len(state.clicks) == 1 and state.clicks[0].positive
+        return self.prediction.first_look is not None and fresh
+
+    def _look_first(self, state: ClickState, first_look: FirstLook) -> ClickState:
+        """Ask in several crops around the first click at once, and take the answer that looks best."""
+        (click,), size = state.clicks, first_look.size or self._size
+        rois = first_look.rois(state.shape, click)
+        views = torch.stack([crop(state.image, roi, size) for roi in rois])
+        clicks = [[to_crop(click, roi, size)] for roi in rois]
+        logits = self._ask(views, torch.zeros_like(views[:, :1]), clicks, flip=False)
+        found = logits.sigmoid().cpu().numpy()
+        ranked = first_look.choose(views.cpu().numpy(), found, rois, click, state.shape)
+        looks = tuple(
+            Look(rois[look.roi], logits[look.roi].clone(), look.score)
+            for look in first_look.alternatives(ranked, found, rois)
+        )
+        return self._finish(replace(state, looks=looks), looks[0].roi, looks[0].logits)
+
+    def _finish(self, state: ClickState, roi: ROI, logits: Tensor, view: Tensor | None = None) -> ClickState:
+        """The state after an answer in its crop: sharpened, and written back into the image."""
+        answer, tree, refinement = logits.sigmoid(), None, self.prediction.refinement
+        if refinement is None:
+            probability = paste(answer, roi, state.shape)
+        else:
+            tree = state.tree if state.roi == roi and state.tree is not None else None
+            tree = tree if tree is not None else refinement.tree(self._pixels(state, roi))
+            over = (logits - self._threshold_logit).cpu().numpy()
+            inside = refinement.mask(tree, over, (roi.height, roi.width), _in_roi(state.clicks, roi))
+            probability = self._pasted(inside, roi, state.shape)
+        return replace(state, probability=probability, roi=roi, view=view, answer=answer, tree=tree)
+
+    def _pixels(self, state: ClickState, roi: ROI) -> NDArray[np.uint8]:
+        part = state.image[:, roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1]
+        pixels: NDArray[np.uint8] = part.permute(1, 2, 0).cpu().numpy()
+        return pixels
+
+    def _pasted(self, inside: NDArray[np.bool_], roi: ROI, shape: tuple[int, int]) -> Tensor:
+        """A mask of the ROI in the image, bool, ``(H, W)``."""
+        whole = torch.zeros(shape, dtype=torch.bool, device=self.device)
+        part = torch.from_numpy(inside).to(self.device)
+        whole[roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1] = part
+        return whole
 
     def _view(self, state: ClickState, roi: ROI) -> Tensor:
         if state.view is not None and state.roi == roi and state.view.shape[1:] == self._size:
@@ -255,19 +212,37 @@ class ClickModelSegmenter(Segmenter[ClickState]):
     def box(self, state: ClickState, box: Box) -> ClickState:
         """Ask with the box as the previous mask and a click in its middle; the crop is the box, expanded.
 
-        Where answers are sharpened, nothing outside the box belongs until a click lands there.
+        Where answers are sharpened, nothing outside the box belongs, and tree and colours have a say
+        (:func:`~mis_lightning.segmenters.box.segment_box`).
         """
-        begun = self.place(state, box.mask(state.shape))
-        if self.prediction.refinement is not None:
-            begun = replace(begun, bound=box)
-        return self.click([begun], [[box.centre]])[0]
+        refinement = self.prediction.refinement
+        if refinement is None:
+            return self.click([self.place(state, box.mask(state.shape))], [[box.centre]])[0]
+        edges = ROI(int(box.top), int(box.bottom), int(box.left), int(box.right))
+        roi = expand(edges, state.shape, self.prediction.zoom_in or ZoomIn())
+        view = crop(state.image, roi, self._size)[None]
+
+        def ask(previous: NDArray[np.float32], clicks: Sequence[Click]) -> NDArray[np.float32]:
+            given = torch.from_numpy(previous).to(self.device)[None]
+            shown = crop(given, ROI(0, roi.height - 1, 0, roi.width - 1), self._size)[None]
+            at = [to_crop(c, ROI(0, roi.height - 1, 0, roi.width - 1), self._size) for c in clicks]
+            logits = self._ask(view, shown, [at], self.prediction.flip)[0] - self._threshold_logit
+            over: NDArray[np.float32] = logits.cpu().numpy()
+            return over
+
+        with torch.inference_mode():
+            drawn = box.mask(state.shape)[roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1]
+            inside = segment_box(ask, self._pixels(state, roi), drawn, refinement)
+            mask = self._pasted(inside, roi, state.shape)
+        middle = (box.centre,) if mask[int(box.centre.row), int(box.centre.col)] else ()
+        return ClickState(state.image, middle, mask, roi)
 
     def alternatives(self, state: ClickState) -> list[tuple[ClickState, float]]:
         """The answers to a first click, best first, with their scores in ``[0, 1)``."""
         if len(state.clicks) != 1 or not state.looks:
             return [(state, 1.0)]
         with torch.inference_mode():
-            return [(self._finish(state, look.roi, look.answer), look.score) for look in state.looks]
+            return [(self._finish(state, look.roi, look.logits), look.score) for look in state.looks]
 
     def probability(self, state: ClickState) -> NDArray[np.float32]:
         """The last answer, float32, ``(H, W)``; zeros before the first.
@@ -276,30 +251,38 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         """
         if state.probability is None:
             return np.zeros(state.shape, dtype=np.float32)
-        probability = state.probability.float().cpu().numpy().copy()
-        if state.leaves is not None:
-            limit, mask = np.float32(self.threshold), self.mask(state)
-            probability[mask] = np.maximum(probability[mask], np.nextafter(limit, np.float32(1)))
-            probability[~mask] = np.minimum(probability[~mask], limit)
-        return probability
+        if state.answer is None or state.roi is None or self.prediction.refinement is None:
+            return state.probability.float().cpu().numpy().copy()
+        with torch.inference_mode():
+            soft: NDArray[np.float32] = paste(state.answer, state.roi, state.shape).cpu().numpy()
+        limit, mask = np.float32(self.threshold), state.probability.cpu().numpy()
+        soft[mask] = np.maximum(soft[mask], np.nextafter(limit, np.float32(1)))
+        soft[~mask] = np.minimum(soft[~mask], limit)
+        return soft
 
     def mask(self, state: ClickState) -> NDArray[np.bool_]:
         """The pixels that belong, bool, ``(H, W)``."""
-        if state.probability is None and state.leaves is None:
+        if state.probability is None:
             return np.zeros(state.shape, dtype=np.bool_)
-        refinement = self.prediction.refinement
-        if refinement is not None and state.leaves is not None and state.roi is not None:
-            return refinement.mask(state.leaves, state.roi, state.shape, state.clicks)
-        return (state.probability.float() > self.threshold).cpu().numpy()  # type: ignore[union-attr]
+        return (state.probability.float() > self.threshold).cpu().numpy()
 
     def pack(self, state: ClickState) -> ClickState:
         """The state without the maps that :meth:`unpack` can make again: a hundredth of the memory."""
-        return state if state.answer is None else replace(state, probability=None, view=None, tree=None)
+        if state.answer is None or state.probability is None:
+            return state
+        kept = b""
+        if state.probability.dtype == torch.bool:  # sharpened; it compresses to a few kilobytes
+            kept = zlib.compress(np.packbits(state.probability.cpu().numpy()).tobytes(), 1)
+        return replace(state, probability=None, view=None, tree=None, packed=kept)
 
     def unpack(self, state: ClickState) -> ClickState:
         """A packed state with its probability, to the bit; any other one as it is."""
         if state.probability is not None or state.answer is None or state.roi is None:
             return state
+        if state.packed:
+            bits = np.frombuffer(zlib.decompress(state.packed), np.uint8)
+            mask = np.unpackbits(bits, count=math.prod(state.shape)).astype(np.bool_).reshape(state.shape)
+            return replace(state, probability=torch.from_numpy(mask).to(self.device), packed=b"")
         with torch.inference_mode():
             return replace(state, probability=paste(state.answer, state.roi, state.shape))
 
@@ -329,6 +312,10 @@ def _next_roi(state: ClickState, zoom_in: ZoomIn | None) -> ROI:
     if zoom_in.grow_at_border and state.probability is not None and roi == state.roi:
         return grow(roi, state.probability, state.clicks, state.shape, zoom_in)
     return roi
+
+
+def _in_roi(clicks: Sequence[Click], roi: ROI) -> list[Click]:
+    return [c._replace(row=c.row - roi.row_min, col=c.col - roi.col_min) for c in clicks]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 from mis_lightning.errors import InputError
 from mis_lightning.segmenters.first_look import FirstLook
-from mis_lightning.segmenters.tree_refinement import TreeRefinement
+from mis_lightning.segmenters.refinement import Refinement
 from mis_lightning.segmenters.zoom_in import ZoomIn
 
 MAX_SIDE = 4096
@@ -35,7 +35,7 @@ class PredictionSettings:
     flip: bool = True
     threshold: float = 0.5
     first_look: FirstLook | None = None
-    refinement: TreeRefinement | None = None
+    refinement: Refinement | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold < 1:
@@ -72,7 +72,7 @@ class PredictionSettings:
         readers: tuple[tuple[str, Callable[[Any], Any]], ...] = (
             ("zoom_in", ZoomIn.from_json),
             ("first_look", FirstLook.from_json),
-            ("refinement", TreeRefinement.from_json),
+            ("refinement", Refinement.from_json),
         )
         for name, read in readers:
             if name in content:

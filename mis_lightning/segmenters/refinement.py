@@ -7,7 +7,8 @@ while the ROI stays. Which settings, and why: ``experiments/refinement/refinemen
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,11 +48,31 @@ class Refinement:
     def __post_init__(self) -> None:
         if not (0 <= self.price < np.inf and 0 < self.clip < np.inf and 0 <= self.sure < np.inf):
             raise InputError(
-                "Expected `price` and `sure` of at least 0 and `clip` above 0, "
+                "Expected `price` and `sure` of at least 0 and `clip` above 0 of a refinement, "
                 f"but got {self.price}, {self.sure} and {self.clip}."
             )
         if not 2 <= self.max_side <= 1024:
-            raise InputError(f"Expected `max_side` in 2..1024 leaves, but got {self.max_side}.")
+            raise InputError(
+                f"Expected `max_side` in 2..1024 leaves of a refinement, but got {self.max_side}."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values, for :meth:`from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Any) -> Refinement:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            InputError: It is something else.
+        """
+        known = {field.name for field in fields(cls)}
+        if not isinstance(content, dict) or not set(content) <= known:
+            raise InputError(f"Expected a refinement with entries among {', '.join(sorted(known))}.")
+        if not all(type(number) in (int, float) for number in content.values()):
+            raise InputError(f"Expected numbers in a refinement, but got {str(content)[:200]}.")
+        return cls(**{**content, "max_side": int(content.get("max_side", MAX_SIDE))})
 
     def tree(self, roi: NDArray[np.uint8], extractor: PatchExtractor | None = None) -> MergeTree:
         """The tree of an ROI; build it anew only where the ROI is another.
@@ -93,7 +114,8 @@ class Refinement:
 
         Args:
             tree: Of the ROI (:meth:`tree`).
-            logits: The model's answer for the whole ROI, corners aligned (spec B4), float32, ``(h, w)``.
+            logits: The model's answer for the whole ROI, corners aligned (docs/protocol.md#zoom-in), float32,
+                ``(h, w)``.
             shape: ``(H, W)`` of the ROI.
             clicks: All clicks, in pixels of the ROI; those outside it are left out. Later ones count over
                 earlier ones at the same pixel, and in the same leaf as far as the leaf goes.

@@ -9,7 +9,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mis_lightning.errors import InputError
-from mis_lightning.segmenters.click_model import ClickModelSegmenter, ClickState, PredictionSettings
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.click_state import ClickState
+from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.segmenters.predictor import ClickPredictor
 from mis_lightning.structures import Click, Prompt
 

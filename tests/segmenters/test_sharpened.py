@@ -14,14 +14,15 @@ from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.errors import InputError
 from mis_lightning.segmenters.base import Box
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.first_look import FirstLook, Weight
 from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.segmenters.predictor import ClickPredictor
-from mis_lightning.segmenters.tree_refinement import TreeRefinement
-from mis_lightning.segmenters.zoom_in import ROI, ZoomIn
+from mis_lightning.segmenters.refinement import Refinement
+from mis_lightning.segmenters.zoom_in import ZoomIn
 from mis_lightning.structures import Click, Prompt
 
 SHARPENED = PredictionSettings(
-    size=(48, 64), zoom_in=ZoomIn(min_size=16, grow_at_border=True), refinement=TreeRefinement(max_side=64)
+    size=(48, 64), zoom_in=ZoomIn(min_size=16, grow_at_border=True), refinement=Refinement(max_side=64)
 )
 
 
@@ -106,7 +107,7 @@ def test_borders_are_those_of_the_image() -> None:
         return (-distance / 4).expand(len(view), 1, 24, 24)
 
     how = PredictionSettings(size=(24, 24), flip=False)
-    for settings, exact in ((how, False), (replace(how, refinement=TreeRefinement()), True)):
+    for settings, exact in ((how, False), (replace(how, refinement=Refinement()), True)):
         segmenter = ClickModelSegmenter(blurred, settings)
         (state,) = segmenter.click([segmenter.begin(image)], [[Click(45, 47, True)]])
         assert np.array_equal(segmenter.mask(state), truth) is exact
@@ -125,22 +126,18 @@ def test_the_published_settings_are_untouched(tiny_click_vit) -> None:
     for click in clicks:
         states = [s.click([state], [click])[0] for s, state in zip((plain, published), states, strict=True)]
         assert torch.equal(states[0].probability, states[1].probability)
-        assert states[0].leaves is None
+        assert states[0].tree is None
 
 
-def test_a_box_is_the_limit_until_a_click_leaves_it() -> None:
-    image = picture()
+def test_nothing_outside_a_box_belongs() -> None:
+    image, box = picture(), Box(20, 30, 50, 80)
     segmenter = ClickModelSegmenter(Waves(level=2.0), SHARPENED)
-    box = Box(20, 30, 50, 80)
     state = segmenter.box(segmenter.begin(image), box)
-    outside = ~box.mask(image.shape[:2])
     assert segmenter.mask(state).any()
-    assert not (segmenter.mask(state) & outside).any()
-    (state,) = segmenter.click([state], [[Click(25, 35, False)]])
-    assert not (segmenter.mask(state) & outside).any()
+    assert not (segmenter.mask(state) & ~box.mask(image.shape[:2])).any()
     (state,) = segmenter.click([state], [[Click(70, 100, True)]])
     assert segmenter.mask(state)[70, 100]
-    assert state.bound is None
+    assert obeyed(segmenter.mask(state), state.clicks)
 
 
 def test_the_tree_is_kept_while_the_roi_stays_and_packed_states_are_small() -> None:
@@ -154,15 +151,20 @@ def test_the_tree_is_kept_while_the_roi_stays_and_packed_states_are_small() -> N
     np.testing.assert_array_equal(segmenter.mask(segmenter.unpack(small)), segmenter.mask(two))
 
 
-def test_a_finer_network_pays_less() -> None:
-    """Where the network has more pixels than the tree leaves, the tree moves no border."""
-    refinement, roi = TreeRefinement(price=10.0), ROI(0, 15, 0, 15)
-    tree = refinement.tree(picture((16, 16)))
-    logits = np.full((160, 160), -3, np.float32)
-    logits[40:90, 50:120] = 3
-    leaves = refinement.leaves(tree, logits, roi, [Click(6, 8, True)])
-    centres = (np.arange(16) * 159 / 15).astype(int)
-    np.testing.assert_array_equal(leaves, logits[centres][:, centres] > 0)
+def test_the_looks_of_a_first_click_are_alternatives(tiny_click_vit) -> None:
+    look = FirstLook({"node": Weight(0.5, 0.2, 1.0)}, least=8)
+    segmenter = ClickModelSegmenter(tiny_click_vit(), replace(SHARPENED, size=(32, 48), first_look=look))
+    (state,) = segmenter.click([segmenter.begin(picture())], [[Click(20, 30, True)]])
+    found = segmenter.alternatives(state)
+    assert 1 < len(found) <= 3
+    np.testing.assert_array_equal(segmenter.mask(found[0][0]), segmenter.mask(state))
+    scores = [score for _, score in found]
+    assert scores == sorted(scores, reverse=True)
+    assert len({one.roi for one, _ in found}) == len(found)
+    (later,) = segmenter.click([found[1][0]], [[Click(60, 100, False)]])
+    assert segmenter.alternatives(later) == [(later, 1.0)]
+    (negative,) = segmenter.click([segmenter.begin(picture())], [[Click(20, 30, False)]])
+    assert negative.looks == ()
 
 
 @pytest.mark.parametrize(
@@ -170,4 +172,4 @@ def test_a_finer_network_pays_less() -> None:
 )
 def test_settings_that_are_none(bad) -> None:
     with pytest.raises(InputError, match="refinement"):
-        TreeRefinement.from_json(bad)
+        Refinement.from_json(bad)
