@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import signal
 import time
@@ -65,6 +66,14 @@ def doubled(x: Tensor) -> Tensor:
         pairs = torch.stack([0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after], dim=axis + 1)
         x = pairs.flatten(axis, axis + 1)
     return x
+
+
+def _first_gradient(model: HybridClickViT, image: Tensor, mask: Tensor, disks: Tensor) -> Tensor:
+    """The gradient of the cross-entropy of first answers, all parameters in one row."""
+    logits = model.answer(model.look(image), torch.zeros_like(mask, dtype=torch.float32), disks)
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, mask.float())
+    wanted = [p for name, p in model.named_parameters() if not name.startswith("granularity.")]
+    return torch.cat([g.float().flatten() for g in torch.autograd.grad(loss, wanted)])
 
 
 class Training:
@@ -133,6 +142,35 @@ class Training:
     def autocast(self) -> AbstractContextManager[None]:
         """bfloat16 in matrix products and convolutions."""
         return torch.autocast(self.device.type, torch.bfloat16)
+
+    def check_gradients(self, count: int = 8) -> float:
+        """Compare the gradient of first answers with that of the same network on the CPU, in float32 there.
+
+        Returns:
+            The length of their difference, relative to that on the CPU. Above 0.2 is no rounding: then the
+            plain attention takes the place of the fused one, and what that brings is said, too.
+        """
+        assert self.sampler is not None
+        with torch.no_grad():
+            scene = self.sampler.draw(max(count, 8))
+        mask, image = scene.mask[:count], scene.image[:count]
+        disks = first_disks(mask, self.model.click_radius, 0.0, 2, 0.5, self.generator)
+        twin = copy.deepcopy(self.model).float().cpu()
+        expected = _first_gradient(twin, image.cpu(), mask.cpu(), disks.cpu())
+
+        def off() -> float:
+            with self.autocast():
+                got = _first_gradient(self.model, image, mask, disks).cpu()
+            return float((got - expected).norm() / expected.norm())
+
+        difference = off()
+        self.say(f"gradient: norm {float(expected.norm()):.3f}, off by {difference:.3f} on {self.device}")
+        if not difference < 0.2:
+            for block in self.model.blocks:
+                block.attn.fused_attn = False
+            difference = off()
+            self.say(f"gradient with plain attention: off by {difference:.3f}")
+        return difference
 
     def compile(self, seconds: int) -> None:
         """Compile network, loss and distances; go on without where that fails or takes too long."""

@@ -70,6 +70,7 @@ def main() -> None:
 def train(training: Training, builder: Builder, end: float) -> None:  # noqa: F821
     """Train until ``end``, on ever more images while their trees are built."""
     training.load(builder.tables)
+    training.check_gradients()
     began = time.monotonic()
     next_save, next_word = began + 60, began + 5
     whole = False

@@ -271,6 +271,27 @@ def test_a_step_learns_and_weights_are_saved(training: Any, modules: Any, tmp_pa
     assert all(torch.equal(value, state[name]) for name, value in again.model.named_parameters())
 
 
+def test_the_gradient_is_compared_with_that_of_the_cpu(training: Any, monkeypatch: Any) -> None:
+    assert training.check_gradients() < 0.2  # bfloat16
+    blocks = training.model.blocks
+    wrong = blocks[0].attn.forward
+    monkeypatch.setattr(torch, "autocast", lambda *given: _Wrong(blocks[0].attn, wrong))
+    assert training.check_gradients() > 0.05
+
+
+class _Wrong:
+    """While entered, one attention layer of the network at hand answers ten times too much."""
+
+    def __init__(self, layer: Any, forward: Any) -> None:
+        self.layer, self.forward = layer, forward
+
+    def __enter__(self) -> None:
+        self.layer.forward = lambda *x, **options: 10 * self.forward(*x, **options)
+
+    def __exit__(self, *_: Any) -> None:
+        del self.layer.forward
+
+
 def test_worse_answers_bring_the_last_good_weights_back(training: Any) -> None:
     good = [value.clone() for value in training.average]
     training.go_back(0.7)
