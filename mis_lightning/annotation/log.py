@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
+import copy
+import hashlib
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from mis_lightning.annotation.actions import Action, action_from_json, action_to_json
@@ -16,6 +20,7 @@ MAX_OBJECTS = 65535
 """Most objects ever made on one image: the labels of a label map are uint16."""
 MAX_NAME = 100
 """Longest name of an object, in characters."""
+_NOT_PLAIN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,19 @@ class ClickLog:
     active: int | None
     next_id: int
 
+    @cached_property
+    def digest(self) -> str:
+        """Names what was done; the same after the log is read from a file."""
+        text = json.dumps(self.content, sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
     def to_json(self) -> dict[str, Any]:
         """The log as JSON values; :meth:`from_json` reads them."""
+        return copy.deepcopy(self.content)
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """The log as JSON values, made once; not to be written to."""
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -130,7 +146,7 @@ def check_name(name: object) -> str:
 
 def is_plain(text: str) -> bool:
     """Whether a text holds neither control characters nor halves of surrogate pairs."""
-    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+    return _NOT_PLAIN.search(text) is None
 
 
 def _object(entry: Any) -> ObjectLog:

@@ -81,6 +81,11 @@ class ObjectList:
         )
 
     @property
+    def n_actions(self) -> int:
+        """Actions in effect, of all objects together."""
+        return sum(len(one.actions) for one in self._objects.values())
+
+    @property
     def active(self) -> int | None:
         """Id of the object that actions go to; ``None`` where there is no object."""
         return self._active

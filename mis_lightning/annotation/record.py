@@ -31,10 +31,12 @@ class AnnotationRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The click log, with a ``mask`` in each object: COCO's size and counts."""
-        content = self.log.to_json()
-        for entry in content["objects"]:
-            entry["mask"] = {"size": list(self.log.shape), "counts": self.counts[entry["id"]]}
-        return content
+        size = list(self.log.shape)
+        objects = [
+            {**entry, "mask": {"size": size, "counts": self.counts[entry["id"]]}}
+            for entry in self.log.content["objects"]
+        ]
+        return {**self.log.content, "objects": objects}
 
     @classmethod
     def from_json(cls, content: Any) -> AnnotationRecord:

@@ -10,6 +10,7 @@ import json
 import os
 import threading
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,7 @@ class AnnotationStore:
         return self.folder / f"{key}{suffix}"
 
 
+@lru_cache(maxsize=1 << 12)
 def _is_key(key: str) -> bool:
     parts = key.split("/")
     plain = is_plain(key) and "\\" not in key and not (os.name == "nt" and ":" in key)

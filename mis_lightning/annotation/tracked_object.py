@@ -31,6 +31,7 @@ class TrackedObject:
         self._history: History[ObjectState] | None = None
         self._mask: NDArray[np.bool_] | None = None
         self._counts: str | None = None
+        self._clicks: tuple[Click, ...] | None = None
 
     def expect(self, actions: tuple[Action, ...], mask: NDArray[np.bool_] | None) -> None:
         """Begin with actions that lead to a mask; they are done when the object is worked on."""
@@ -45,7 +46,9 @@ class TrackedObject:
     @property
     def clicks(self) -> tuple[Click, ...]:
         """The clicks in effect."""
-        return clicks_of(self.actions, self._steps.shape)
+        if self._clicks is None:
+            self._clicks = clicks_of(self.actions, self._steps.shape)
+        return self._clicks
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -118,4 +121,4 @@ class TrackedObject:
         self._forget_mask()
 
     def _forget_mask(self) -> None:
-        self._mask = self._counts = None
+        self._mask = self._counts = self._clicks = None

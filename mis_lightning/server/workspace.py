@@ -155,7 +155,7 @@ class Workspace:
         """
         session = self.open(entry)
         check_revision(session, expected)
-        if grows and sum(one.n_actions for one in session.objects) >= MAX_ACTIONS:
+        if grows and session.n_actions >= MAX_ACTIONS:
             raise TooManyError(f"There are {MAX_ACTIONS} actions on this image; reset an object to go on.")
         version = session.version
         try:
@@ -307,8 +307,7 @@ class _Shown(AnnotationStore):
 
 def revision(session: AnnotationSession) -> str:
     """Names the objects of a session and what was done to them; the same after they are read from a draft."""
-    text = json.dumps(session.log(), sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return session.record(with_masks=False).log.digest
 
 
 def check_revision(session: AnnotationSession, expected: str) -> None:
