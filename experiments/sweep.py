@@ -25,6 +25,8 @@ from typing import Any
 
 import yaml
 
+from mis_lightning.commands.paper_runs import MIS, commands
+
 # What only a run under `wandb agent` needs: its logger, the metric of the sweep, a folder of its own.
 ONLY_WANDB = (
     "loggers/wandb",
@@ -32,7 +34,6 @@ ONLY_WANDB = (
     "validate_at_the_end.yaml",
     "${oc.env:WANDB_RUN_ID}",
 )
-MIS = (sys.executable, "-m", "mis_lightning")
 
 
 @dataclass(frozen=True)
@@ -110,34 +111,6 @@ def _args(command: Sequence[str], parameters: Mapping[str, Any]) -> tuple[str, .
     return tuple(args)
 
 
-def commands(
-    point: Point, folder: Path, evaluations: Sequence[Path], extra: Sequence[str]
-) -> list[list[str]]:
-    """The commands left to do for a point, in order; none if it is finished.
-
-    Args:
-        point: The point.
-        folder: Its folder.
-        evaluations: Overlays that choose test benchmarks; none: those of the sweep's config.
-        extra: Further options of every run.
-    """
-    logger = "--trainer.logger.init_args."
-    place = [f"--trainer.default_root_dir={folder}", f"{logger}save_dir={folder}"]
-    last = folder / "checkpoints" / "last.ckpt"
-    # A run that goes on gets a log of its own; an evaluation that was cut off is written anew.
-    fit = [*MIS, "fit", *point.args, *place, f"{logger}name=log", *extra]
-    if last.is_file():
-        fit.append(f"--ckpt_path={last}")
-    todo = []
-    for overlay in evaluations or [None]:
-        name = f"evaluation/{overlay.stem}" if overlay else "evaluation"
-        if not (folder / name / "results.json").is_file():
-            config = [f"--config={overlay}"] if overlay else []
-            options = [*point.args, *config, *place, f"{logger}name={name}", f"{logger}version=", *extra]
-            todo.append([*MIS, "test", *options, f"--ckpt_path={last}"])
-    return [fit, *todo] if todo else []
-
-
 def main(args: Sequence[str] | None = None) -> int:
     """Run the sweep; the exit status is that of the first command that failed."""
     parser = argparse.ArgumentParser(
@@ -160,7 +133,7 @@ def main(args: Sequence[str] | None = None) -> int:
     folder: Path = given.folder or Path("runs/sweeps") / given.sweep.stem
     for number, point in enumerate(points, 1):
         place = folder / point.name
-        todo = commands(point, place, given.evaluate, extra)
+        todo = commands(point.args, place, given.evaluate, extra)
         if given.dry_run:
             print("\n".join(shlex.join(command) for command in todo) or f"# {place} is finished")
             continue

@@ -43,6 +43,10 @@ VERBS = {
         "click models, cv2.grabCut and merge trees under one simulated user",
     ),
     "figure": ("mis_lightning.commands.figure", "the paper's pictures, of your images, models and results"),
+    "reproduce": (
+        "mis_lightning.commands.reproduce",
+        "train, test and report the rows of the paper's tables",
+    ),
     "report": ("mis_lightning.commands.report", "collect results into the paper's tables"),
     "bench": ("mis_lightning.commands.bench", "time a part against its peers"),
     "annotate": ("mis_lightning.commands.annotate", "a page to click masks on, saved and exported"),

@@ -99,3 +99,20 @@ def quiet_trainer(tmp_path: Path) -> Callable[..., L.Trainer]:
         return L.Trainer(**{**silent, **defaults, **settings})
 
     return make
+
+
+@pytest.fixture
+def parse(monkeypatch: pytest.MonkeyPatch):
+    """Parses the options of a Lightning verb as `mis` does, without making anything; returns the config."""
+    from mis_lightning.commands.lightning import MISCLI, run
+
+    monkeypatch.chdir(Path(__file__).parents[1])
+    monkeypatch.setattr(MISCLI, "instantiate_classes", lambda self: None)
+
+    def parsed(options):
+        import yaml
+
+        cli = run(options, run=False)
+        return yaml.safe_load(cli.parser.dump(cli.config, skip_none=False))
+
+    return parsed
