@@ -25,22 +25,13 @@ from mis_lightning.data.bundled import bundled_images
 from mis_lightning.errors import InputError
 from mis_lightning.features.scaling import resize_bicubic
 from mis_lightning.images import read_image
-from mis_lightning.merge_tree.leaf_grid import (
-    clicked_leaves,
-    leaf_evidence,
-    leaf_extractor,
-    leaf_pixels,
-    obey,
-)
-from mis_lightning.merge_tree.refinement import drop_specks, refine
-from mis_lightning.merge_tree.tree import MergeTree
-from mis_lightning.merge_tree.ward import build_merge_tree
+from mis_lightning.merge_tree.leaf_grid import leaf_evidence, leaf_extractor
+from mis_lightning.segmenters.refinement import Refinement
 from mis_lightning.structures import Click
 
 CLICK_GOAL, ROI_GOAL = 3.0, 30.0  # ms
 PHOTOGRAPH = "chelsea.png"
 ANSWER = 160  # side of the model's answer
-CLIP, PRICE, SURE = 4.0, 10.0, 2.0
 
 
 def main(argv: Sequence[str]) -> int:
@@ -69,16 +60,16 @@ def measure(side: int, rounds: int) -> list[Figure]:
     """Time a click and a new ROI of ``side * side`` pixels, and their rivals, in turn."""
     path = next(path for path in bundled_images() if path.name == PHOTOGRAPH)
     roi = resize_bicubic(read_image(path), (side, side)).copy()
-    extractor = leaf_extractor(side)
-    tree = build_merge_tree(*extractor(roi))
+    how = Refinement(max_side=side)
+    extractor, tree = leaf_extractor(side), how.tree(roi)
     rows, cols = np.mgrid[0:ANSWER, 0:ANSWER] / ANSWER
     logits = np.float32(20) * (np.float32(0.3) - np.hypot(rows - 0.5, cols - 0.5)).astype(np.float32)
     clicks = [Click(side // 2, side // 2, True), Click(side // 8, side // 8, False)]
     ms = _medians(
         {
-            "click": lambda: sharpen(tree, logits, clicks),
-            "cv2.grabCut": lambda: _grabcut(roi, logits),
-            "roi": lambda: build_merge_tree(*extractor(roi)),
+            "click": lambda: how.mask(tree, logits, (side, side), clicks),
+            "cv2.grabCut": lambda: _grabcut(roi, logits, how),
+            "roi": lambda: how.tree(roi),
             "features": lambda: extractor(roi),
             "felzenszwalb": lambda: import_module("skimage.segmentation").felzenszwalb(roi),
             "slic": lambda: import_module("skimage.segmentation").slic(roi, side * side // 64),
@@ -95,23 +86,11 @@ def measure(side: int, rounds: int) -> list[Figure]:
     ]
 
 
-def sharpen(tree: MergeTree, logits: NDArray[np.float32], clicks: Sequence[Click]) -> NDArray[np.bool_]:
-    """All that a click costs beside the model, for an ROI of as many pixels as leaves, bool ``(h, w)``."""
-    shape = tree.grid
-    evidence = leaf_evidence(logits, shape, shape, CLIP)
-    fixed = clicked_leaves(clicks, shape, shape)
-    labels = refine(tree, evidence, PRICE, fixed)
-    labels = drop_specks(labels, (fixed > 0) | (evidence > SURE), (fixed < 0) | (evidence < -SURE))
-    mask = leaf_pixels(labels, shape)
-    obey(mask, clicks)
-    return mask
-
-
-def _grabcut(roi: NDArray[np.uint8], logits: NDArray[np.float32]) -> None:
-    evidence = leaf_evidence(logits, roi.shape[:2], roi.shape[:2], CLIP)
+def _grabcut(roi: NDArray[np.uint8], logits: NDArray[np.float32], how: Refinement) -> None:
+    evidence = leaf_evidence(logits, roi.shape[:2], roi.shape[:2], how.clip)
     trimap = np.where(evidence > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8, order="C")
-    trimap[evidence > SURE] = cv2.GC_FGD
-    trimap[evidence < -SURE] = cv2.GC_BGD
+    trimap[evidence > how.sure] = cv2.GC_FGD
+    trimap[evidence < -how.sure] = cv2.GC_BGD
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(roi, trimap, (0, 0, 1, 1), *models, 1, cv2.GC_INIT_WITH_MASK)
 
