@@ -21,15 +21,15 @@ from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
 from mis_lightning.server.access import Access, Guard
+from mis_lightning.server.context import ServerContext
 from mis_lightning.server.library import Library
-from mis_lightning.server.office import Office
 from mis_lightning.server.routes import router
 from mis_lightning.server.tabs import Tabs
 from mis_lightning.server.workspace import (
     ConflictError,
-    Desk,
     NotKeptError,
     OpenSessions,
+    SharedState,
     StaleError,
     TooManyError,
 )
@@ -77,7 +77,7 @@ def create_app(
     segmenter = segmenter if segmenter is not None else MergeTreeSegmenter()
     if isinstance(segmenter, ClickModelSegmenter) and isinstance(segmenter.model, nn.Module):
         segmenter.model.eval()  # once: switching it back and forth in several threads would mix them
-    desk = Desk(library, AnnotationStore(results), segmenter, overlap, OpenSessions())
+    shared = SharedState(library, AnnotationStore(results), segmenter, overlap, OpenSessions())
     app = FastAPI(
         title="mis annotate",
         version=__version__,
@@ -85,7 +85,7 @@ def create_app(
         redoc_url=None,
         openapi_url="/api/openapi.json",
     )
-    app.state.office = Office(desk, Tabs(results / DRAFTS, desk), access, segmenter_name)
+    app.state.server = ServerContext(shared, Tabs(results / DRAFTS, shared), access, segmenter_name)
     app.include_router(router)
     app.add_middleware(Guard, access=access)
     app.add_exception_handler(InputError, _refuse)

@@ -160,12 +160,12 @@ class Mask(_Answer):
 
     Attributes:
         version: Changes with the mask.
-        spans: uint32, little-endian, base64: first and one past the last pixel of each run, row by row;
+        runs: uint32, little-endian, base64: first and one past the last pixel of each run, row by row;
             ``None`` where the page has this version.
     """
 
     version: Key
-    spans: str | None
+    runs: str | None
 
 
 class ObjectState(_Answer):
@@ -238,8 +238,8 @@ def to_text(values: NDArray[np.generic]) -> str:
     )
 
 
-def to_mask(spans: NDArray[np.uint32], known: str | None) -> Mask:
-    """A mask, without its spans where the version is known."""
-    data = spans.astype("<u4", copy=False).tobytes()
+def to_mask(runs: NDArray[np.uint32], known: str | None) -> Mask:
+    """A mask, without its runs where the version is known."""
+    data = runs.astype("<u4", copy=False).tobytes()
     version = f"{zlib.crc32(data):08x}{len(data):08x}"
-    return Mask(version=version, spans=None if version == known else base64.b64encode(data).decode("ascii"))
+    return Mask(version=version, runs=None if version == known else base64.b64encode(data).decode("ascii"))

@@ -13,10 +13,10 @@ from fastapi import APIRouter, Body, HTTPException, Path, Query, Request, Respon
 from mis_lightning import __version__
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
 from mis_lightning.server import messages
-from mis_lightning.server.answers import levels_at
+from mis_lightning.server.context import InServer, OfImage, OfImageInTab, OfSession, OfTab, add_object
+from mis_lightning.server.download import pack
 from mis_lightning.server.mask_upload import read_png
-from mis_lightning.server.office import Here, InOffice, OfImage, OfSession, OfTab, add_object
-from mis_lightning.server.packing import pack
+from mis_lightning.server.responses import levels_at
 
 COOKIE_AGE = 365 * 24 * 3600
 """Seconds that a browser is remembered."""
@@ -32,10 +32,10 @@ router = APIRouter(
 
 @router.post("/tabs")
 async def open_tab(
-    asked: messages.OpenTab, request: Request, response: Response, office: InOffice
+    asked: messages.OpenTab, request: Request, response: Response, server: InServer
 ) -> messages.Tab:
     """Begin: the browser gets its cookie, the page its tab."""
-    access, header = office.access, request.headers.get("cookie", "")
+    access, header = server.access, request.headers.get("cookie", "")
     session = access.session(header)
     if session is None:
         if not access.opens(asked.token):
@@ -44,38 +44,38 @@ async def open_tab(
     response.set_cookie(
         access.cookie, access.sign(session), max_age=COOKIE_AGE, path="/", httponly=True, samesite="strict"
     )
-    tab = await office.read(lambda: office.tabs.claim(session, asked.tab, asked.open))
+    tab = await server.read(lambda: server.tabs.claim(session, asked.tab, asked.open))
     return messages.Tab(tab=tab)
 
 
 @router.get("/info")
-async def info(office: InOffice, session: OfSession) -> messages.Info:
+async def info(server: InServer, session: OfSession) -> messages.Info:
     """Facts about the server."""
     return messages.Info(
         version=__version__,
-        model=office.model_name,
-        trained=not isinstance(office.desk.segmenter, MergeTreeSegmenter),
-        results=str(office.desk.results.folder),
-        volumes=bool(office.desk.library.volumes()),
+        model=server.model_name,
+        trained=not isinstance(server.shared.segmenter, MergeTreeSegmenter),
+        results=str(server.shared.results.folder),
+        volumes=bool(server.shared.library.volumes()),
     )
 
 
 @router.get("/images/{image}/thumbnail", response_class=Response)
-async def thumbnail(office: InOffice, entry: OfImage) -> Response:
+async def thumbnail(server: InServer, entry: OfImage) -> Response:
     """A small JPEG."""
-    data = await office.read(lambda: office.desk.library.thumbnail(entry))
+    data = await server.read(lambda: server.shared.library.thumbnail(entry))
     return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=600"})
 
 
 @router.get("/images/{image}/picture", response_class=Response)
-async def picture(office: InOffice, entry: OfImage) -> Response:
+async def picture(server: InServer, entry: OfImage) -> Response:
     """The image as the page shows it, JPEG."""
-    data = await office.read(lambda: office.desk.library.picture(entry))
+    data = await server.read(lambda: server.shared.library.picture(entry))
     return Response(data, media_type="image/jpeg", headers={"cache-control": "no-store"})
 
 
 @router.get("/tabs/{tab}/images")
-async def list_images(office: InOffice, workspace: OfTab) -> list[messages.ImageLine]:
+async def list_images(server: InServer, workspace: OfTab) -> list[messages.ImageLine]:
     """All images, and how far they are in this tab."""
 
     def lines() -> list[messages.ImageLine]:
@@ -83,59 +83,59 @@ async def list_images(office: InOffice, workspace: OfTab) -> list[messages.Image
             messages.ImageLine(
                 key=entry.key, name=entry.name, state=workspace.saved(entry), objects=workspace.count(entry)
             )
-            for entry in office.desk.library.refresh()
+            for entry in server.shared.library.refresh()
         ]
 
-    return await office.compute(workspace, lines)
+    return await server.compute(workspace, lines)
 
 
 @router.get("/tabs/{tab}/export", response_class=Response)
 async def export(
-    office: InOffice, workspace: OfTab, format: Annotated[messages.ExportFormat, Query()]
+    server: InServer, workspace: OfTab, format: Annotated[messages.ExportFormat, Query()]
 ) -> Response:
     """Everything annotated, as this tab shows it, in one file."""
-    volumes = office.desk.library.volumes
-    name, data = await office.compute(workspace, lambda: pack(workspace.shown(), format, volumes()))
+    volumes = server.shared.library.volumes
+    name, data = await server.compute(workspace, lambda: pack(workspace.shown(), format, volumes()))
     kind = "application/json" if name.endswith(".json") else "application/zip"
     headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
     return Response(data, media_type=kind, headers=headers)
 
 
 @router.get(IMAGE)
-async def open_image(here: Here) -> messages.State:
+async def open_image(here: OfImageInTab) -> messages.State:
     """Everything about an image, all masks included."""
     return await here.answer({}, lambda: here.workspace.open(here.entry))
 
 
 @router.post(IMAGE + "/levels")
-async def levels(asked: messages.Pixel, here: Here) -> messages.Levels:
+async def levels(asked: messages.Pixel, here: OfImageInTab) -> messages.Levels:
     """The regions that the merge tree proposes about a pixel; nothing changes."""
-    return await here.office.compute(
+    return await here.server.compute(
         here.workspace, lambda: levels_at(here.workspace.open(here.entry), asked.row, asked.col)
     )
 
 
 @router.post(IMAGE + "/click")
-async def click(asked: messages.Click, here: Here) -> messages.State:
+async def click(asked: messages.Click, here: OfImageInTab) -> messages.State:
     """Click on what belongs to the active object, or does not."""
     return await here.act(asked, lambda session: session.click(asked.row, asked.col, asked.positive))
 
 
 @router.post(IMAGE + "/scribble")
-async def scribble(asked: messages.Scribble, here: Here) -> messages.State:
+async def scribble(asked: messages.Scribble, here: OfImageInTab) -> messages.State:
     """Click along a line."""
     return await here.act(asked, lambda session: session.scribble(asked.points, asked.positive))
 
 
 @router.post(IMAGE + "/box")
-async def box(asked: messages.Box, here: Here) -> messages.State:
+async def box(asked: messages.Box, here: OfImageInTab) -> messages.State:
     """Start the active object from a box."""
     edges = (asked.top, asked.left, asked.bottom, asked.right)
     return await here.act(asked, lambda session: session.box(*edges))
 
 
 @router.post(IMAGE + "/level")
-async def level(asked: messages.Level, here: Here) -> messages.State:
+async def level(asked: messages.Level, here: OfImageInTab) -> messages.State:
     """Start the active object from a region of the merge tree."""
     return await here.act(asked, lambda session: session.choose_level(asked.row, asked.col, asked.level))
 
@@ -144,7 +144,7 @@ async def level(asked: messages.Level, here: Here) -> messages.State:
 async def load_mask(
     data: Annotated[bytes, Body(media_type="image/png")],
     revision: Annotated[messages.Key, Query()],
-    here: Here,
+    here: OfImageInTab,
 ) -> messages.State:
     """Start the active object from a PNG of two values, as large as the image."""
     asked = messages.Change(revision=revision)
@@ -152,49 +152,49 @@ async def load_mask(
 
 
 @router.post(IMAGE + "/objects")
-async def new_object(asked: messages.NewObject, here: Here) -> messages.State:
+async def new_object(asked: messages.NewObject, here: OfImageInTab) -> messages.State:
     """A new object, which becomes the active one."""
     return await here.change(asked, lambda session: add_object(session, asked.name))
 
 
 @router.post(IMAGE + "/objects/{number}/select")
-async def select_object(number: Number, asked: messages.Change, here: Here) -> messages.State:
+async def select_object(number: Number, asked: messages.Change, here: OfImageInTab) -> messages.State:
     """Work on another object."""
     return await here.change(asked, lambda session: session.select(number))
 
 
 @router.patch(IMAGE + "/objects/{number}")
-async def rename_object(number: Number, asked: messages.Rename, here: Here) -> messages.State:
+async def rename_object(number: Number, asked: messages.Rename, here: OfImageInTab) -> messages.State:
     """Call an object something else."""
     return await here.change(asked, lambda session: session.rename(number, asked.name))
 
 
 @router.delete(IMAGE + "/objects/{number}")
-async def delete_object(number: Number, asked: messages.Change, here: Here) -> messages.State:
+async def delete_object(number: Number, asked: messages.Change, here: OfImageInTab) -> messages.State:
     """Remove an object for good."""
     return await here.change(asked, lambda session: session.delete(number))
 
 
 @router.post(IMAGE + "/undo")
-async def undo(asked: messages.Change, here: Here) -> messages.State:
+async def undo(asked: messages.Change, here: OfImageInTab) -> messages.State:
     """Take the last step of the active object back."""
     return await here.change(asked, lambda session: session.undo())
 
 
 @router.post(IMAGE + "/redo")
-async def redo(asked: messages.Change, here: Here) -> messages.State:
+async def redo(asked: messages.Change, here: OfImageInTab) -> messages.State:
     """Take the last undo back."""
     return await here.change(asked, lambda session: session.redo())
 
 
 @router.post(IMAGE + "/reset")
-async def reset(asked: messages.Change, here: Here) -> messages.State:
+async def reset(asked: messages.Change, here: OfImageInTab) -> messages.State:
     """Empty the active object; that can be undone."""
     return await here.change(asked, lambda session: session.reset())
 
 
 @router.post(IMAGE + "/save")
-async def save(asked: messages.Save, here: Here) -> messages.State:
+async def save(asked: messages.Save, here: OfImageInTab) -> messages.State:
     """Put the masks among the results."""
     return await here.answer(
         asked.known, lambda: here.workspace.save(here.entry, asked.revision, replace=asked.replace)
@@ -202,6 +202,6 @@ async def save(asked: messages.Save, here: Here) -> messages.State:
 
 
 @router.post(IMAGE + "/discard")
-async def discard(asked: messages.Change, here: Here) -> messages.State:
+async def discard(asked: messages.Change, here: OfImageInTab) -> messages.State:
     """Drop what this tab has done since the image was saved last."""
     return await here.answer(asked.known, lambda: here.workspace.discard(here.entry, asked.revision))

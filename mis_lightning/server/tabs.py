@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Collection
 from pathlib import Path
 
-from mis_lightning.server.workspace import Desk, Workspace
+from mis_lightning.server.workspace import SharedState, Workspace
 
 MAX_TABS = 4096
 """Most workspaces kept in memory; the work of others is on disk."""
@@ -24,12 +24,12 @@ class Tabs:
     Args:
         folder: Of all drafts; one folder for each browser, named by a digest of its session, so that nobody
             who reads the folder can take the session over.
-        desk: What all tabs share.
+        shared: What all tabs share.
     """
 
-    def __init__(self, folder: Path, desk: Desk) -> None:
+    def __init__(self, folder: Path, shared: SharedState) -> None:
         self.folder = folder
-        self.desk = desk
+        self.shared = shared
         self._workspaces: OrderedDict[tuple[str, str], Workspace] = OrderedDict()
         self._given: dict[Path, float] = {}
         self._lock = threading.Lock()
@@ -68,7 +68,7 @@ class Tabs:
         with self._lock:
             key = session, tab
             if key not in self._workspaces:
-                self._workspaces[key] = Workspace(self._home(session) / tab, self.desk)
+                self._workspaces[key] = Workspace(self._home(session) / tab, self.shared)
             self._workspaces.move_to_end(key)
             while len(self._workspaces) > MAX_TABS:
                 self._workspaces.popitem(last=False)

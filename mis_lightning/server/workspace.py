@@ -85,7 +85,7 @@ class OpenSessions:
 
 
 @dataclass(frozen=True)
-class Desk:
+class SharedState:
     """What all tabs of a server share."""
 
     library: Library
@@ -100,15 +100,15 @@ class Workspace:
 
     Args:
         folder: Of its drafts.
-        desk: What all tabs share.
+        shared: What all tabs share.
 
     Attributes:
         lock: Held around every call of a method.
     """
 
-    def __init__(self, folder: Path, desk: Desk) -> None:
+    def __init__(self, folder: Path, shared: SharedState) -> None:
         self.folder = folder
-        self.desk = desk
+        self.shared = shared
         self.lock = asyncio.Lock()
         self._drafts = AnnotationStore(folder, label_maps=False)
 
@@ -119,21 +119,21 @@ class Workspace:
             InputError: The image or what was kept cannot be read.
         """
         key, name = (self.folder, entry.key), entry.name
-        kept = self.desk.sessions.get(key)
+        kept = self.shared.sessions.get(key)
         if kept is not None and (name in self._drafts or kept[1] == self._digest(entry)):
             return kept[0]  # unless someone else has saved since, and there is no draft to protect
-        if name in self._drafts and name in self.desk.results and self._is_saved(name):
+        if name in self._drafts and name in self.shared.results and self._is_saved(name):
             self._drop_draft(entry)  # killed in the middle of saving
         result = self._digest(entry)
-        image, segmenter = self.desk.library.read(entry), self.desk.segmenter
-        for store in (self._drafts, self.desk.results):
+        image, segmenter = self.shared.library.read(entry), self.shared.segmenter
+        for store in (self._drafts, self.shared.results):
             if name in store:
                 session = store.load(name, image, segmenter, name=name)
                 break
         else:
-            session = AnnotationSession(image, segmenter, overlap=self.desk.overlap, name=name)
+            session = AnnotationSession(image, segmenter, overlap=self.shared.overlap, name=name)
         session.levels(0, 0)  # builds the merge tree now, not at the first click
-        self.desk.sessions.put(key, session, result)
+        self.shared.sessions.put(key, session, result)
         return session
 
     def change(
@@ -163,7 +163,7 @@ class Workspace:
             self._keep(entry, session)
         except BaseException:
             if session.version != version:  # half done, or not kept: back to what was kept last
-                self.desk.sessions.drop((self.folder, entry.key))
+                self.shared.sessions.drop((self.folder, entry.key))
             raise
         return session
 
@@ -187,8 +187,8 @@ class Workspace:
                 raise ConflictError(
                     f"Somebody else has saved masks of {entry.name} since this tab opened it."
                 )
-            self.desk.results.save(entry.name, session)
-            self.desk.sessions.put((self.folder, entry.key), session, self._digest(entry))
+            self.shared.results.save(entry.name, session)
+            self.shared.sessions.put((self.folder, entry.key), session, self._digest(entry))
         self._drop_draft(entry)
         return session
 
@@ -201,18 +201,18 @@ class Workspace:
         """
         check_revision(self.open(entry), expected)
         self._drop_draft(entry)
-        self.desk.sessions.drop((self.folder, entry.key))
+        self.shared.sessions.drop((self.folder, entry.key))
         return self.open(entry)
 
     def saved(self, entry: Entry) -> Saved:
         """How far the image is."""
         if entry.name in self._drafts:
             return "draft"
-        return "saved" if entry.name in self.desk.results else "none"
+        return "saved" if entry.name in self.shared.results else "none"
 
     def count(self, entry: Entry) -> int:
         """Number of objects kept of an image; 0 where that is damaged."""
-        for store in (self._drafts, self.desk.results):
+        for store in (self._drafts, self.shared.results):
             path = store.folder / f"{entry.name}.json"
             try:
                 status = path.stat()
@@ -229,14 +229,14 @@ class Workspace:
         Raises:
             InputError: It is damaged.
         """
-        for store in (self._drafts, self.desk.results):
+        for store in (self._drafts, self.shared.results):
             if entry.name in store:
                 return store.read(entry.name)
         return None
 
     def shown(self) -> AnnotationStore:
         """The annotations of all images as this tab shows them, drafts before results; to be read."""
-        return _Shown(self, self.desk)
+        return _Shown(self, self.shared)
 
     def _keep(self, entry: Entry, session: AnnotationSession) -> None:
         try:
@@ -255,7 +255,7 @@ class Workspace:
     def _is_saved(self, name: str) -> bool:
         """Whether the draft of an image is the same as the result; a damaged one is not."""
         try:
-            return self.desk.results.read(name) == self._drafts.read(name)
+            return self.shared.results.read(name) == self._drafts.read(name)
         except InputError:
             return False
 
@@ -266,7 +266,9 @@ class Workspace:
     def _digest(self, entry: Entry) -> str:
         """Of the result as it is now."""
         try:
-            return hashlib.sha256((self.desk.results.folder / f"{entry.name}.json").read_bytes()).hexdigest()
+            return hashlib.sha256(
+                (self.shared.results.folder / f"{entry.name}.json").read_bytes()
+            ).hexdigest()
         except FileNotFoundError:
             return NOTHING
 
@@ -290,9 +292,9 @@ def _count(path: Path, modified: int, size: int) -> int:
 class _Shown(AnnotationStore):
     """Two folders seen as one."""
 
-    def __init__(self, workspace: Workspace, desk: Desk) -> None:
+    def __init__(self, workspace: Workspace, shared: SharedState) -> None:
         super().__init__(workspace.folder, label_maps=False)
-        self._entries = {entry.name: entry for entry in desk.library.refresh()}
+        self._entries = {entry.name: entry for entry in shared.library.refresh()}
         self._workspace = workspace
 
     def keys(self) -> list[str]:

@@ -56,8 +56,8 @@ def test_twenty_sessions_are_independent(make_app, photos, tiny_click_vit, train
         for click in clicks(person):
             twin.click(*click)
         (one,) = state["objects"]
-        spans = np.frombuffer(base64.b64decode(one["mask"]["spans"]), "<u4").reshape(-1, 2)
+        runs = np.frombuffer(base64.b64decode(one["mask"]["runs"]), "<u4").reshape(-1, 2)
         mask = np.zeros(twin.shape, bool)
-        for first, last in spans:
+        for first, last in runs:
             mask.ravel()[first:last] = True
         np.testing.assert_array_equal(mask, twin.mask(), err_msg=f"person {person}")

@@ -24,9 +24,9 @@ from mis_lightning.server.library import Library
 
 
 def mask_of(one, shape):
-    spans = np.frombuffer(base64.b64decode(one["mask"]["spans"]), "<u4").reshape(-1, 2)
+    runs = np.frombuffer(base64.b64decode(one["mask"]["runs"]), "<u4").reshape(-1, 2)
     mask = np.zeros(shape[0] * shape[1], bool)
-    for first, last in spans:
+    for first, last in runs:
         mask[first:last] = True
     return mask.reshape(shape)
 
@@ -98,8 +98,8 @@ def test_masks_that_the_page_has_are_not_sent_again(page):
     page.do("click", row=20, col=20)
     page.do("objects")
     first, second = page.do("click", row=40, col=60, known=page.masks)["objects"]
-    assert first["mask"]["spans"] is None
-    assert second["mask"]["spans"] is not None
+    assert first["mask"]["runs"] is None
+    assert second["mask"]["runs"] is not None
 
 
 def test_levels_are_the_regions_of_the_session(page, photos):
@@ -378,7 +378,7 @@ def test_limits_hold_and_can_be_left_again(page, monkeypatch):
     answer = page.ask("click", row=22, col=20)
     assert answer.status_code == 409
     assert page.do("undo")["objects"][0]["actions"] == 1
-    monkeypatch.setattr("mis_lightning.server.office.MAX_OBJECTS", 2)
+    monkeypatch.setattr("mis_lightning.server.context.MAX_OBJECTS", 2)
     page.do("objects")
     assert page.ask("objects").status_code == 409
     assert page.do("objects/2", "DELETE")

@@ -65,10 +65,10 @@ def test_a_new_tab_goes_on_where_a_closed_one_stopped(page, make_app, open_page)
 
 def test_a_new_tab_leaves_open_ones_alone(page, make_app):
     page.do("click", row=20, col=20)
-    desk = make_app().state.office.tabs
+    shared = make_app().state.server.tabs
     session = page.client.cookies["mis"]
-    assert desk.claim(session, None, [page.tab]) != page.tab
-    assert desk.claim(session, None, []) == page.tab
+    assert shared.claim(session, None, [page.tab]) != page.tab
+    assert shared.claim(session, None, []) == page.tab
 
 
 def test_the_folder_does_not_hold_the_cookie(page, tmp_path):
@@ -163,7 +163,7 @@ def test_sessions_that_are_put_out_of_memory_come_back(page, monkeypatch):
     first = page.do("click", row=20, col=20)
     page.open("sub/b.png")
     page.do("click", row=15, col=20)
-    sessions = page.client.app.state.office.desk.sessions._sessions
+    sessions = page.client.app.state.server.shared.sessions._sessions
     assert len(sessions) == 1
     assert same(page.open("a.png"), first)
     assert page.do("click", row=45, col=60)["objects"][0]["actions"] == 2
@@ -188,7 +188,7 @@ def test_a_damaged_draft_is_named_and_leaves_others_alone(page, tmp_path):
     page.do("click", row=20, col=20)
     path = next((tmp_path / "masks" / ".drafts").rglob("a.png.json"))
     path.write_text("{", encoding="utf-8")
-    page.client.app.state.office.desk.sessions._sessions.clear()
+    page.client.app.state.server.shared.sessions._sessions.clear()
     answer = page.client.get(page.url())
     assert answer.status_code == 422
     assert str(path) in answer.json()["detail"]
@@ -213,7 +213,7 @@ def test_overlaps_are_settled_as_asked(make_app, open_page):
 
 def test_only_so_many_tabs_are_kept_in_memory(page, monkeypatch):
     monkeypatch.setattr(tabs_module, "MAX_TABS", 3)
-    tabs = page.client.app.state.office.tabs
+    tabs = page.client.app.state.server.tabs
     for number in range(10):
         tabs.workspace("x", f"{number:016x}")
     assert len(tabs._workspaces) == 3
@@ -221,7 +221,7 @@ def test_only_so_many_tabs_are_kept_in_memory(page, monkeypatch):
 
 @pytest.mark.parametrize("name", ["x", "0" * 15, "0" * 17, ".."])
 def test_other_folders_among_the_drafts_are_no_tabs(page, name, tmp_path):
-    tabs = page.client.app.state.office.tabs
+    tabs = page.client.app.state.server.tabs
     stray = tabs._home("s") / name
     stray.mkdir(parents=True, exist_ok=True)
     (stray / "a.png.json").write_text("{}", encoding="utf-8")

@@ -24,7 +24,7 @@ function take(state) {
   const ids = new Set(state.objects.map((object) => object.id));
   for (const id of masks.keys()) if (!ids.has(id)) masks.delete(id);
   for (const { id, mask } of state.objects) {
-    if (mask.spans !== null) masks.set(id, new Mask(mask.version, mask.spans, state.height, state.width));
+    if (mask.runs !== null) masks.set(id, new Mask(mask.version, mask.runs, state.height, state.width));
   }
   show();
 }

@@ -26,10 +26,10 @@ export class Mask {
     this.version = version;
     this.height = height;
     this.width = width;
-    const spans = new Uint32Array(bytes(text).buffer);
-    this.spans = spans;
-    this.top = spans.length ? Math.floor(spans[0] / width) : height;
-    this.bottom = spans.length ? Math.floor((spans[spans.length - 1] - 1) / width) + 1 : 0;
+    const runs = new Uint32Array(bytes(text).buffer);
+    this.runs = runs;
+    this.top = runs.length ? Math.floor(runs[0] / width) : height;
+    this.bottom = runs.length ? Math.floor((runs[runs.length - 1] - 1) / width) + 1 : 0;
   }
 
   /** The border as a path in pixels of the image; null for an empty mask, or one too ragged to draw. */
@@ -40,14 +40,14 @@ export class Mask {
 
   /** Columns where each row goes in or out. */
   *rows() {
-    const { spans, width } = this;
+    const { runs, width } = this;
     let i = 0;
     for (let row = this.top; row < this.bottom; row += 1) {
       const first = row * width;
       const edges = [];
-      while (i < spans.length && spans[i] < first + width) {
-        edges.push(Math.max(spans[i], first) - first, Math.min(spans[i + 1], first + width) - first);
-        if (spans[i + 1] > first + width) break; // it goes on in the next row
+      while (i < runs.length && runs[i] < first + width) {
+        edges.push(Math.max(runs[i], first) - first, Math.min(runs[i + 1], first + width) - first);
+        if (runs[i + 1] > first + width) break; // it goes on in the next row
         i += 2;
       }
       yield [row, edges];
@@ -55,7 +55,7 @@ export class Mask {
   }
 
   trace() {
-    if (!this.spans.length) return null;
+    if (!this.runs.length) return null;
     return tracePath(this.rows(), this.bottom);
   }
 }
@@ -137,10 +137,10 @@ export class Overlay {
     const word = ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
     const { step, words, canvas, source } = this;
     if (step === 1) {
-      const { spans } = mask;
+      const { runs } = mask;
       const [from, to] = [first * canvas.width, last * canvas.width];
-      for (let i = 0; i < spans.length; i += 2) {
-        if (spans[i + 1] > from && spans[i] < to) words.fill(word, Math.max(spans[i], from), Math.min(spans[i + 1], to));
+      for (let i = 0; i < runs.length; i += 2) {
+        if (runs[i + 1] > from && runs[i] < to) words.fill(word, Math.max(runs[i], from), Math.min(runs[i + 1], to));
       }
       return;
     }

@@ -15,26 +15,26 @@ from fastapi import Depends, HTTPException, Path, Request
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.server import messages
 from mis_lightning.server.access import Access
-from mis_lightning.server.answers import describe
 from mis_lightning.server.library import Entry
+from mis_lightning.server.responses import describe
 from mis_lightning.server.tabs import Tabs
-from mis_lightning.server.workspace import MAX_OBJECTS, Desk, TooManyError, Workspace
+from mis_lightning.server.workspace import MAX_OBJECTS, SharedState, TooManyError, Workspace
 
 T = TypeVar("T")
 
 
 @dataclass
-class Office:
+class ServerContext:
     """One server.
 
     Attributes:
-        desk: What all tabs share.
+        shared: What all tabs share.
         tabs: Which tab belongs to whom.
         access: Who may ask.
         model_name: What answers clicks, in words.
     """
 
-    desk: Desk
+    shared: SharedState
     tabs: Tabs
     access: Access
     model_name: str
@@ -54,16 +54,16 @@ class Office:
 
 
 @dataclass
-class Place:
+class ImageContext:
     """One image in one tab.
 
     Attributes:
-        office: The server.
+        server: The server.
         workspace: The tab.
         entry: The image.
     """
 
-    office: Office
+    server: ServerContext
     workspace: Workspace
     entry: Entry
 
@@ -79,7 +79,7 @@ class Place:
             )
             return state
 
-        return await self.office.compute(self.workspace, timed)
+        return await self.server.compute(self.workspace, timed)
 
     async def change(
         self, asked: messages.Change, action: Callable[[AnnotationSession], Any], *, grows: bool = False
@@ -115,16 +115,16 @@ def add_object(session: AnnotationSession, name: str | None) -> None:
 KeyInPath = Annotated[str, Path(pattern="^[0-9a-f]{16}$")]
 
 
-def _office(request: Request) -> Office:
-    office: Office = request.app.state.office
-    return office
+def _server(request: Request) -> ServerContext:
+    server: ServerContext = request.app.state.server
+    return server
 
 
-InOffice = Annotated[Office, Depends(_office)]
+InServer = Annotated[ServerContext, Depends(_server)]
 
 
-def _session(request: Request, office: InOffice) -> str:
-    session = office.access.session(request.headers.get("cookie", ""))
+def _session(request: Request, server: InServer) -> str:
+    session = server.access.session(request.headers.get("cookie", ""))
     if session is None:
         raise HTTPException(401, "This browser is not known here; load the page again.")
     return session
@@ -133,16 +133,16 @@ def _session(request: Request, office: InOffice) -> str:
 OfSession = Annotated[str, Depends(_session)]
 
 
-def _workspace(office: InOffice, session: OfSession, tab: KeyInPath) -> Workspace:
-    return office.tabs.workspace(session, tab)
+def _workspace(server: InServer, session: OfSession, tab: KeyInPath) -> Workspace:
+    return server.tabs.workspace(session, tab)
 
 
 OfTab = Annotated[Workspace, Depends(_workspace)]
 
 
-def _entry(office: InOffice, session: OfSession, image: KeyInPath) -> Entry:
+def _entry(server: InServer, session: OfSession, image: KeyInPath) -> Entry:
     try:
-        return office.desk.library[image]
+        return server.shared.library[image]
     except KeyError:
         raise HTTPException(404, "There is no such image; load the page again.") from None
 
@@ -150,8 +150,8 @@ def _entry(office: InOffice, session: OfSession, image: KeyInPath) -> Entry:
 OfImage = Annotated[Entry, Depends(_entry)]
 
 
-def _place(office: InOffice, workspace: OfTab, entry: OfImage) -> Place:
-    return Place(office, workspace, entry)
+def _image_in_tab(server: InServer, workspace: OfTab, entry: OfImage) -> ImageContext:
+    return ImageContext(server, workspace, entry)
 
 
-Here = Annotated[Place, Depends(_place)]
+OfImageInTab = Annotated[ImageContext, Depends(_image_in_tab)]

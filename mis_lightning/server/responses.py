@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.server import messages
-from mis_lightning.server.spans import label_spans, mask_spans
+from mis_lightning.server.pixel_runs import label_runs, mask_runs
 from mis_lightning.server.workspace import revision
 
 LEAST_GROWTH = 1.08
@@ -28,7 +28,7 @@ def describe(session: AnnotationSession, saved: messages.Saved, known: Mapping[s
     """
     log = session.record(with_masks=False).log
     objects = []
-    spans = _spans(session)
+    runs = _runs(session)
     empty = np.zeros((0, 2), np.uint32)
     for one in session.objects:
         clicks = [messages.ClickMark(row=c.row, col=c.col, positive=c.positive) for c in one.clicks]
@@ -41,7 +41,7 @@ def describe(session: AnnotationSession, saved: messages.Saved, known: Mapping[s
                 undoable=one.undoable,
                 redoable=one.redoable,
                 clicks=clicks,
-                mask=messages.to_mask(spans.get(one.id, empty), known.get(str(one.id))),
+                mask=messages.to_mask(runs.get(one.id, empty), known.get(str(one.id))),
             )
         )
     return messages.State(
@@ -81,7 +81,7 @@ def levels_at(session: AnnotationSession, row: float, col: float) -> messages.Le
     )
 
 
-def _spans(session: AnnotationSession) -> dict[int, NDArray[np.uint32]]:
+def _runs(session: AnnotationSession) -> dict[int, NDArray[np.uint32]]:
     if session.overlap == "allow":
-        return {one.id: mask_spans(session.mask(one.id)) for one in session.objects}
-    return label_spans(session.label_map())
+        return {one.id: mask_runs(session.mask(one.id)) for one in session.objects}
+    return label_runs(session.label_map())
