@@ -9,16 +9,16 @@ from mis_lightning.server.pixel_runs import label_runs, mask_runs
 
 
 def walk(labels):
-    runs: dict[int, list[list[int]]] = {}
+    found: dict[int, list[list[int]]] = {}
     for place, label in enumerate(labels.ravel().tolist()):
         if not label:
             continue
-        runs = runs.setdefault(label, [])
+        runs = found.setdefault(label, [])
         if runs and runs[-1][1] == place:
             runs[-1][1] += 1
         else:
             runs.append([place, place + 1])
-    return runs
+    return found
 
 
 @pytest.mark.parametrize("seed", range(20))
