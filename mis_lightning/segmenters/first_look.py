@@ -8,11 +8,9 @@ answer that looks most like an object is taken. What looks like an object is lea
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from math import exp, isfinite, log
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -216,19 +214,6 @@ class FirstLook:
                 f"Expected the weights of a first look in {where}, but they cannot be used: {error!s} Write "
                 "them anew with experiments/first_look/fit.py, or leave them out to look at the whole image."
             ) from error
-
-    @classmethod
-    def read(cls, path: str | Path) -> FirstLook:
-        """Read a JSON file, such as ``first_look.json`` of a shipped model.
-
-        Raises:
-            InputError: It is missing or something else.
-        """
-        try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"Expected the weights of a first look in {path}, but: {error}.") from error
-        return cls.from_json(content, str(path))
 
 
 def _window(shape: tuple[int, int], click: Click, side: int) -> ROI:
