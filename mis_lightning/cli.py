@@ -21,10 +21,10 @@ VERBS = {
         "mis_lightning.commands.lightning",
         "evaluate on the test benchmarks of a config: the NoC table",
     ),
-    "predict": ("mis_lightning.commands.predict", "turn images and clicks into masks"),
+    "predict": ("mis_lightning.commands.predict", "segment images from a file of clicks"),
     "export-masks": (
         "mis_lightning.commands.export_masks",
-        "write a folder of annotations as PNG, label maps, COCO or NIfTI",
+        "export annotations as PNG, label maps, COCO or NIfTI",
     ),
     "precompute": (
         "mis_lightning.commands.precompute",
@@ -32,25 +32,28 @@ VERBS = {
     ),
     "import-checkpoint": (
         "mis_lightning.commands.import_checkpoint",
-        "turn a published SimpleClick or MIS .pth into a model folder",
+        "convert a published SimpleClick or MIS .pth to a model folder",
     ),
-    "export": ("mis_lightning.commands.export", "write a model for onnxruntime, libtorch or another machine"),
+    "export": ("mis_lightning.commands.export", "export a model for onnxruntime or libtorch"),
     "push": ("mis_lightning.commands.push", "publish a model on the hub, with a model card"),
-    "shard": ("mis_lightning.commands.shard", "pack a store of regions into few files"),
-    "prepare": ("mis_lightning.commands.prepare", "get a benchmark ready, or say what is missing"),
+    "shard": ("mis_lightning.commands.shard", "pack a store of regions into a few files"),
+    "prepare": ("mis_lightning.commands.prepare", "prepare a benchmark, or say what is missing"),
     "compare": (
         "mis_lightning.commands.compare",
         "click models, cv2.grabCut and merge trees under one simulated user",
     ),
-    "figure": ("mis_lightning.commands.figure", "the paper's pictures, of your images, models and results"),
+    "figure": ("mis_lightning.commands.figure", "the paper's figures for your images, models and results"),
     "reproduce": (
         "mis_lightning.commands.reproduce",
         "train, test and report the rows of the paper's tables",
     ),
-    "report": ("mis_lightning.commands.report", "collect results into the paper's tables"),
-    "bench": ("mis_lightning.commands.bench", "time a part against its peers"),
-    "annotate": ("mis_lightning.commands.annotate", "a page to click masks on, saved and exported"),
-    "quickstart": ("mis_lightning.commands.quickstart", "the whole loop on bundled photographs, in minutes"),
+    "report": ("mis_lightning.commands.report", "collect results in the paper's tables"),
+    "bench": ("mis_lightning.commands.bench", "time one part against its peers"),
+    "annotate": ("mis_lightning.commands.annotate", "annotate images in the browser by clicking"),
+    "quickstart": (
+        "mis_lightning.commands.quickstart",
+        "the whole method on bundled photographs, in minutes",
+    ),
 }
 WITH_VERB = {"fit", "validate", "test", "predict"}  # these hand their own name on to the Lightning CLI
 

@@ -1,4 +1,4 @@
-"""What the command line prints: readable in any encoding, notes of one line, no noise of other libraries."""
+"""Console output: readable in any encoding, one-line notes, no noise from other libraries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LIBRARIES = ("lightning.pytorch", "lightning.fabric", "lightning_utilities")
 
 
 def prepare() -> None:
-    r"""Make this process print as the command line does.
+    r"""Set up the console output of this process.
 
     Characters that the console cannot show are written plainly or as ``\\u753b``, where Python would stop.
     Warnings that are no :class:`~mis_lightning.errors.Note` are for programmers: they are kept back unless

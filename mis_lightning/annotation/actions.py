@@ -1,4 +1,4 @@
-"""What a user can do to an object. Each action is a value, and a JSON object in the click log."""
+"""The actions on an object. Each is a value, and a JSON object in the click log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clicks on one image answered without a user. What fails is said and does not stop the rest."""
+"""Segmentation of images from given clicks. Failures are reported and do not stop the rest."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class ClickRequest:
         return open_slices(self.path, self.axis, self.reading)[self.slice]
 
     def answer(self, segmenter: Segmenter[Any]) -> ClickAnswer:
-        """Answer the clicks. Whatever goes wrong is in the answer, for the others are not to wait for it."""
+        """Answer the clicks. Errors are part of the result, so that other requests continue."""
         if self.done:
             return ClickAnswer(self)
         try:
@@ -90,7 +90,7 @@ class ClickRequest:
             return ClickAnswer(self, failure=f"{type(error).__name__}: {error}")
 
     def is_answered(self, store: AnnotationStore, segmenter: Segmenter[Any]) -> bool:
-        """Whether a store holds the answer to just these clicks by just this segmenter.
+        """Whether a store has the result of exactly these clicks by this segmenter.
 
         The image is not looked at: delete the record of one that was changed.
         """
@@ -110,7 +110,7 @@ class ClickRequest:
 
 @dataclass(frozen=True)
 class ClickAnswer:
-    """What came of a request.
+    """The result of a request.
 
     Attributes:
         request: The request.

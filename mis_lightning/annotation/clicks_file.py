@@ -81,7 +81,7 @@ class ClickRequests(Dataset[ClickRequest]):
             request.objects = tuple(ObjectRequest(kind, tuple(those)) for kind, those in asked)
 
     def check_images(self) -> None:
-        """See whether any image is there; which ones are missing is said one by one, as they are read.
+        """Check that at least one image exists; missing ones are reported as they are read.
 
         Raises:
             InputError: None is: the paths begin elsewhere.
@@ -89,7 +89,7 @@ class ClickRequests(Dataset[ClickRequest]):
         if self.requests and not any(os.path.isfile(request.path) for request in self.requests):
             raise InputError(
                 f"None of the {len(self.requests)} images of {self.file} is there; the first would be "
-                f"{self.requests[0].path}. Paths begin at the folder of the file, unless `--images` "
+                f"{self.requests[0].path}. Paths are relative to the folder of the file, unless `--images` "
                 "(`data.clicks_folder`) names another."
             )
 
@@ -101,7 +101,7 @@ class ClickRequests(Dataset[ClickRequest]):
 
 
 def _json_rows(file: Path) -> Iterator[tuple[str, str, Any]]:
-    """Place, image and entry of each click of a JSON file."""
+    """Location, image and entry of each click in a JSON file."""
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
@@ -120,7 +120,7 @@ def _json_rows(file: Path) -> Iterator[tuple[str, str, Any]]:
 
 
 def _csv_rows(file: Path) -> Iterator[tuple[str, str, Any]]:
-    """Place, image and entry of each line of a CSV file."""
+    """Location, image and entry of each line in a CSV file."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The click log: what was done to each object of an image, as JSON values, enough to do it again."""
+"""The click log: the actions on each object of an image, as JSON values that can be replayed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder of answers: each is kept at once, the masks are written when all are there."""
+"""A folder of results: each is saved at once, the masks are written when all are done."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mis_lightning.segmenters.base import Segmenter
 
 
 class Kept(NamedTuple):
-    """What a folder, or one of several processes, has of the answers.
+    """The results that a folder, or one of several processes, holds.
 
     Attributes:
         paths: The image of each answer, by key.
@@ -46,7 +46,7 @@ class MaskFolder:
         self.kept = Kept({}, {}, 0)
 
     def look_up(self, request: ClickRequest, segmenter: Segmenter[Any]) -> None:
-        """Tell a request whether its answer is known."""
+        """Look up the result of a request."""
         request.done = request.is_answered(self._store, segmenter)
 
     def keep(self, answer: ClickAnswer) -> None:

@@ -1,4 +1,4 @@
-"""The objects of one image: made, selected, renamed, deleted, stepped back and forth, and read out."""
+"""The objects of one image: create, select, rename, delete, undo, redo and read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mis_lightning.structures import Click
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """What there is to know of an object.
+    """Facts about an object.
 
     Attributes:
         id: Its label in the label map, from 1; never used again.
@@ -61,7 +61,7 @@ class ObjectList:
 
     @property
     def overlap(self) -> Overlap:
-        """Who gets a pixel that several objects want; it may be changed at any time."""
+        """How overlaps are resolved; may be changed at any time."""
         return self._overlap
 
     @overlap.setter
@@ -113,7 +113,7 @@ class ObjectList:
         return number
 
     def select(self, id: int) -> None:
-        """Make an object the active one.
+        """Select an object.
 
         Raises:
             InputError: There is no such object.
@@ -124,7 +124,7 @@ class ObjectList:
         self.version += 1
 
     def rename(self, id: int, name: str) -> None:
-        """Call an object something else.
+        """Rename an object.
 
         Raises:
             InputError: There is no such object, or the name does not fit.
@@ -145,7 +145,7 @@ class ObjectList:
         self.version += 1
 
     def undo(self) -> None:
-        """Take the last step of the active object back, exactly.
+        """Undo the last step of the active object, exactly.
 
         Raises:
             InputError: There is no object, or no step.
@@ -154,7 +154,7 @@ class ObjectList:
         self.version += 1
 
     def redo(self) -> None:
-        """Take the last undo of the active object back.
+        """Redo the last undone step of the active object.
 
         Raises:
             InputError: There is no object, or nothing was undone since the last step.
@@ -189,7 +189,7 @@ class ObjectList:
         return (self._object(id) if id is not None else self._current).mask.copy()
 
     def probability(self, id: int | None = None) -> NDArray[np.float32]:
-        """What was answered last for an object, the active one if none is named, float32, ``(H, W)``.
+        """The last prediction for an object, the active one if none is named, float32, ``(H, W)``.
 
         Raises:
             InputError: There is no such object.

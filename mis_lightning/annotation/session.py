@@ -188,12 +188,12 @@ class AnnotationSession(ObjectList):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Everything beside the weights that fixes the answers, as JSON values."""
+        """Everything except the weights that determines the predictions, as JSON values."""
         return dict(self._settings)
 
     @property
     def seconds(self) -> float:
-        """What the segmenter took for the last action."""
+        """Seconds that the segmenter took for the last action."""
         return self._steps.seconds
 
     def log(self) -> dict[str, Any]:
@@ -229,7 +229,7 @@ class AnnotationSession(ObjectList):
         segmenter: Segmenter[Any] | None = None,
         **options: Any,
     ) -> AnnotationSession:
-        """Do what a log says: the same masks, bit for bit, on the same machine.
+        """Replay a log: the same masks, bit for bit, on the same machine.
 
         Args:
             log: Of :meth:`log`.

@@ -1,4 +1,4 @@
-"""What each action does to the state of an object on one image."""
+"""How each action changes the state of an object."""
 
 from __future__ import annotations
 
@@ -120,11 +120,11 @@ class ImageSteps:
         return self.segmenter.mask(state.state)
 
     def pack(self, state: ObjectState) -> ObjectState:
-        """The state in little memory, until it is asked for."""
+        """A compact form of the state."""
         return replace(state, state=self.segmenter.pack(state.state))
 
     def unpack(self, state: ObjectState) -> ObjectState:
-        """What was packed, exactly."""
+        """Inverse of :meth:`pack`, exactly."""
         return replace(state, state=self.segmenter.unpack(state.state))
 
 

@@ -1,7 +1,7 @@
 """A folder of annotations: for each image ``<image>.json`` and ``<image>.png``.
 
-The JSON file, the click log with the masks, is the truth. The PNG, an indexed label map, is there for other
-programs and is made again from it. Objects that overlap are whole in the JSON; a label map cannot hold them.
+The JSON file, the click log with the masks, is authoritative. The PNG, an indexed label map, is for other
+programs and is regenerated from it. Overlapping objects are whole in the JSON; a label map cannot store them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class AnnotationStore:
             sweep(self.folder)
 
     def save(self, key: str, session: AnnotationSession) -> None:
-        """Keep what a session holds; what was undone is not kept.
+        """Save a session; undone actions are not saved.
 
         Raises:
             InputError: The key does not fit, or the folder cannot be written to.
@@ -102,7 +102,7 @@ class AnnotationStore:
         segmenter: Segmenter[Any] | None = None,
         **options: Any,
     ) -> AnnotationSession:
-        """Go on where a session was saved.
+        """Restore a saved session.
 
         The masks are there at once; the actions of an object are done again when it is first worked on.
         Where another model, or other settings, answered then, the masks stay as they were saved, and each
@@ -147,7 +147,7 @@ class AnnotationStore:
         return self._path(key, ".json").is_file()
 
     def _restore_png(self, key: str, session: AnnotationSession) -> None:
-        """Make the PNG again where a kill left that of the save after."""
+        """Rewrite the PNG if a killed process left that of a later save."""
         if ".png" not in self._suffixes:
             return
         picture, path = label_png(session.label_map()), self._path(key, ".png")

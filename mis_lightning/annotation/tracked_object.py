@@ -34,7 +34,7 @@ class TrackedObject:
         self._clicks: tuple[Click, ...] | None = None
 
     def expect(self, actions: tuple[Action, ...], mask: NDArray[np.bool_] | None) -> None:
-        """Begin with actions that lead to a mask; they are done when the object is worked on."""
+        """Set pending actions and their mask; they are replayed when the object is changed."""
         clicks_of(actions, self._steps.shape)  # they are on the image
         self._waiting, self._mask = actions, mask
 
@@ -66,7 +66,7 @@ class TrackedObject:
 
     @property
     def probability(self) -> NDArray[np.float32]:
-        """What was answered last, float32, ``(H, W)``; zeros before the first answer."""
+        """The last prediction, float32, ``(H, W)``; zeros before the first answer."""
         return self._steps.segmenter.probability(self.history.state.state)
 
     @property
@@ -94,7 +94,7 @@ class TrackedObject:
         self._move_to(self._steps.after(self.history.state, action))
 
     def empty(self) -> None:
-        """Forget all actions, as a step that can be undone."""
+        """Reset the object, as a step that can be undone."""
         self._move_to(self._steps.first)
 
     def undo(self) -> None:
@@ -108,11 +108,11 @@ class TrackedObject:
         self._forget_mask()
 
     def replay(self) -> None:
-        """Do the expected actions now."""
+        """Replay pending actions."""
         self.history.pack()
 
     def pack(self) -> None:
-        """Let go of what can be computed again."""
+        """Drop what can be recomputed."""
         if self._history is not None:
             self._history.pack()
 

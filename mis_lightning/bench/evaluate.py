@@ -1,6 +1,6 @@
 """``mis bench evaluate``: objects evaluated together against one by one, and the simulated user's own cost.
 
-The model is the small preset with random weights, whose speed is that of trained ones. For the user's own
+The model is the small preset with random weights, which is as fast as a trained one. For the user's own
 cost, which is everything but the model, a played model answers at 448×448 at once, on pictures of 500×375.
 """
 
@@ -209,7 +209,7 @@ def user(clicks: int, answer: int, rounds: int) -> list[Figure]:
 
 
 def scenes() -> Iterator[Sample]:
-    """Endless pictures with a smooth object each."""
+    """Random images, each with a smooth object."""
     for number in range(1 << 30):
         generator = np.random.default_rng(number)
         coarse = generator.standard_normal((5, 6))

@@ -68,7 +68,7 @@ def from_json(entries: Sequence[Mapping[str, Any]]) -> list[Figure]:
 
 
 def system() -> dict[str, Any]:
-    """Return what the machine is, what is installed, and how busy it is at the moment."""
+    """Return the machine, the installed versions, and the current load."""
     versions = {}
     for package in PACKAGES:
         try:

@@ -249,7 +249,7 @@ def loading(data: MISDataModule, batches: int) -> list[Figure]:
 
 
 def tidy() -> None:
-    """Give back what the last part held."""
+    """Release the memory of the last part."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

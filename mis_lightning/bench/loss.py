@@ -67,7 +67,7 @@ def forward_and_backward(loss: Callable[[Tensor, Tensor], Tensor], logits: Tenso
 
 
 def plain_smoothness_loss(logits: Tensor, image: Tensor, yuv: str = "reference") -> Tensor:
-    """Spec A8 word for word: pad, unfold, and compare every pixel with the eight around it.
+    """docs/protocol.md#smoothness-loss literally, by padding and unfolding.
 
     Args:
         logits: ``(B, 1, H, W)``.

@@ -113,7 +113,7 @@ def _draw_plainly(tree: MergeTree, size: tuple[int, int], draws: int) -> None:
 
 
 def plain_region(tree: MergeTree, size: tuple[int, int], generator: np.random.Generator) -> NDArray[np.bool_]:
-    """Spec A3 word for word, with the same draws as :func:`sample_node`."""
+    """docs/protocol.md#drawing-a-node literally, with the same draws as :func:`sample_node`."""
     n, children = tree.n_leaves, tree.children
     leaves: list[int] = []
     for _ in range(100):

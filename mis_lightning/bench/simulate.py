@@ -100,7 +100,7 @@ def workload(batch: int, size: int, max_points: int) -> tuple[Tensor, Tensor, Te
 def plain_corrective_clicks(
     points: Tensor, probability: Tensor, mask: Tensor, order: int, generator: np.random.Generator
 ) -> Tensor:
-    """Spec A6.2 word for word, sample by sample. Arguments as :func:`add_corrective_clicks`."""
+    """docs/protocol.md#corrective-clicks literally, sample by sample."""
     points, half = points.clone(), points.shape[1] // 2
     predictions, targets = probability[:, 0].cpu().numpy(), mask[:, 0].cpu().numpy() > 0.5
     missed = np.logical_and(targets, predictions < 0.49)
@@ -122,7 +122,7 @@ def plain_corrective_clicks(
 
 
 def plain_disks(points: Tensor, size: tuple[int, int], radius: float = 5.0) -> Tensor:
-    """Spec A6.3 word for word: the distance of every pixel to every point. Equals ``encode_points``."""
+    """docs/protocol.md#click-maps literally. Equals ``encode_points``."""
     (batch, rows, _), (height, width) = points.shape, size
     row = torch.arange(height, dtype=torch.float32, device=points.device)
     col = torch.arange(width, dtype=torch.float32, device=points.device)

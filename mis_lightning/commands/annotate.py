@@ -1,4 +1,4 @@
-"""``mis annotate IMAGES``: a page to click masks on, for this machine's browser."""
+"""``mis annotate IMAGES``: the annotation page, in the browser."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def warm_up(segmenter: Segmenter[Any]) -> None:
-    """Compile and load what the first click would wait for."""
+    """Compile and load what the first click needs."""
     session = AnnotationSession(np.zeros((64, 64, 3), np.uint8), segmenter)
     session.add_object()
     session.levels(32, 32)
@@ -90,32 +90,38 @@ def warm_up(segmenter: Segmenter[Any]) -> None:
 
 
 def default_out(source: Path) -> Path:
-    """Where masks go unless it is said: beside the images, in a folder named after them."""
+    """The default output folder: beside the images, named after them."""
     source = source.absolute()
     return source.with_name(f"{source.stem if source.is_file() else source.name}_masks")
 
 
 def address(host: str, port: int, token: str | None) -> str:
-    """What to type into a browser; the token is in the part that browsers keep to themselves."""
+    """The URL to open; the token is in its fragment, which browsers do not send."""
     name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
     name = f"[{name}]" if ":" in name else name
     return f"http://{name}:{port}/" + (f"#token={token}" if token is not None else "")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mis annotate", description="Click masks in the browser.")
+    parser = argparse.ArgumentParser(
+        prog="mis annotate", description="Annotate images in the browser by clicking."
+    )
     add = parser.add_argument
     add("images", type=Path, help="a folder, an image, a NIfTI volume, or a text file with one path per line")
-    add("--model", default=DEFAULT, metavar="NAME", help=f"what answers clicks ({DEFAULT}): {NAMES_HELP}")
+    add("--model", default=DEFAULT, metavar="NAME", help=f"the segmenter ({DEFAULT}): {NAMES_HELP}")
     add("--device", help="where a model computes: cpu, cuda, mps (cpu)")
-    add("--out", type=Path, help="folder of the masks; IMAGES_masks unless given")
+    add("--out", type=Path, help="folder of the masks; default: IMAGES_masks")
     add("--overlap", default="keep", choices=get_args(Overlap), help="how overlaps are resolved")
     add("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="values that become 0 and 255")
-    add("--axis", default="axial", choices=get_args(Axis), help="across which volumes are cut (axial)")
-    add("--channels", type=int, nargs="+", help="one channel or three of the files")
-    add("--port", type=int, default=8765, help="0 takes any that is free (8765)")
-    add("--host", default="127.0.0.1", help="beyond this machine a token is needed as well (127.0.0.1)")
-    add("--token", help="what browsers must show; made and printed where one is needed")
+    add("--axis", default="axial", choices=get_args(Axis), help="axis along which volumes are sliced (axial)")
+    add("--channels", type=int, nargs="+", help="use one or three channels of the files")
+    add("--port", type=int, default=8765, help="0 picks a free one (8765)")
+    add(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; any but this machine's own needs a token (127.0.0.1)",
+    )
+    add("--token", help="token that browsers must enter; generated and printed if one is needed")
     add("--open", action="store_true", help="open the page in the browser")
     return parser
 

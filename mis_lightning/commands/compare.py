@@ -1,4 +1,4 @@
-"""``mis compare``: click models and methods without training, one simulated user, one table."""
+"""``mis compare``: compare segmenters with the same simulated user in one table."""
 
 from __future__ import annotations
 
@@ -39,8 +39,10 @@ def main(args: Sequence[str]) -> int:
     )
     parser.add_argument("--benchmark", default="bundled", choices=["bundled", *BENCHMARKS])
     parser.add_argument("--root", type=Path, help="folder of the benchmark; `bundled` needs none")
-    parser.add_argument("--folder", type=Path, default=Path("runs/compare"), help="where the reports go")
-    parser.add_argument("--batch-size", type=int, default=8, help="objects answered together")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("runs/compare"), help="output folder of the reports"
+    )
+    parser.add_argument("--batch-size", type=int, default=8, help="objects evaluated together")
     given = parser.parse_args(args)
     benchmark = open_benchmark(given.benchmark, given.root)
     entries = [_label(entry) for entry in given.what]
@@ -80,7 +82,7 @@ def open_benchmark(name: str, root: Path | None) -> Benchmark:
         return BundledBenchmark()
     if root is None:
         raise InputError(
-            f"Expected the folder of {name} as --root, but got none; `mis prepare {name}` gets it ready."
+            f"Expected the folder of {name} as --root, but got none; `mis prepare {name}` prepares it."
         )
     return BENCHMARKS[name](root)
 

@@ -37,7 +37,7 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument(
         "--out", required=True, type=Path, help="the file; for safetensors a folder or a file"
     )
-    parser.add_argument("--opset", type=int, help=f"version of ONNX's operators (default: {OPSET})")
+    parser.add_argument("--opset", type=int, help=f"ONNX operator set version (default: {OPSET})")
     given = parser.parse_args(args)
     if given.opset is not None and given.format != "onnx":
         raise InputError(f"Expected --opset with --format onnx only, but got it with {given.format}.")

@@ -20,15 +20,17 @@ def main(args: Sequence[str]) -> int:
         InputError: There is nothing to write, or some annotations are damaged; the others are written.
     """
     parser = argparse.ArgumentParser(prog="mis export-masks", description=__doc__)
-    parser.add_argument("folder", type=Path, help="what `mis annotate`, `mis predict` or a session saved")
+    parser.add_argument(
+        "folder", type=Path, help="annotations saved by `mis annotate`, `mis predict` or an AnnotationSession"
+    )
     parser.add_argument(
         "--format",
         required=True,
         choices=get_args(Format),
-        help="png: one mask an object; labels: one label map an image; coco: one JSON file; nifti: one label "
-        "volume a volume",
+        help="png: one mask per object; labels: one label map per image; coco: one JSON file; nifti: one "
+        "label volume per volume",
     )
-    parser.add_argument("--out", type=Path, help="folder to write to; FOLDER_FORMAT unless given")
+    parser.add_argument("--out", type=Path, help="folder to write to; default: FOLDER_FORMAT")
     parser.add_argument("--images", type=Path, help="folder of the NIfTI volumes, for --format nifti")
     given = parser.parse_args(list(args))
     folder = given.folder.absolute()

@@ -1,4 +1,4 @@
-"""``mis figure KIND``: the paper's pictures, of your images, models and results, as PNG and PDF."""
+"""``mis figure KIND``: the paper's figures for your images, models and results, as PNG and PDF."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def main(args: Sequence[str]) -> int:
         raise InputError(f"Expected one of {', '.join(KINDS)}, but got {args[0]!r}.")
     options, draw = _OTHERS.get(args[0], _tree)(args[0])
     options.add_argument(
-        "--out", type=str, required=True, help="where the PNG and the PDF go; without a suffix"
+        "--out", type=str, required=True, help="path of the PNG and the PDF, without a suffix"
     )
     try:
         given = options.parse_args(with_config_files(args[1:]))
@@ -124,7 +124,7 @@ def _drawn(kind: str) -> tuple[ArgumentParser, Draw]:
 def _clicks(kind: str) -> tuple[ArgumentParser, Draw]:
     """A simulated user on one object."""
     parser = _parser(kind, PAGE_WIDTH)
-    parser.add_argument("--model", type=str, default=DEFAULT, help=f"what answers: {NAMES_HELP}")
+    parser.add_argument("--model", type=str, default=DEFAULT, help=f"the segmenter: {NAMES_HELP}")
     parser.add_argument("--benchmark", type=str, default="bundled", help="as of `mis compare`")
     parser.add_argument("--root", type=str, default=None, help="folder of the benchmark")
     parser.add_argument(

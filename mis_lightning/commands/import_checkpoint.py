@@ -1,4 +1,4 @@
-"""``mis import-checkpoint``: a published SimpleClick or MIS .pth file -> a model folder of ours."""
+"""``mis import-checkpoint``: convert a published SimpleClick or MIS .pth to a model folder."""
 
 from __future__ import annotations
 

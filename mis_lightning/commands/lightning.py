@@ -48,15 +48,15 @@ class LoggedConfig(SaveConfigCallback):
 
 
 class MISCLI(LightningCLI):
-    """The Lightning CLI with OmegaConf interpolation, one seed for everything, and short messages."""
+    """The Lightning CLI with OmegaConf interpolation, one seed for everything and short error messages."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Let one seed decide everything."""
+        """Use one seed for everything."""
         parser.link_arguments("seed_everything", "data.seed")
         parser.link_arguments("seed_everything", "model.seed")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse, and look at the checkpoint before anything slow starts.
+        """Parse, and check the checkpoint before anything slow starts.
 
         The base class would also warn about arguments passed in addition to a command line, which is how
         ``mis`` works.
@@ -75,7 +75,7 @@ class MISCLI(LightningCLI):
         """
 
     def instantiate_classes(self) -> None:
-        """Make everything but what only training needs.
+        """Instantiate everything except what only training needs.
 
         Evaluating a checkpoint must not fetch the weights of an extractor, or those that training began with.
         """
@@ -91,7 +91,7 @@ class MISCLI(LightningCLI):
         super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Make the trainer; what its constructor complains of comes from the config."""
+        """Instantiate the trainer; its errors are errors of the config."""
         self.config = self.whole_config  # which the trainer is to save
         try:
             return super().instantiate_trainer(**kwargs)

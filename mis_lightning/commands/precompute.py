@@ -1,4 +1,4 @@
-"""``mis precompute``: find the regions that ``mis fit`` with the same config would train on."""
+"""``mis precompute``: build the regions that ``mis fit`` with the same config needs."""
 
 from __future__ import annotations
 

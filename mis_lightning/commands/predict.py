@@ -1,4 +1,4 @@
-"""``mis predict``: a folder and a clicks file in, masks out.
+"""``mis predict``: segment images from a file of clicks.
 
 There are two ways to call it. ``mis predict --clicks FILE`` needs no config; with ``--config`` it is the verb
 of the Lightning CLI, whose options ``mis predict --config FILE --help`` lists.
@@ -50,19 +50,19 @@ def main(args: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mis predict",
-        description="Turn images and a file of clicks into masks. Started again, it skips what is done.",
+        description="Segment images from a file of clicks. When restarted, it skips finished images.",
         epilog="With --config it is a verb of the Lightning CLI: `mis predict --config FILE --help`.",
     )
     add = parser.add_argument
     add("--clicks", required=True, help="JSON, or CSV with image,row,col[,positive,object,slice]")
-    add("--images", help="folder that the paths in it begin at; its own folder unless given")
-    add("--model", default=DEFAULT, metavar="NAME", help=f"what answers ({DEFAULT}): {NAMES_HELP}")
+    add("--images", help="folder that its paths are relative to (default: the folder of the file)")
+    add("--model", default=DEFAULT, metavar="NAME", help=f"the segmenter ({DEFAULT}): {NAMES_HELP}")
     add("--out", default="masks", help="folder of the masks (masks)")
     add("--format", default="png", choices=get_args(Format))
     add("--overlap", default="allow", choices=get_args(Overlap), help="how overlaps are resolved")
-    add("--threshold", type=float, help="least probability in a mask; the segmenter's own unless given")
+    add("--threshold", type=float, help="least probability in a mask; default: that of the segmenter")
     add("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="values that become 0 and 255")
-    add("--channels", type=int, nargs="+", help="one channel or three of the files")
-    add("--axis", default="axial", choices=get_args(Axis), help="across which volumes are cut (axial)")
+    add("--channels", type=int, nargs="+", help="use one or three channels of the files")
+    add("--axis", default="axial", choices=get_args(Axis), help="axis along which volumes are sliced (axial)")
     add("--device", help="where a model computes: cpu, cuda, mps (cpu)")
     return parser

@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("name", type=_name, choices=list(BENCHMARKS), help="the benchmark")
     parser.add_argument(
-        "--root", type=Path, required=True, help="folder that holds or shall hold the benchmark"
+        "--root", type=Path, required=True, help="folder of the benchmark; created if it is missing"
     )
     parser.add_argument("--volumes", type=Path, help="BraTS, OAIZIB: original volumes to cut slices from")
     parser.add_argument(

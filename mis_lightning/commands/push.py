@@ -25,7 +25,7 @@ def main(args: Sequence[str]) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("model", help="a model folder, a .ckpt of `mis fit`, or owner/name on the hub")
-    parser.add_argument("name", metavar="owner/name", help="where to")
+    parser.add_argument("name", metavar="owner/name", help="name of the repository on the hub")
     parser.add_argument("--licence", metavar="ID", help="of the weights, e.g. apache-2.0, cc-by-nc-4.0")
     parser.add_argument("--data", metavar="TEXT", help="what the model was trained on")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""``mis quickstart``: the whole loop on the photographs that scikit-image ships, in minutes.
+"""``mis quickstart``: the whole method on photographs that scikit-image ships, in minutes.
 
 Merge trees, training on regions sampled from them, NoC before and after, pictures. Seven images are enough to
 see the method work; the images of the benchmark are those of the training, their outlines are never used.
@@ -34,7 +34,7 @@ SHOWN_CLICKS = (1, 2, 3, 5, 8, 12, 20)
 def main(args: Sequence[str]) -> int:
     """Run ``mis quickstart [--folder DIR] [--steps N]``."""
     parser = argparse.ArgumentParser(prog="mis quickstart", description=__doc__.split("\n")[0])
-    parser.add_argument("--folder", type=Path, default=Path("runs/quickstart"), help="where everything goes")
+    parser.add_argument("--folder", type=Path, default=Path("runs/quickstart"), help="output folder")
     parser.add_argument("--steps", type=int, default=None, help="training steps (default: the config's)")
     given = parser.parse_args(args)
     quiet()

@@ -1,4 +1,4 @@
-"""``mis report``: result files in the paper's tables, beside what was published."""
+"""``mis report``: result files in the paper's tables, next to the published values."""
 
 from __future__ import annotations
 

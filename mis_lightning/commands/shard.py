@@ -1,4 +1,4 @@
-"""``mis shard``: pack a store of regions into few files, for millions of images."""
+"""``mis shard``: pack a store of regions into a few files, for millions of images."""
 
 from __future__ import annotations
 

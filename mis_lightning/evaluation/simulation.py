@@ -1,4 +1,4 @@
-"""Simulated users: click, look, click again, until the object is found.
+"""Simulated users click on the largest error until the object is segmented.
 
 Rule: docs/protocol.md#simulated-session.
 

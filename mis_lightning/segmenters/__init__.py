@@ -1,1 +1,1 @@
-"""What answers clicks. Input: an RGB image uint8 (H, W, 3) and clicks. Output: probability float32 (H, W)."""
+"""Segmenters. Input: an RGB image uint8 (H, W, 3) and clicks. Output: probability float32 (H, W)."""

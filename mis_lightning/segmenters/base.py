@@ -1,6 +1,6 @@
-"""The one shape of everything that answers clicks: pure steps from state to state.
+"""The interface of segmenters: pure functions from state to state.
 
-A segmenter remembers nothing between two calls. Whoever asks keeps the states: the predictor and the
+A segmenter keeps no state between calls. The caller keeps the states: the predictor and the
 annotation session in a :class:`~mis_lightning.segmenters.history.History`, the simulated user one at a time.
 """
 
@@ -20,7 +20,7 @@ from mis_lightning.structures import Click
 
 
 class SegmenterState(Protocol):
-    """What every state tells."""
+    """The interface of states."""
 
     @property
     def clicks(self) -> tuple[Click, ...]:
@@ -121,15 +121,15 @@ class Segmenter(ABC, Generic[S]):
         return [(state, 1.0)]
 
     def pack(self, state: S) -> S:
-        """The state in little memory, until it is asked for."""
+        """A compact form of the state."""
         return state
 
     def unpack(self, state: S) -> S:
-        """What was packed, exactly."""
+        """Inverse of :meth:`pack`, exactly."""
         return state
 
     def settings(self) -> dict[str, Any]:
-        """Everything beside the weights that fixes the answers, as JSON values."""
+        """Everything except the weights that determines the predictions, as JSON values."""
         return {}
 
     def with_settings(self, settings: Mapping[str, Any]) -> Self:

@@ -1,4 +1,4 @@
-"""A click model as a segmenter: crop, ask, write back, for one object or several at once.
+"""A click model as a segmenter: crop, predict, paste back, for one object or a batch.
 
 Rule: docs/protocol.md#one-answer.
 """
@@ -52,7 +52,7 @@ def input_size(model: ClickModel, size: tuple[int, int] | None = None) -> tuple[
 
 
 class ClickModelSegmenter(Segmenter[ClickState]):
-    """Crops around the object, asks a click model, and writes its answer back into the image.
+    """Crops around the object, runs a click model, and pastes its prediction into the image.
 
     Args:
         model: A click model. A module stays in its mode but for the time of a call.

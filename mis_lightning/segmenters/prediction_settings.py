@@ -17,7 +17,7 @@ MAX_SIDE = 4096
 
 @dataclass(frozen=True)
 class PredictionSettings:
-    """How a click model is asked.
+    """How a click model is run.
 
     Attributes:
         size: ``(height, width)`` of the network's input; ``None`` takes ``model.input_size`` where the model

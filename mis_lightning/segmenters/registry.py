@@ -1,4 +1,4 @@
-"""Names of segmenters: every verb and the Python API open what answers clicks by the same names."""
+"""Names of segmenters: every command and the Python API use the same names."""
 
 from __future__ import annotations
 

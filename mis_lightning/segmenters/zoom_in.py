@@ -1,4 +1,4 @@
-"""Look closer: crop around the object, map the clicks into the crop and the probabilities back.
+"""Zoom-in: crop around the object, map the clicks into the crop and the probabilities back.
 
 Rule: docs/protocol.md#zoom-in.
 

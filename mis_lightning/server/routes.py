@@ -165,7 +165,7 @@ async def select_object(number: Number, asked: messages.Change, here: OfImageInT
 
 @router.patch(IMAGE + "/objects/{number}")
 async def rename_object(number: Number, asked: messages.Rename, here: OfImageInTab) -> messages.State:
-    """Call an object something else."""
+    """Rename an object."""
     return await here.change(asked, lambda session: session.rename(number, asked.name))
 
 

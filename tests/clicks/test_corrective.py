@@ -16,7 +16,7 @@ UNUSED = torch.full((1, 48, 3), -1.0)
 
 
 def literal_candidates(probability: np.ndarray, mask: np.ndarray) -> tuple[bool, np.ndarray]:
-    """Spec A6.2 for one sample: is the click positive, and which pixels are candidates."""
+    """Whether the click is positive, and its candidates: docs/protocol.md#corrective-clicks."""
     depths = []
     for error in (mask & (probability < 0.49), ~mask & (probability > 0.49)):
         padded = np.pad(error, 1).astype(np.uint8)

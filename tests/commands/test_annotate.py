@@ -53,16 +53,16 @@ def enter(seen, **body):
 
 
 def test_it_stays_on_this_machine_and_asks_for_nothing(run, photos):
-    seen = run(photos, "--port", 0, "--training-free")
+    seen = run(photos, "--port", 0, "--model", "merge-tree")
     assert seen["address"][0] == "127.0.0.1"
     assert f"http://127.0.0.1:{seen['address'][1]}/\n" in seen["text"]
-    assert f"masks go to {photos}_masks; clicks are answered by merge tree, no training" in seen["text"]
+    assert f"masks go to {photos}_masks; clicks are answered by merge-tree." in seen["text"]
     assert "token" not in seen["text"]
     assert enter(seen).status_code == 200
 
 
 def test_beyond_this_machine_a_token_is_made(run, photos):
-    seen = run(photos, "--port", 0, "--host", "0.0.0.0", "--training-free")
+    seen = run(photos, "--port", 0, "--host", "0.0.0.0", "--model", "merge-tree")
     assert "The connection is not encrypted." in seen["text"]
     token = seen["text"].split("#token=")[1].split()[0]
     assert len(token) >= 32
@@ -73,19 +73,17 @@ def test_beyond_this_machine_a_token_is_made(run, photos):
 
 def test_a_token_of_ones_own(run, photos):
     token = "sixteen characters, and some more"
-    seen = run(photos, "--port", 0, "--token", token, "--training-free")
+    seen = run(photos, "--port", 0, "--token", token, "--model", "merge-tree")
     assert enter(seen).status_code == 401
     assert enter(seen, token=token).status_code == 200
     with pytest.raises(InputError, match="token"):
-        annotate.main([str(photos), "--port", "0", "--training-free", "--token", "short"])
+        annotate.main([str(photos), "--port", "0", "--model", "merge-tree", "--token", "short"])
 
 
 def test_the_shipped_model_unless_another_is_named(run, photos, tmp_path):
-    assert "answered by mis-small, of the package" in run(photos, "--port", 0)["text"]
+    assert "clicks are answered by mis-small." in run(photos, "--port", 0)["text"]
     with pytest.raises(InputError, match=r"nothing\.ckpt"):
-        annotate.main([str(photos), "--checkpoint", str(tmp_path / "nothing.ckpt")])
-    with pytest.raises(InputError, match="but got both"):
-        annotate.main([str(photos), "--checkpoint", "x.ckpt", "--training-free"])
+        annotate.main([str(photos), "--model", str(tmp_path / "nothing.ckpt")])
 
 
 def test_a_port_that_is_taken(photos):
@@ -94,7 +92,7 @@ def test_a_port_that_is_taken(photos):
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(InputError, match=f"port {port}.*--port"):
-            annotate.main([str(photos), "--training-free", "--port", str(port)])
+            annotate.main([str(photos), "--model", "merge-tree", "--port", str(port)])
 
 
 def test_a_folder_without_images(tmp_path):
@@ -102,7 +100,7 @@ def test_a_folder_without_images(tmp_path):
     folder = tmp_path / "empty"
     folder.mkdir()
     with pytest.raises(InputError, match="empty"):
-        annotate.main([str(folder), "--training-free"])
+        annotate.main([str(folder), "--model", "merge-tree"])
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_tokens_of_dino_and_dinov2(blocks, name, patch, heads, channels) -> None
 
 
 def sine_table(side: int, dim: int) -> torch.Tensor:
-    """Spec A1.3, entry by entry."""
+    """docs/protocol.md#moco-v3-files, entry by entry."""
     quarter = dim // 4
     table = torch.zeros(1, 1 + side * side, dim)
     for row in range(side):

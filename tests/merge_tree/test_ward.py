@@ -16,7 +16,7 @@ from mis_lightning.merge_tree.ward import build_merge_tree
 
 
 def greedy_twin(features, grid):
-    """Spec A2 in its own words, in float64, with a scan over all pairs in place of a heap.
+    """docs/protocol.md#merging literally, in float64, with a scan over all pairs in place of a heap.
 
     Equal costs: the pair whose younger node is the older, then whose older node is.
     """

@@ -79,7 +79,7 @@ def group_norm(x: Tensor, w: Weights, name: str) -> Tensor:
 def plain_forward(
     w: Weights, config: dict[str, Any], image: Tensor, previous: Tensor, points: Tensor
 ) -> Tensor:
-    """Spec A7, line by line."""
+    """docs/protocol.md#the-network, line by line."""
     patch, size = config["patch_size"], (image.shape[-2], image.shape[-1])
     mean = torch.tensor([0.485, 0.456, 0.406]).reshape(3, 1, 1)
     std = torch.tensor([0.229, 0.224, 0.225]).reshape(3, 1, 1)
@@ -156,7 +156,7 @@ def test_forward_follows_the_text(tiny_click_vit, size: tuple[int, int]) -> None
 def test_parameters_of_the_paper() -> None:
     with torch.device("meta"):
         model = ClickViT()
-    # Spec A7: 98,025,513 in 214 tensors, of which these are never used and left out here.
+    # docs/protocol.md#checkpoint-files: 98,025,513 in 214 tensors, of which these are unused.
     class_token = 768
     position_of_class_token = 768
     old_head = 1000 * 768 + 1000

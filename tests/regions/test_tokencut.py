@@ -37,7 +37,7 @@ def test_only_the_part_around_the_seed_is_kept():
 
 
 def plainly(features, grid, tau=0.2, epsilon=1e-5):
-    """Spec D1, steps 2 to 6, word for word."""
+    """docs/protocol.md#tokencut, steps 2 to 6, literally."""
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     affinity = np.where(unit @ unit.T > tau, 1.0, epsilon)
     degree = np.diag(affinity.sum(1))
@@ -115,7 +115,7 @@ def test_settings_and_errors():
 
 
 def test_the_published_s8_can_be_chosen():
-    """Spec E29: the published script has no address for it."""
+    """The published script has no address for it."""
     extractor = ViTFeatures("vit_small_patch8_224.dino", pretrained=False, output="keys", scaling="nearest")
     source = TokenCut(extractor, bilateral=False)
     image = np.zeros((40, 56, 3), np.uint8)
