@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.cli import VERBS, main
 from mis_lightning.commands.bench import PARTS
 from mis_lightning.commands.config_files import find_config
@@ -156,6 +157,14 @@ def test_the_classes_of_the_how_tos_do_what_they_say(tmp_path):
     (sample,) = (names["Leaves"](str(tmp_path))[index] for index in range(1))
     assert (sample.name, sample.ignore, sample.image.shape) == ("a", None, (37, 50, 3))
     assert (sample.mask == region).all()
+    segmenter = names["Likeness"]()
+    image[5:20, 10:30] = (250, 40, 40)
+    session = AnnotationSession(image, segmenter)
+    session.add_object()
+    session.click(12, 20)
+    session.click(30, 45, positive=False)
+    assert session.mask()[8:16, 14:26].all()
+    assert not session.mask()[24:].any()
 
 
 def test_annotating_from_python_does_what_it_says(tmp_path, monkeypatch):
