@@ -157,6 +157,8 @@ def _read(path: Path) -> Result:
         config = content["settings"].get("config")
         if not config and beside.is_file():
             config = yaml.safe_load(beside.read_text(encoding="utf-8"))
+        if not config and "identity" in content["settings"]:  # of `mis compare`: no training, no config
+            config = {"segmenter": content["settings"]["identity"]}
         return Result(path, values, comparable, dict(config or {}))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} or the config.yaml beside it cannot be read: {error}") from error

@@ -14,6 +14,7 @@ from typing import Any
 from mis_lightning.errors import InputError
 from mis_lightning.models.pretrained import load_pretrained
 from mis_lightning.models.shipped import DEFAULT, shipped_models
+from mis_lightning.segmenters.attention_chain import AttentionChainSegmenter, attention_of
 from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.grabcut import GrabCutSegmenter
@@ -27,12 +28,14 @@ WITHOUT_TRAINING: Mapping[str, Callable[[], Segmenter[Any]]] = {
     "cv2.grabCut-plain": lambda: GrabCutSegmenter(click_radius=2, iterations=1),
 }
 """Segmenters without weights."""
+CHAIN = "attention-chain"
+"""With ``:MODEL`` behind it, a timm ViT, and ``@FILE``, its weights."""
 PUBLISHED = ":published"
 """Behind the name of a model: asked by the published protocol, not as the model recommends."""
 NAMES_HELP = (
-    f"{', '.join(WITHOUT_TRAINING)}; the name of a shipped model, owner/name on the hub, a model folder, "
-    f"a .safetensors, .ckpt or .onnx file, each with {PUBLISHED} behind it for the published settings; "
-    "or the dotted name of a Segmenter class of your own"
+    f"{', '.join(WITHOUT_TRAINING)}; {CHAIN}[:MODEL[@FILE]], the attention of a timm ViT; the name of a "
+    "shipped model, owner/name on the hub, a model folder, a .safetensors, .ckpt or .onnx file, each with "
+    f"{PUBLISHED} behind it for the published settings; or the dotted name of a Segmenter class of your own"
 )
 """What a command line says about these names."""
 
@@ -43,7 +46,9 @@ def open_segmenter(
     """Open a segmenter by its name.
 
     Args:
-        name: ``"merge-tree"``, ``"cv2.grabCut"``, ``"cv2.grabCut-plain"``; the name of a shipped model; a
+        name: ``"merge-tree"``, ``"cv2.grabCut"``, ``"cv2.grabCut-plain"``; ``"attention-chain"``, of DINO
+            ViT-S/8, or ``"attention-chain:MODEL"`` of a timm ViT, with weights of a local file
+            ``"attention-chain:MODEL@FILE"``; the name of a shipped model; a
             model folder, a ``.safetensors`` file with ``config.json`` beside it, a ``.ckpt`` of ``mis fit``,
             an ``.onnx`` file of ``mis export``, or ``owner/name`` on the hub
             (:func:`~mis_lightning.models.pretrained.load_pretrained`); or ``module.Class``, a subclass of
@@ -62,7 +67,7 @@ def open_segmenter(
     text = str(name)
     if threshold is not None and not 0 <= threshold < 1:
         raise InputError(f"Expected `threshold` in [0, 1), but got {threshold}.")
-    make = WITHOUT_TRAINING.get(text) or _own_class(text)
+    make = WITHOUT_TRAINING.get(text) or _chain(text, device) or _own_class(text)
     if make is not None:
         _refuse(settings, text)
         segmenter = make()
@@ -88,6 +93,15 @@ def label_of(name: str) -> str:
         return name
     source, published, _ = name.partition(PUBLISHED)
     return f"{Path(source).stem if Path(source).suffix else Path(source).name}{published}"
+
+
+def _chain(name: str, device: str | None) -> Callable[[], Segmenter[Any]] | None:
+    """Makes the segmenter of a ViT's attention; ``None`` where the name is another's."""
+    kind, _, rest = name.partition(":")
+    if kind != CHAIN:
+        return None
+    model, _, weights = (rest or "vit_small_patch8_224.dino").partition("@")
+    return lambda: AttentionChainSegmenter(attention_of(model, weights or None, device or "cpu"))
 
 
 def _model(source: str) -> Any:
