@@ -163,7 +163,7 @@ def test_the_classes_of_the_how_tos_do_what_they_say(tmp_path):
     session.add_object()
     session.click(12, 20)
     session.click(30, 45, positive=False)
-    assert session.mask()[8:16, 14:26].all()
+    assert session.mask()[10:16, 14:26].all()
     assert not session.mask()[24:].any()
 
 
