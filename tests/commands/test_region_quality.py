@@ -6,6 +6,8 @@ import json
 
 import numpy as np
 import pytest
+import timm
+import torch
 
 from mis_lightning.cli import main
 from mis_lightning.commands import region_quality as quality
@@ -78,3 +80,19 @@ def test_bad_options(capsys):
     assert main(["bench", "quality", "--sources", "oracle"]) == 2
     assert main(["bench", "quality", "--benchmark", "GrabCut"]) == 2
     assert "--root" in capsys.readouterr().err
+
+
+def test_any_extractor_can_be_measured(tmp_path, capsys):
+    """A plain ViT, and one without a table of positions (of DINOv3), with random weights from a file."""
+    words = ["bench", "quality", "--count", "1", "--sources", "merge tree", "DSM, 5 segments"]
+    for name in ("vit_tiny_patch16_224", "vit_small_patch16_dinov3"):
+        path = tmp_path / f"{name}.pth"
+        torch.save(timm.create_model(name, num_classes=0).state_dict(), path)
+        out = tmp_path / f"{name}.json"
+        options = ["--extractor", name, "--checkpoint", str(path), "--json", str(out)]
+        assert main([*words, *options]) == 0
+        assert f"1 objects, {name}" in capsys.readouterr().out
+        sources = json.loads(out.read_text(encoding="utf-8"))["sources"]
+        assert 0 < sources["merge tree"]["best_iou"] <= 1
+        assert sources["DSM, 5 segments"]["regions"] <= 4
+    assert main(["bench", "quality", "--extractor", "vit_nobody"]) == 2

@@ -85,6 +85,19 @@ def test_rows_may_be_chosen_by_hand_and_seeds_are_averaged(tmp_path, capsys) -> 
     assert "Other results" not in text
 
 
+def test_a_comparison_has_its_row_by_the_identity_of_what_answered(tmp_path, capsys) -> None:
+    folder = tmp_path / "attention-chain"
+    write(folder, {"GrabCut": {"noc@85": 3, "noc@90": 4}})
+    content = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    content["settings"]["identity"] = "attention-chain"
+    (folder / "results.json").write_text(json.dumps(content), encoding="utf-8")
+    assert main(["report", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert row(text, "Main comparison", "M2N2's idea (no training)")[:2] == ["3.00 / 4.00", "1.62 / 1.90"]
+    assert "where ours is of a ViT" in text
+    assert "Other results" not in text
+
+
 def test_an_empty_folder_shows_what_was_published(tmp_path, capsys) -> None:
     assert main(["report", str(tmp_path)]) == 0
     text = capsys.readouterr().out
