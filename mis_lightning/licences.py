@@ -125,18 +125,26 @@ def of_timm_model(name: str) -> Licence:
     return Licence(name, known, TERMS.get(known, ""), place)
 
 
-def of_file(path: str | Path, what: str) -> Licence:
-    """The licence of weights in a local file: of a published name, or unknown.
+def of_file(path: str | Path, what: str, model: str = "") -> Licence:
+    """The licence of weights in a local file: by its published name, by the model it is said to be, or unknown.
 
     Args:
         path: The file.
         what: What it holds, for a name that is not a published one.
+        model: timm's name of the weights, with its tag, that the user gave beside the file.
 
     >>> of_file("weights/mae_pretrain_vit_base.pth", "").terms
     'no commercial use'
+    >>> of_file("mine.pth", "weights", "vit_small_patch8_224.dino").licence
+    'apache-2.0'
     """
     path = Path(path)
-    return FILES.get(path.name) or Licence(what, UNKNOWN, "", path.name)
+    if path.name in FILES:
+        return FILES[path.name]
+    if "." in model:
+        said = of_timm_model(model)
+        return said._replace(source=f"{path.name}, said to be that of {said.source}")
+    return Licence(what, UNKNOWN, "", path.name)
 
 
 def of_images(name: str) -> Licence:

@@ -102,7 +102,7 @@ class ViTFeatures:
         if weights is not None:
             _load(self.model, weights, f"{checkpoint} does not hold weights of {model}")
         if checkpoint is not None:
-            licences.touch(licences.of_file(checkpoint, f"weights of {model}"))
+            licences.touch(licences.of_file(checkpoint, f"weights of {model}", model))
         elif pretrained:
             licences.touch(licences.of_timm_model(model))
         self.model.eval().requires_grad_(False)

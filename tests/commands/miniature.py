@@ -27,7 +27,7 @@ EXTRACTORS = (
     "vit_base_patch16_224.dino",
     "vit_small_patch14_dinov2.lvd142m",
 )
-NETWORK = {"patch_size": 8, "dim": 32, "depth": 2, "heads": 2, "window": 2, "global_every": 2, "head_dim": 8}
+NETWORK = {"patch_size": 8, "dim": 32, "depth": 2, "heads": 2, "window": 2, "global_every": 3, "head_dim": 8}
 OPTIONS = [
     "--model.model.init_args.input_size=[64,64]",
     "--model.model.init_args.neck_dims=[8,16,16,16]",
