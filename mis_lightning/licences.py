@@ -126,7 +126,7 @@ def of_timm_model(name: str) -> Licence:
 
 
 def of_file(path: str | Path, what: str, model: str = "") -> Licence:
-    """The licence of weights in a local file: by its published name, by the model it is said to be, or unknown.
+    """The licence of weights in a local file: by its published name, or by the model it is said to be.
 
     Args:
         path: The file.
