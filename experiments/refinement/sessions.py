@@ -22,12 +22,19 @@ from sets import SETS, samples
 from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_session
 from mis_lightning.metrics.functional import number_of_clicks, regressions
 from mis_lightning.metrics.noc import THRESHOLDS
+from mis_lightning.segmenters.refinement import Refinement
 from mis_lightning.segmenters.registry import open_segmenter
 
 VARIANTS: Mapping[str, Callable[[], Any]] = {
     "published": lambda: open_segmenter("mis-small:published"),
     "no-tree": lambda: open_segmenter("mis-small", refinement=None),
     "recommended": lambda: open_segmenter("mis-small"),
+    **{
+        f"feedback {share}": lambda share=share: open_segmenter(
+            "mis-small", refinement=Refinement(feedback=share)
+        )
+        for share in (0.0, 0.5, 1.0)
+    },
     "cv2.grabCut": lambda: open_segmenter("cv2.grabCut"),
     "merge-tree": lambda: open_segmenter("merge-tree"),
 }

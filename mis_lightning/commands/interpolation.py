@@ -14,13 +14,15 @@ import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mis_lightning.commands.config_files import with_config_files
+from mis_lightning.commands.yaml_classes import FULL_NAMES
 
 
 def fill_references(args: Sequence[str], folder: Path) -> list[str]:
     """Replace each config file among the arguments by a copy whose references are filled in.
 
     A reference takes the value that a later file or an option of the command line gives to what it refers to,
-    if a file names that, too. Everything else in the copies is as in the files.
+    if a file names that, too. The bare name of a class of this package in a ``class_path`` becomes its dotted
+    path. Everything else in the copies is as in the files.
 
     Args:
         args: Arguments of a command with ``--config`` options, each with a file or a name.
@@ -38,6 +40,8 @@ def fill_references(args: Sequence[str], folder: Path) -> list[str]:
     files = {i: config for i in places if (config := _read(args[i].partition("=")[2])) is not None}
     if not files:
         return args
+    for config in files.values():
+        _write_out_names(config)
     everything = OmegaConf.merge(*files.values())
     options = {}
     for i, arg in enumerate(args):
@@ -55,6 +59,17 @@ def fill_references(args: Sequence[str], folder: Path) -> list[str]:
         OmegaConf.save(config, copy)
         args[i] = f"--config={copy}"
     return args
+
+
+def _write_out_names(config: DictConfig | ListConfig) -> None:
+    """Replace the bare name of a class in each ``class_path`` by its dotted path, in place."""
+    keys: list[Any] = list(config.keys()) if isinstance(config, DictConfig) else list(range(len(config)))
+    for key in keys:
+        node = config._get_node(key)
+        if OmegaConf.is_config(node):
+            _write_out_names(config[key])
+        elif key == "class_path" and not OmegaConf.is_interpolation(config, key):
+            config[key] = FULL_NAMES.get(str(config[key]), config[key])
 
 
 def _is_value(config: DictConfig | ListConfig, key: str) -> bool:

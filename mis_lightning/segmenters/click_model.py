@@ -119,7 +119,7 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         previous = torch.zeros_like(views[:, :1])
         for one, state, roi in zip(previous, states, rois, strict=True):
             if state.probability is not None:
-                one[:] = crop(state.probability[None], roi, size)
+                one[:] = crop(self._previous_mask(state)[None], roi, size)
         clicks = [[to_crop(c, roi, size) for c in s.clicks] for s, roi in zip(states, rois, strict=True)]
         logits = self._ask(views, previous, clicks, self.prediction.flip)
         return [
@@ -154,6 +154,16 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             straight, mirrored = logits.chunk(2)
             logits = 0.5 * (straight + mirrored.flip(-1))
         return logits
+
+    def _previous_mask(self, state: ClickState) -> Tensor:
+        """What the network is shown of the last answer, ``(H, W)``."""
+        last, refinement = state.probability, self.prediction.refinement
+        if last is None:
+            return torch.zeros(state.shape, device=self.device)
+        if refinement is None or refinement.feedback == 1 or state.answer is None or state.roi is None:
+            return last
+        own = paste(state.answer, state.roi, state.shape)
+        return refinement.feedback * last.float() + (1 - refinement.feedback) * own
 
     def _looks_first(self, state: ClickState) -> bool:
         """Whether a state waits for the answer to its very first click, which several crops may give."""

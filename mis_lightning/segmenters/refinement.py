@@ -38,12 +38,15 @@ class Refinement:
         clip: What a leaf may weigh at most, in log-odds.
         sure: A speck or hole stays where the model's log-odds for it reach this somewhere.
         max_side: Leaves on the longer side of the tree; a smaller ROI has a leaf for each pixel.
+        feedback: Share of the sharpened mask in the previous mask of the next click, in ``[0, 1]``; the rest
+            is the model's own answer.
     """
 
     price: float = 10.0
     clip: float = 4.0
     sure: float = 2.0
     max_side: int = MAX_SIDE
+    feedback: float = 1.0
 
     def __post_init__(self) -> None:
         if not (0 <= self.price < np.inf and 0 < self.clip < np.inf and 0 <= self.sure < np.inf):
@@ -51,6 +54,8 @@ class Refinement:
                 "Expected `price` and `sure` of at least 0 and `clip` above 0 of a refinement, "
                 f"but got {self.price}, {self.sure} and {self.clip}."
             )
+        if not 0 <= self.feedback <= 1:
+            raise InputError(f"Expected `feedback` of a refinement in [0, 1], but got {self.feedback}.")
         if not 2 <= self.max_side <= 1024:
             raise InputError(
                 f"Expected `max_side` in 2..1024 leaves of a refinement, but got {self.max_side}."

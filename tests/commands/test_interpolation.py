@@ -99,3 +99,20 @@ def test_an_option_replaces_a_null(tmp_path: Path) -> None:
         read(arg) for arg in fill_references(["--config", str(path), "--data.images=SBD"], tmp_path)[:1]
     )
     assert filled["data"] == {"images": None, "masks": "SBD/inst"}
+
+
+def test_bare_names_of_classes(tmp_path: Path) -> None:
+    path = tmp_path / "bare.yaml"
+    path.write_text(
+        "data: {augment: {class_path: ZoomAugmentation}, val_benchmarks: [{class_path: GrabCut}]}\n"
+        "model: {model: {class_path: my_package.Net}, loss: {class_path: Unknown}}\n",
+        encoding="utf-8",
+    )
+    (config,) = fill_references([f"--config={path}"], tmp_path)
+    assert read(config) == {
+        "data": {
+            "augment": {"class_path": "mis_lightning.data.zoom_augment.ZoomAugmentation"},
+            "val_benchmarks": [{"class_path": "mis_lightning.data.benchmarks.GrabCut"}],
+        },
+        "model": {"model": {"class_path": "my_package.Net"}, "loss": {"class_path": "Unknown"}},
+    }

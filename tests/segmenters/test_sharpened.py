@@ -129,6 +129,30 @@ def test_the_published_settings_are_untouched(tiny_click_vit) -> None:
         assert states[0].tree is None
 
 
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_the_sharpened_mask_is_fed_back(share: float) -> None:
+    seen = []
+
+    class Asked(Waves):
+        def __call__(self, image: Tensor, prompt: Prompt) -> Tensor:
+            seen.append(prompt.previous_mask.clone())
+            return super().__call__(image, prompt)
+
+    how = replace(SHARPENED, zoom_in=None, flip=False, refinement=Refinement(max_side=64, feedback=share))
+    segmenter = ClickModelSegmenter(Asked(level=0.5), how)
+    (one,) = segmenter.click([segmenter.begin(picture())], [[Click(20, 30, True)]])
+    segmenter.click([one], [[Click(60, 100, False)]])
+    assert not seen[0].any()
+    own = torch.nn.functional.interpolate(
+        one.answer[None, None], (80, 120), mode="bilinear", align_corners=True
+    )
+    mixed = share * torch.from_numpy(segmenter.mask(one)) + (1 - share) * own[0, 0]
+    expected = torch.nn.functional.interpolate(
+        mixed[None, None].float(), (48, 64), mode="bilinear", align_corners=True
+    )
+    torch.testing.assert_close(seen[1], expected, atol=1e-5, rtol=0)
+
+
 def test_nothing_outside_a_box_belongs() -> None:
     image, box = picture(), Box(20, 30, 50, 80)
     segmenter = ClickModelSegmenter(Waves(level=2.0), SHARPENED)
