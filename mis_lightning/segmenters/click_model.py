@@ -73,7 +73,10 @@ class ClickModelSegmenter(Segmenter[ClickState]):
     ) -> None:
         prediction = prediction if prediction is not None else PredictionSettings()
         self.model = model.to(device) if isinstance(model, nn.Module) and device is not None else model
-        self.prediction = replace(prediction, size=input_size(model, prediction.size))
+        look = prediction.first_look
+        if look is not None and getattr(model, "fixed_size", False):
+            look = replace(look, size=None)
+        self.prediction = replace(prediction, size=input_size(model, prediction.size), first_look=look)
         self.device = torch.device(device) if device is not None else device_of(model)
         self.threshold = prediction.threshold
         self._size = input_size(model, prediction.size)

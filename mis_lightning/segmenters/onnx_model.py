@@ -30,12 +30,15 @@ class OnnxClickModel:
 
     Attributes:
         input_size: ``(height, width)`` of image and mask; the only size the file takes.
+        fixed_size: Other models also take images of another size; this one does not.
         metadata: What the export wrote into the file: ``architecture``, ``config``, ``input_size``,
             ``click_radius``, ``opset`` and ``versions``.
 
     Raises:
         InputError: onnxruntime is missing, the device is not there, or the file is no exported click model.
     """
+
+    fixed_size = True
 
     def __init__(self, path: str | Path, device: torch.device | str = "cpu") -> None:
         self._path = Path(path)
@@ -56,6 +59,13 @@ class OnnxClickModel:
                 f"Expected the inputs {', '.join(INPUTS)} and the output {OUTPUT} in {path}, "
                 f"but got {', '.join(names)} and {', '.join(outputs)}. Make it with `mis export`."
             )
+
+    @property
+    def recommended(self) -> dict[str, Any]:
+        """How the model wants to be asked; empty: as published."""
+        config = self.metadata.get("config")
+        kept = config.get("recommended") if isinstance(config, dict) else None
+        return dict(kept) if isinstance(kept, dict) else {}
 
     @cached_property
     def identity(self) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,14 @@ import torch
 from onnx import TensorProto, helper
 
 from mis_lightning.errors import InputError
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.first_look import FirstLook, Weight
 from mis_lightning.segmenters.onnx_model import OnnxClickModel
+from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.segmenters.predictor import ClickPredictor
-from mis_lightning.structures import Prompt
+from mis_lightning.segmenters.refinement import Refinement
+from mis_lightning.segmenters.registry import open_segmenter
+from mis_lightning.structures import Click, Prompt
 
 
 def write(
@@ -66,6 +72,21 @@ def test_a_predictor_opens_it(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         predictor.click(0, 1), 1 / (1 + 1 / expected * (1 - expected) * np.exp(-expected)), rtol=1e-5
     )
+
+
+def test_it_is_asked_as_its_model_recommends(tmp_path: Path) -> None:
+    look = FirstLook({"node": Weight(0.5, 0.2, 1.0)}, size=(8, 8), least=2)
+    recommended = PredictionSettings(flip=False, first_look=look, refinement=Refinement()).to_json()
+    path = write(tmp_path / "hand.onnx", input_size=[4, 6], config={"recommended": recommended})
+    segmenter = open_segmenter(path)
+    assert isinstance(segmenter, ClickModelSegmenter)
+    assert segmenter.prediction.refinement == Refinement()
+    assert segmenter.prediction.first_look == replace(look, size=None)  # the file takes one size only
+    (state,) = segmenter.click([segmenter.begin(np.zeros((9, 12, 3), np.uint8))], [[Click(5, 5, True)]])
+    assert segmenter.mask(state)[5, 5]
+    published = open_segmenter(f"{path}:published")
+    assert isinstance(published, ClickModelSegmenter)
+    assert published.prediction == PredictionSettings((4, 6))
 
 
 def test_another_size_is_refused(tmp_path: Path) -> None:
