@@ -20,11 +20,12 @@ from __future__ import annotations
 
 import os
 import warnings
+import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,25 @@ IMAGE_SUFFIXES = (
 )  # fmt: skip
 """Suffixes taken for images, in lower case."""
 _NOT_READ = (".cr2", ".dcm", ".dng", ".exr", ".heic", ".heif", ".jxl", ".nef", ".psd", ".svs")
+
+
+class ReadImage(NamedTuple):
+    """An image as it was read, and what it was read from.
+
+    Attributes:
+        rgb: uint8, ``(H, W, 3)``.
+        checksum: CRC-32 of the pixels that the file stores: the same whatever window or channels are shown.
+        reading: How they became RGB, where it differs from the defaults, as JSON values.
+    """
+
+    rgb: NDArray[np.uint8]
+    checksum: int
+    reading: dict[str, Any]
+
+
+def checksum(stored: NDArray[Any]) -> int:
+    """CRC-32 of an array."""
+    return zlib.crc32(np.ascontiguousarray(stored).data)
 
 
 @dataclass(frozen=True)
@@ -60,10 +80,42 @@ class Reading:
         """Read an image of any kind as RGB, as :func:`as_rgb` does."""
         return as_rgb(image, window=self.window, percentile=self.percentile, channels=self.channels)
 
+    def read(self, image: NDArray[Any] | Image.Image | str | Path) -> ReadImage:
+        """Read an image of any kind as RGB, with what tells its pixels from others' whatever the reading.
+
+        Raises:
+            InputError: As :func:`as_rgb`.
+        """
+        if isinstance(image, (str, Path)):
+            stored, nodata = decode(Path(image), labels=False)
+            rgb = _named(image, stored, nodata, asdict(self))
+        else:
+            stored, rgb = np.asarray(image), self(image)
+        return ReadImage(rgb, checksum(stored), self.settings().get("reading", {}))
+
     def settings(self) -> dict[str, Any]:
         """What differs from the defaults, as JSON values."""
-        differs = {name: value for name, value in asdict(self).items() if value != getattr(Reading, name)}
+        values = {name: _as_list(value) for name, value in asdict(self).items()}
+        differs = {name: value for name, value in values.items() if value != _as_list(getattr(Reading, name))}
         return {"reading": differs} if differs else {}
+
+    @classmethod
+    def from_settings(cls, differs: Mapping[str, Any]) -> Reading:
+        """The reading of :attr:`ReadImage.reading`.
+
+        Raises:
+            InputError: It is none.
+        """
+        names = {"window", "percentile", "channels"}
+        sound = differs.keys() <= names and all(
+            isinstance(value, list) and all(type(one) in (int, float) for one in value)
+            for value in differs.values()
+        )
+        if not sound:
+            raise InputError(
+                f"Expected window, percentile or channels of a reading, but got {dict(differs)}."
+            )
+        return cls(**{name: tuple(value) for name, value in differs.items()})
 
 
 def as_rgb(image: NDArray[Any] | Image.Image | str | Path, **options: Any) -> NDArray[np.uint8]:
@@ -103,10 +155,20 @@ def read_image(path: str | Path, **options: Any) -> NDArray[np.uint8]:
             ``mis_lightning.image_decoding.MAX_PIXELS``.
     """
     decoded = decode(Path(path), labels=False)
+    return _named(path, decoded.array, decoded.nodata, options)
+
+
+def _named(
+    path: str | Path, stored: NDArray[Any], nodata: float | None, options: dict[str, Any]
+) -> NDArray[np.uint8]:
     try:
-        return to_rgb(decoded.array, nodata=decoded.nodata, **options)
+        return to_rgb(stored, nodata=nodata, **options)
     except InputError as error:
         raise ImageError(f"{path}: {error}") from None
+
+
+def _as_list(value: tuple[Any, ...] | None) -> list[Any] | None:
+    return None if value is None else list(value)
 
 
 def read_array(path: str | Path) -> NDArray[Any]:

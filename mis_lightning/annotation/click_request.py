@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mis_lightning.annotation.actions import ClickAction
 from mis_lightning.annotation.overlap import Overlap
@@ -17,7 +16,7 @@ from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.errors import InputError
 from mis_lightning.formats.nifti import is_volume, open_slices
 from mis_lightning.formats.slice_view import Axis
-from mis_lightning.images import Reading
+from mis_lightning.images import ReadImage, Reading
 from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.structures import Click
 
@@ -61,17 +60,17 @@ class ClickRequest:
         self.objects: tuple[ObjectRequest, ...] = ()
         self.done = False
 
-    def read(self) -> NDArray[np.uint8]:
-        """The image, RGB, uint8, ``(H, W, 3)``.
+    def read(self) -> ReadImage:
+        """The image.
 
         Raises:
             InputError: It cannot be read, or there is no such slice.
         """
         if not is_volume(self.path):
-            return self.reading(self.path)
+            return self.reading.read(self.path)
         if self.slice is None:
             raise InputError(f"Expected a `slice` with the clicks on the volume {self.path}.")
-        return open_slices(self.path, self.axis, self.reading)[self.slice]
+        return open_slices(self.path, self.axis, self.reading).read(self.slice, self.reading)
 
     def answer(self, segmenter: Segmenter[Any]) -> ClickAnswer:
         """Answer the clicks. Errors are part of the result, so that other requests continue."""
@@ -97,6 +96,8 @@ class ClickRequest:
         try:
             log = store.read(self.key).log
         except InputError:  # there is none, or it is damaged
+            return False
+        if log.reading != self.reading.settings().get("reading", {}):
             return False
         empty = AnnotationSession(np.zeros((1, 1, 3), np.uint8), segmenter, overlap=self.overlap, name="")
         if (log.model, log.settings, log.overlap) != (segmenter.identity, empty.settings, self.overlap):

@@ -39,7 +39,9 @@ class ClickLog:
     Attributes:
         name: Of the image.
         shape: ``(H, W)`` of the image.
-        checksum: CRC-32 of its RGB bytes.
+        checksum: CRC-32 of the pixels in its file, whatever window or channels were shown.
+        reading: How they became RGB, where it differs from the defaults, as JSON values; ``None`` in logs of
+            before this was kept, whose checksum is that of the RGB bytes.
         model: What answered (:attr:`~mis_lightning.segmenters.base.Segmenter.identity`).
         settings: How it was asked, as JSON values.
         overlap: How overlaps between objects are resolved.
@@ -51,6 +53,7 @@ class ClickLog:
     name: str
     shape: tuple[int, int]
     checksum: int
+    reading: Mapping[str, Any] | None
     model: str
     settings: Mapping[str, Any]
     overlap: Overlap
@@ -79,6 +82,7 @@ class ClickLog:
                 "height": self.shape[0],
                 "width": self.shape[1],
                 "crc32": self.checksum,
+                **({} if self.reading is None else {"reading": dict(self.reading)}),
             },
             "model": self.model,
             "settings": dict(self.settings),
@@ -121,6 +125,7 @@ class ClickLog:
             _get(image, "name", str),
             (_get(image, "height", int), _get(image, "width", int)),
             _get(image, "crc32", int),
+            _get(image, "reading", dict) if "reading" in image else None,
             _get(content, "model", str),
             settings,
             check_overlap(content.get("overlap")),

@@ -17,9 +17,8 @@ from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Mapping
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +41,13 @@ from mis_lightning.annotation.record import AnnotationRecord
 from mis_lightning.annotation.steps import ImageSteps
 from mis_lightning.annotation.tracked_object import TrackedObject
 from mis_lightning.errors import InputError
-from mis_lightning.images import Reading
+from mis_lightning.images import ReadImage, Reading, checksum
 from mis_lightning.segmenters.base import Segmenter, check_box, check_click
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
+
+
+class OtherImageError(InputError):
+    """The pixels are not those that an annotation was made on."""
 
 
 class AnnotationSession(ObjectList):
@@ -55,7 +58,8 @@ class AnnotationSession(ObjectList):
     fails leaves everything as it was.
 
     Args:
-        image: A path, a PIL image or an array (:func:`~mis_lightning.images.as_rgb`).
+        image: A path, a PIL image or an array (:func:`~mis_lightning.images.as_rgb`), or one that was read
+            already; ``reading`` is then that of the reader.
         segmenter: Answers the clicks; ``None``: the merge tree of the image does, no training needed.
         overlap: Who gets a pixel that several objects want: the one made first (``"keep"``), the one made
             last (``"overwrite"``), or all (``"allow"``).
@@ -66,6 +70,7 @@ class AnnotationSession(ObjectList):
     Attributes:
         image: What the segmenter sees, RGB, uint8, ``(H, W, 3)``; not to be written to.
         name: Of the image.
+        checksum: Of the pixels in its file (:class:`~mis_lightning.images.ReadImage`).
         segmenter: What answers.
 
     Raises:
@@ -74,7 +79,7 @@ class AnnotationSession(ObjectList):
 
     def __init__(
         self,
-        image: NDArray[Any] | Image.Image | str | Path,
+        image: NDArray[Any] | Image.Image | str | Path | ReadImage,
         segmenter: Segmenter[Any] | None = None,
         *,
         overlap: Overlap = "keep",
@@ -82,7 +87,8 @@ class AnnotationSession(ObjectList):
         reading: Reading | None = None,
         name: str | None = None,
     ) -> None:
-        self.image = (reading if reading is not None else Reading())(image)
+        read = image if isinstance(image, ReadImage) else (reading or Reading()).read(image)
+        self.image, self.checksum, self._reading = read
         self.name = name if name is not None else Path(image).name if isinstance(image, (str, Path)) else ""
         self.shape = (self.image.shape[0], self.image.shape[1])
         if tree is None:
@@ -207,7 +213,8 @@ class AnnotationSession(ObjectList):
             log = ClickLog(
                 self.name,
                 self.shape,
-                self._checksum,
+                self.checksum,
+                self._reading,
                 self.segmenter.identity,
                 self._settings,
                 self._overlap,
@@ -225,7 +232,7 @@ class AnnotationSession(ObjectList):
     def replay(
         cls,
         log: Mapping[str, Any],
-        image: NDArray[Any] | Image.Image | str | Path,
+        image: NDArray[Any] | Image.Image | str | Path | ReadImage,
         segmenter: Segmenter[Any] | None = None,
         **options: Any,
     ) -> AnnotationSession:
@@ -235,12 +242,15 @@ class AnnotationSession(ObjectList):
             log: Of :meth:`log`.
             image: The image.
             segmenter: What answered then; it is asked as the log says.
-            **options: ``tree``, ``reading`` and ``name`` of the constructor; the log says the rest.
+            **options: ``tree``, ``reading`` and ``name`` of the constructor; the log says the rest, and the
+                reading unless it is given.
 
         Raises:
-            InputError: The log is none, or image, segmenter or merge tree are not those of the log.
+            InputError: The log is none, or image, reading, segmenter or merge tree are not those of the log.
         """
         read = ClickLog.from_json(log)
+        if "reading" not in options and not isinstance(image, ReadImage):
+            options["reading"] = Reading.from_settings(read.reading or {})
         asked = segmenter.with_settings(read.settings) if segmenter is not None else None
         session = cls(image, asked, overlap=read.overlap, **options)
         if read.model != session.segmenter.identity:
@@ -251,8 +261,49 @@ class AnnotationSession(ObjectList):
             raise InputError(
                 f"Expected the settings of the click log, {dict(read.settings)}, but got {session.settings}."
             )
+        session.check_image(read)
+        if not session.reads_as(read):
+            raise InputError(
+                f"The clicks were made on the image read with {dict(read.reading or {}) or 'the defaults'}, "
+                f"but it is now read with {session._reading or 'the defaults'}: answers would differ. "
+                "Hand in no `reading`, and the log says it."
+            )
         session.take_over(read)
         return session
+
+    def check_image(self, log: ClickLog) -> None:
+        """See whether a log is of this image: of these pixels in the file, whatever was shown of them.
+
+        Raises:
+            OtherImageError: It is of another.
+        """
+        # Before the reading was kept, the checksum was of the RGB bytes.
+        mine = self.checksum if log.reading is not None else checksum(self.image)
+        if log.shape != self.shape or log.checksum != mine:
+            raise OtherImageError(
+                f"Expected the image that the click log of {log.name!r} was made on, "
+                f"{log.shape[0]}x{log.shape[1]} pixels, but got another of {self.shape[0]}x{self.shape[1]}."
+            )
+
+    def reads_as(self, log: ClickLog) -> bool:
+        """Whether a log of this image was made with the window and channels that are shown now."""
+        return log.reading is None or dict(log.reading) == self._reading
+
+    def take_masks(self, record: AnnotationRecord) -> None:
+        """Replace the objects by those of a record of an image of the same size, each begun with its mask.
+
+        Raises:
+            InputError: The size differs; nothing changes.
+        """
+        log = record.log
+        if log.shape != self.shape:
+            raise InputError(
+                f"Expected masks of {self.shape[0]}x{self.shape[1]} pixels, but those of {log.name!r} have "
+                f"{log.shape[0]}x{log.shape[1]}."
+            )
+        begun = tuple(replace(one, actions=(MaskAction(record.counts[one.id]),)) for one in log.objects)
+        same = replace(log, objects=begun, checksum=self.checksum, reading=self._reading)
+        self.take_over(same, record.own_masks)
 
     def take_over(self, log: ClickLog, masks: Mapping[int, NDArray[np.bool_]] | None = None) -> None:
         """Replace the objects by those of a log of this image.
@@ -265,11 +316,7 @@ class AnnotationSession(ObjectList):
         Raises:
             InputError: The log is of another image, or an action does not fit; nothing changes.
         """
-        if log.shape != self.shape or log.checksum != self._checksum:
-            raise InputError(
-                f"Expected the image that the click log of {log.name!r} was made on, "
-                f"{log.shape[0]}x{log.shape[1]} pixels, but got another of {self.shape[0]}x{self.shape[1]}."
-            )
+        self.check_image(log)
         objects = {}
         for one in log.objects:
             objects[one.id] = TrackedObject(one.id, one.name, self._steps)
@@ -278,7 +325,3 @@ class AnnotationSession(ObjectList):
                 objects[one.id].replay()
         self._objects, self._active, self._next_id = objects, log.active, log.next_id
         self.version += 1
-
-    @cached_property
-    def _checksum(self) -> int:
-        return zlib.crc32(np.ascontiguousarray(self.image).data)

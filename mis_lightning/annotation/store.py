@@ -26,6 +26,7 @@ from mis_lightning.console import counted
 from mis_lightning.errors import InputError
 from mis_lightning.files import sweep, written_whole
 from mis_lightning.formats.label_png import label_png
+from mis_lightning.images import ReadImage
 from mis_lightning.segmenters.base import Segmenter
 
 LONGEST_NAME = 255
@@ -98,15 +99,15 @@ class AnnotationStore:
     def load(
         self,
         key: str,
-        image: NDArray[Any] | Image.Image | str | Path,
+        image: NDArray[Any] | Image.Image | str | Path | ReadImage,
         segmenter: Segmenter[Any] | None = None,
         **options: Any,
     ) -> AnnotationSession:
         """Restore a saved session.
 
         The masks are there at once; the actions of an object are done again when it is first worked on.
-        Where another model, or other settings, answered then, the masks stay as they were saved, and each
-        object begins with its mask instead of its actions.
+        Where another model, or other settings, answered then, or another window was shown, the masks stay as
+        they were saved, and each object begins with its mask instead of its actions.
 
         Args:
             key: Of the image.
@@ -124,7 +125,8 @@ class AnnotationStore:
         if segmenter is not None and segmenter.identity == log.model:
             segmenter = segmenter.with_settings(log.settings)
         session = AnnotationSession(image, segmenter, **{"overlap": log.overlap, **options})
-        if session.segmenter.identity != log.model or log.settings != session.settings:
+        asked_alike = session.segmenter.identity == log.model and log.settings == session.settings
+        if not (asked_alike and session.reads_as(log)):
             masks = {number: (MaskAction(counts),) for number, counts in record.counts.items()}
             log = replace(log, objects=tuple(replace(one, actions=masks[one.id]) for one in log.objects))
         session.take_over(log, record.own_masks)

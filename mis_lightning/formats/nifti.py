@@ -16,7 +16,7 @@ from mis_lightning.errors import ImageError, InputError
 from mis_lightning.files import written_whole
 from mis_lightning.formats.slice_view import Axis, SliceView
 from mis_lightning.grey_levels import to_rgb, value_range
-from mis_lightning.images import Reading
+from mis_lightning.images import ReadImage, Reading, checksum
 
 SUFFIXES = (".nii", ".nii.gz")
 
@@ -101,7 +101,10 @@ class NiftiSlices:
         """
         if not 0 <= k < len(self):
             raise InputError(f"Expected a slice in 0..{len(self) - 1} of {self.path}, but got {k}.")
-        index: list[Any] = [slice(None)] * 3 + list(self._further)
+        return self._plane(k, self._further)
+
+    def _plane(self, k: int, further: tuple[int, ...]) -> NDArray[Any]:
+        index: list[Any] = [slice(None)] * 3 + list(further)
         index[self.view.axis] = k
         try:
             plane = np.asarray(self.nifti.dataobj[tuple(index)])
@@ -112,6 +115,11 @@ class NiftiSlices:
     def __getitem__(self, k: int) -> NDArray[np.uint8]:
         """Slice ``k`` as a picture, RGB, uint8, ``(H, W, 3)``."""
         return to_rgb(self.values(k), window=self.window)
+
+    def read(self, k: int, reading: Reading) -> ReadImage:
+        """Slice ``k`` with what tells it from others: that of channel 0, whichever is shown."""
+        first = self.values(k) if not any(self._further) else self._plane(k, (0,) * len(self._further))
+        return ReadImage(self[k], checksum(first), reading.settings().get("reading", {}))
 
     def empty_labels(self) -> LabelVolume:
         """A volume of labels on the same grid, all 0."""

@@ -23,12 +23,13 @@ from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
 from mis_lightning.server.access import Access, Guard
 from mis_lightning.server.context import ServerContext
 from mis_lightning.server.library import Library
+from mis_lightning.server.open_sessions import OpenSessions
 from mis_lightning.server.routes import router
 from mis_lightning.server.tabs import Tabs
 from mis_lightning.server.workspace import (
     ConflictError,
     NotKeptError,
-    OpenSessions,
+    ReplacedError,
     SharedState,
     StaleError,
     TooManyError,
@@ -47,6 +48,7 @@ _STATUS: dict[type[InputError], int] = {
     ConflictError: 412,
     TooManyError: 409,
     NotKeptError: 507,
+    ReplacedError: 410,
 }
 log = logging.getLogger(__name__)
 

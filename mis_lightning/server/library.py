@@ -26,7 +26,7 @@ from mis_lightning.annotation.store import LONGEST_NAME
 from mis_lightning.errors import ImageError, InputError
 from mis_lightning.formats.nifti import SUFFIXES, NiftiSlices, is_volume, open_slices
 from mis_lightning.formats.slice_view import Axis
-from mis_lightning.images import IMAGE_SUFFIXES, Reading, list_images
+from mis_lightning.images import IMAGE_SUFFIXES, ReadImage, Reading, list_images
 
 THUMBNAIL = 160
 """Longer side of a thumbnail, in pixels."""
@@ -91,7 +91,7 @@ class Library:
         self._leave_out = leave_out
         self._reading = reading if reading is not None else Reading()
         self._entries: dict[str, Entry] = {}
-        self._pixels: _Cache[NDArray[np.uint8]] = _Cache(_PIXEL_MEMORY, lambda image: image.nbytes)
+        self._pixels: _Cache[ReadImage] = _Cache(_PIXEL_MEMORY, lambda image: image.rgb.nbytes)
         self._pictures: _Cache[bytes] = _Cache(_PICTURE_MEMORY, len)
         self.left_out: dict[Path, str] = {}
         self.refresh()
@@ -158,22 +158,31 @@ class Library:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def read(self, entry: Entry) -> NDArray[np.uint8]:
-        """Pixels of an image, uint8, ``(H, W, 3)``, not to be written to.
+    def read(self, entry: Entry) -> ReadImage:
+        """An image; its pixels are not to be written to.
 
         Raises:
             ImageError: It cannot be read, is too large, or is no longer where it was.
         """
 
-        def make() -> NDArray[np.uint8]:
+        def make() -> ReadImage:
             self._check(entry)
-            image = self._decode(entry)
+            read = self._decode(entry)
+            image = read.rgb
             if image.shape[0] * image.shape[1] > MAX_PIXELS:  # of a kind that Pillow cannot measure
                 raise _too_large(entry, image.shape[1], image.shape[0])
             image.flags.writeable = False
-            return image
+            return read
 
         return self._pixels.get((entry.key, *_stamp(entry.path)), make)
+
+    def state(self, entry: Entry) -> tuple[int, int]:
+        """Changes when the file of an image does.
+
+        Raises:
+            ImageError: It is no longer where it was.
+        """
+        return _stamp(entry.path)
 
     def picture(self, entry: Entry) -> bytes:
         """What the page shows of an image, JPEG, at most ``MAX_PICTURE`` pixels a side.
@@ -182,7 +191,7 @@ class Library:
             ImageError: As :meth:`read`.
         """
         stamp = ("picture", entry.key, *_stamp(entry.path))
-        return self._pictures.get(stamp, lambda: _jpeg(_within(self.read(entry), MAX_PICTURE), 92))
+        return self._pictures.get(stamp, lambda: _jpeg(_within(self.read(entry).rgb, MAX_PICTURE), 92))
 
     def thumbnail(self, entry: Entry) -> bytes:
         """A small JPEG of an image.
@@ -194,15 +203,15 @@ class Library:
         def make() -> bytes:
             self._check(entry)
             image = _draft(entry.path) if entry.slice is None else None
-            return _jpeg(_within(self._decode(entry) if image is None else image, THUMBNAIL), 80)
+            return _jpeg(_within(self._decode(entry).rgb if image is None else image, THUMBNAIL), 80)
 
         return self._pictures.get(("thumbnail", entry.key, *_stamp(entry.path)), make)
 
-    def _decode(self, entry: Entry) -> NDArray[np.uint8]:
+    def _decode(self, entry: Entry) -> ReadImage:
         if entry.slice is None:
-            return self._reading(entry.path)
+            return self._reading.read(entry.path)
         with self._reading_volume:
-            return self._volume(entry.path)[entry.slice]
+            return self._volume(entry.path).read(entry.slice, self._reading)
 
     def _check(self, entry: Entry) -> None:
         """Refuse an image that was replaced by a link since it was listed, or that is too large to decode."""

@@ -114,6 +114,12 @@ class Save(Change):
     replace: bool = False
 
 
+class Adopt(_Question):
+    """Go on with an image that was replaced on disk; ``masks``: keep them, without their clicks."""
+
+    masks: bool
+
+
 class Tab(_Answer):
     """The tab that a page works in."""
 

@@ -23,7 +23,7 @@ COOKIE_AGE = 365 * 24 * 3600
 IMAGE = "/tabs/{tab}/images/{image}"
 Number = Annotated[int, Path(ge=1, le=65535)]
 
-_REFUSALS = (400, 401, 403, 404, 409, 412, 413, 422, 507)
+_REFUSALS = (400, 401, 403, 404, 409, 410, 412, 413, 422, 507)
 router = APIRouter(
     prefix="/api",
     responses={status: {"model": messages.Problem, "description": "refused"} for status in _REFUSALS},
@@ -205,3 +205,9 @@ async def save(asked: messages.Save, here: OfImageInTab) -> messages.State:
 async def discard(asked: messages.Change, here: OfImageInTab) -> messages.State:
     """Drop what this tab has done since the image was saved last."""
     return await here.answer(asked.known, lambda: here.workspace.discard(here.entry, asked.revision))
+
+
+@router.post(IMAGE + "/adopt")
+async def adopt(asked: messages.Adopt, here: Here) -> messages.State:
+    """Go on with the image that has taken the place of the annotated one on disk."""
+    return await here.answer({}, lambda: here.workspace.adopt(here.entry, masks=asked.masks))

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,20 +20,19 @@ from typing import Any
 
 from mis_lightning.annotation.overlap import Overlap
 from mis_lightning.annotation.record import AnnotationRecord
-from mis_lightning.annotation.session import AnnotationSession
+from mis_lightning.annotation.session import AnnotationSession, OtherImageError
 from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.errors import InputError
 from mis_lightning.files import written_whole
 from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.server.library import Entry, Library
 from mis_lightning.server.messages import Saved
+from mis_lightning.server.open_sessions import Opened, OpenSessions
 
 MAX_ACTIONS = 2000
 """Most actions on the objects of one image."""
 MAX_OBJECTS = 250
 """Most objects on one image; label maps stay 8 bits deep."""
-OPEN_PIXELS = 150_000_000
-"""Pixels of all sessions kept in memory, about 12 bytes each; others are read from their drafts again."""
 NOTHING = "none"
 _RESULTS = threading.Lock()
 
@@ -55,33 +53,11 @@ class NotKeptError(InputError):
     """The disk did not take what was done."""
 
 
-class OpenSessions:
-    """The sessions used last, of all tabs. One that is put out is read from its draft when it is needed."""
+class ReplacedError(InputError):
+    """The file of the image holds other pixels than those that were annotated."""
 
-    def __init__(self) -> None:
-        self._sessions: OrderedDict[tuple[Path, str], tuple[AnnotationSession, str]] = OrderedDict()
-        self._lock = threading.Lock()
 
-    def get(self, key: tuple[Path, str]) -> tuple[AnnotationSession, str] | None:
-        """A session, if it is open, and the digest of the result that it knows of."""
-        with self._lock:
-            if key in self._sessions:
-                self._sessions.move_to_end(key)
-            return self._sessions.get(key)
-
-    def put(self, key: tuple[Path, str], session: AnnotationSession, result: str) -> None:
-        """Keep a session, and evict others if there are too many."""
-        with self._lock:
-            self._sessions[key] = session, result
-            pixels = sum(one.shape[0] * one.shape[1] for one, _ in self._sessions.values())
-            while pixels > OPEN_PIXELS and len(self._sessions) > 1:
-                _, (gone, _) = self._sessions.popitem(last=False)
-                pixels -= gone.shape[0] * gone.shape[1]
-
-    def drop(self, key: tuple[Path, str]) -> None:
-        """Forget a session."""
-        with self._lock:
-            self._sessions.pop(key, None)
+_REPLACED = "The file of {} was replaced: it holds another image than the one that was annotated here."
 
 
 @dataclass(frozen=True)
@@ -120,20 +96,56 @@ class Workspace:
         """
         key, name = (self.folder, entry.key), entry.name
         kept = self.shared.sessions.get(key)
-        if kept is not None and (name in self._drafts or kept[1] == self._digest(entry)):
-            return kept[0]  # unless someone else has saved since, and there is no draft to protect
+        self._check_file(entry, kept)
+        if kept is not None and (name in self._drafts or kept.result == self._digest(entry)):
+            return kept.session  # unless someone else has saved since, and there is no draft to protect
         if name in self._drafts and name in self.shared.results and self._is_saved(name):
             self._drop_draft(entry)  # killed in the middle of saving
         result = self._digest(entry)
         image, segmenter = self.shared.library.read(entry), self.shared.segmenter
         for store in (self._drafts, self.shared.results):
             if name in store:
-                session = store.load(name, image, segmenter, name=name)
+                try:
+                    session = store.load(name, image, segmenter, name=name)
+                except OtherImageError:
+                    raise ReplacedError(_REPLACED.format(name)) from None
                 break
         else:
             session = AnnotationSession(image, segmenter, overlap=self.shared.overlap, name=name)
         session.levels(0, 0)  # builds the merge tree now, not at the first click
-        self.shared.sessions.put(key, session, result)
+        self._put(entry, session, result)
+        return session
+
+    def _put(self, entry: Entry, session: AnnotationSession, result: str) -> None:
+        state = self.shared.library.state(entry)
+        self.shared.sessions.put((self.folder, entry.key), Opened(session, result, state))
+
+    def _check_file(self, entry: Entry, kept: Opened | None) -> None:
+        """See whether the image in memory is still that of the file; one that was only touched is."""
+        if kept is None or kept.state == self.shared.library.state(entry):
+            return
+        if self.shared.library.read(entry).checksum != kept.session.checksum:
+            raise ReplacedError(_REPLACED.format(entry.name))
+        self._put(entry, kept.session, kept.result)
+
+    def adopt(self, entry: Entry, *, masks: bool) -> AnnotationSession:
+        """Go on with the image that has taken the place of the annotated one, as a draft.
+
+        Args:
+            entry: The image.
+            masks: Keep the masks; the clicks, made on other pixels, are dropped. Otherwise begin anew.
+
+        Raises:
+            InputError: The image has another size than the masks, or cannot be read.
+            NotKeptError: The draft cannot be written.
+        """
+        image, segmenter = self.shared.library.read(entry), self.shared.segmenter
+        session = AnnotationSession(image, segmenter, overlap=self.shared.overlap, name=entry.name)
+        record = self.record(entry)
+        if masks and record is not None:
+            session.take_masks(record)
+        self._keep(entry, session)
+        self._put(entry, session, self._digest(entry))
         return session
 
     def change(
@@ -188,7 +200,7 @@ class Workspace:
                     f"Somebody else has saved masks of {entry.name} since this tab opened it."
                 )
             self.shared.results.save(entry.name, session)
-            self.shared.sessions.put((self.folder, entry.key), session, self._digest(entry))
+            self._put(entry, session, self._digest(entry))
         self._drop_draft(entry)
         return session
 

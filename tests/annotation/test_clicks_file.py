@@ -87,10 +87,10 @@ def test_images_are_read_as_they_are_to_be(tmp_path):
     deep = np.random.default_rng(0).integers(0, 4000, (20, 30)).astype(np.uint16)
     Image.fromarray(deep).save(tmp_path / "a.png")
     file = write(tmp_path, {"a.png": []})
-    np.testing.assert_array_equal(ClickRequests(file)[0].read(), to_rgb(deep))
+    np.testing.assert_array_equal(ClickRequests(file)[0].read().rgb, to_rgb(deep))
     reading = Reading(window=(1000, 2000))
     expected = to_rgb(deep, window=(1000, 2000))
-    np.testing.assert_array_equal(ClickRequests(file, reading=reading)[0].read(), expected)
+    np.testing.assert_array_equal(ClickRequests(file, reading=reading)[0].read().rgb, expected)
 
 
 def test_slices_of_a_volume(tmp_path):
@@ -104,7 +104,7 @@ def test_slices_of_a_volume(tmp_path):
     assert [request.key for request in requests] == ["ct.nii.gz#coronal-3", "ct.nii.gz#coronal-4"]
     assert len(requests[0].objects[0].clicks) == 2
     expected = NiftiSlices(tmp_path / "ct.nii.gz", "coronal", (0, 300))[4]
-    np.testing.assert_array_equal(requests[1].read(), expected)
+    np.testing.assert_array_equal(requests[1].read().rgb, expected)
     (request,) = ClickRequests(write(tmp_path, {"ct.nii.gz": [{"row": 1, "col": 2}]}))
     with pytest.raises(InputError, match="slice"):
         request.read()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import zlib
 from dataclasses import asdict
 
 import numpy as np
@@ -478,3 +479,34 @@ def test_a_copy_of_the_log_is_not_needed(session, image, model) -> None:
     kept = copy.deepcopy(log)
     AnnotationSession.replay(log, image, asking(model)).click(50, 50)
     assert log == kept
+
+
+def test_a_log_says_how_its_image_was_read(tmp_path, net) -> None:
+    deep = np.random.default_rng(0).integers(0, 9999, (60, 80)).astype(np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    reading = Reading((3000, 9000))
+    session = AnnotationSession(tmp_path / "deep.png", asking(net), reading=reading)
+    session.add_object()
+    session.click(30, 40)
+    log = session.log()
+    assert log["image"]["reading"] == {"window": [3000, 9000]}
+    again = AnnotationSession.replay(log, tmp_path / "deep.png", asking(net))  # read as the log says
+    np.testing.assert_array_equal(again.mask(), session.mask())
+    np.testing.assert_array_equal(again.image, session.image)
+    with pytest.raises(InputError, match=r"window.*the defaults"):
+        AnnotationSession.replay(log, tmp_path / "deep.png", asking(net), reading=Reading())
+    log["image"]["reading"] = {"window": "wide"}
+    with pytest.raises(InputError, match="window, percentile or channels"):
+        AnnotationSession.replay(log, tmp_path / "deep.png", asking(net))
+
+
+def test_logs_of_before_the_reading_was_kept(net) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (60, 80), np.uint8)
+    session = AnnotationSession(grey, asking(net))
+    session.add_object()
+    session.click(30, 40)
+    log = session.log()
+    del log["image"]["reading"]
+    log["image"]["crc32"] = zlib.crc32(session.image.data)  # of the RGB bytes
+    again = AnnotationSession.replay(log, grey, asking(net))
+    np.testing.assert_array_equal(again.mask(), session.mask())

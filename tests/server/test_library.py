@@ -119,7 +119,7 @@ def test_deep_and_grey_images_look_as_they_do_to_the_model(tmp_path):
         library = Library(tmp_path, reading=reading)
         for entry in library.refresh():
             seen = reading(entry.path)
-            np.testing.assert_array_equal(library.read(entry), seen)
+            np.testing.assert_array_equal(library.read(entry).rgb, seen)
             for data in (library.picture(entry), library.thumbnail(entry)):
                 sent = np.asarray(Image.open(io.BytesIO(data)), np.int64)
                 assert np.abs(sent - seen).mean() < 3
@@ -131,7 +131,7 @@ def test_large_images_are_shown_smaller_and_read_whole(tmp_path, monkeypatch):
     library = Library(tmp_path)
     entry = library.refresh()[0]
     assert Image.open(io.BytesIO(library.picture(entry))).size == (100, 75)
-    assert library.read(entry).shape == (300, 400, 3)
+    assert library.read(entry).rgb.shape == (300, 400, 3)
 
 
 def bomb(path, width, height):
@@ -161,7 +161,7 @@ def test_a_changed_file_is_read_again(photos):
     before = library.read(entry)
     assert library.read(entry) is before
     Image.new("RGB", (9, 9)).save(photos / "a.png")
-    assert library.read(entry).shape == (9, 9, 3)
+    assert library.read(entry).rgb.shape == (9, 9, 3)
     (photos / "a.png").unlink()
     with pytest.raises(ImageError, match="any more"):
         library.read(entry)
@@ -199,7 +199,7 @@ def test_each_slice_of_a_volume_is_an_image(scan):
     ]
     expected = NiftiSlices(scan / "ct.nii.gz")
     for k, entry in enumerate(library.refresh()):
-        np.testing.assert_array_equal(library.read(entry), expected[k])
+        np.testing.assert_array_equal(library.read(entry).rgb, expected[k])
     with Image.open(io.BytesIO(library.thumbnail(entry))) as small:
         assert small.size == (8, 10)
     assert library.volumes() == {"ct.nii.gz": (scan / "ct.nii.gz").resolve()}
@@ -207,7 +207,7 @@ def test_each_slice_of_a_volume_is_an_image(scan):
 
 def test_the_window_of_volumes(scan):
     library = Library(scan, reading=Reading((0.0, 100.0)))
-    first = library.read(library.refresh()[0])
+    first = library.read(library.refresh()[0]).rgb
     np.testing.assert_array_equal(first, NiftiSlices(scan / "ct.nii.gz", window=(0.0, 100.0))[0])
     assert (first == 255).any()
 
@@ -227,7 +227,7 @@ def test_a_volume_that_changes_is_read_anew(scan):
     before = library.read(library.refresh()[0])
     nibabel.save(nibabel.Nifti1Image(np.eye(8, dtype=np.int16)[..., None], np.eye(4)), scan / "ct.nii.gz")
     (entry,) = library.refresh()
-    assert library.read(entry).shape != before.shape
+    assert library.read(entry).rgb.shape != before.rgb.shape
 
 
 def test_a_name_too_long_for_a_mask_file_is_left_out(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 
 from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.errors import InputError
+from mis_lightning.server import open_sessions
 from mis_lightning.server import tabs as tabs_module
 from mis_lightning.server import workspace as module
 
@@ -159,7 +160,7 @@ def test_a_draft_can_be_dropped_for_the_result(page):
 
 
 def test_sessions_that_are_put_out_of_memory_come_back(page, monkeypatch):
-    monkeypatch.setattr(module, "OPEN_PIXELS", 60 * 80)  # one at a time
+    monkeypatch.setattr(open_sessions, "OPEN_PIXELS", 60 * 80)  # one at a time
     first = page.do("click", row=20, col=20)
     page.open("sub/b.png")
     page.do("click", row=15, col=20)

@@ -45,11 +45,26 @@ function show() {
   view.canvas.dataset.revision = state.revision; // what is shown, for tests
 }
 
-async function fail(error) {
+/** The image was replaced on disk: the user says what becomes of the masks. */
+async function replaced(key, message) {
+  const choice = await ask(message, [["Not now", null], ["Keep the masks, drop the clicks", "masks"], ["Start anew", "new"]]);
+  if (!choice || !key) return;
+  try {
+    await queued(() => send("POST", `/api/tabs/${page.tab}/images/${key}/adopt`, { masks: choice === "masks" }));
+  } catch (error) {
+    await fail(error);
+    return;
+  }
+  page.image = null;
+  await openImage(key);
+}
+
+async function fail(error, asked = null) {
   if (!(error instanceof Refused)) throw error;
   notice(error.message);
   say(error.message);
   if (error.status === 401) location.reload();
+  if (error.status === 410) await replaced(page.image ?? asked, error.message);
   if (error.status === 409 && page.image) {
     const key = page.image;
     const state = await get(here());
@@ -127,7 +142,7 @@ async function openImage(key) {
   } catch (error) {
     if (page.image === key) {
       page.image = null;
-      await fail(error);
+      await fail(error, key);
     }
   } finally {
     if (page.image === key || !page.image) find("busy").hidden = true;
