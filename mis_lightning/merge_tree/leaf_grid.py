@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mis_lightning.errors import InputError
 from mis_lightning.features.colour_texture import ColourTexture
+from mis_lightning.merge_tree.scaling import patch_of_pixels
 from mis_lightning.structures import Click
 
 MAX_SIDE = 256
@@ -85,9 +86,10 @@ def clicked_leaves(
         [[0, 1], [0, 0]]
     """
     labels = np.zeros(grid, np.int8)
+    rows, cols = (patch_of_pixels(side, count) for side, count in zip(shape, grid, strict=True))
     for row, col, positive in clicks:
         if 0 <= row < shape[0] and 0 <= col < shape[1]:
-            labels[int(row) * grid[0] // shape[0], int(col) * grid[1] // shape[1]] = 1 if positive else -1
+            labels[rows[int(row)], cols[int(col)]] = 1 if positive else -1
     return labels
 
 

@@ -24,6 +24,7 @@ from mis_lightning.merge_tree.leaf_grid import (
     obey,
 )
 from mis_lightning.merge_tree.refinement import drop_specks, refine
+from mis_lightning.merge_tree.scaling import patch_of_pixels
 from mis_lightning.merge_tree.tree import MergeTree
 from mis_lightning.merge_tree.ward import build_merge_tree
 from mis_lightning.structures import Click
@@ -170,5 +171,5 @@ def drawn_leaves(
         raise InputError(f"Expected a scribble of the ROI's shape {tuple(shape)}, but got {drawn.shape}.")
     leaves = np.zeros(grid, np.bool_)
     rows, cols = np.nonzero(drawn)
-    leaves[rows * grid[0] // shape[0], cols * grid[1] // shape[1]] = True
+    leaves[patch_of_pixels(shape[0], grid[0])[rows], patch_of_pixels(shape[1], grid[1])[cols]] = True
     return leaves
