@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from mis_lightning.console import prepare
-from mis_lightning.errors import InputError
+from mis_lightning.errors import InputError, Interrupted
 
 VERBS = {
     "fit": (
@@ -76,7 +76,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0, 2 after a message about what the user gave or the system refuses, 130 after
-        Ctrl-C.
+        Ctrl-C, 143 after SIGTERM.
     """
     prepare()
     given = list(sys.argv[1:] if args is None else args)
@@ -91,6 +91,9 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return 130
+    except Interrupted as stop:
+        print(f"{name}: {stop}", file=sys.stderr)
+        return stop.status
     except BrokenPipeError:  # whoever read the output has enough: `mis report runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
         return 0

@@ -14,6 +14,19 @@ class Note(UserWarning):
     """A warning that is meant for users; the command line shows its text, and no other warnings."""
 
 
+class Interrupted(Exception):
+    """The user, or the system, has asked the program to stop, and it has.
+
+    Args:
+        words: What was kept, and how to go on.
+        status: Exit status of the process: 128 and the number of the signal.
+    """
+
+    def __init__(self, words: str, status: int) -> None:
+        super().__init__(words)
+        self.status = status
+
+
 class ImageError(InputError):
     """An image or mask file that cannot be read or does not fit its partner."""
 

@@ -55,6 +55,7 @@ def tiny_training(
 
     from mis_lightning.data.epoch_sampler import EpochSampler
     from mis_lightning.losses.interactive import ClickLoss
+    from mis_lightning.training.datamodule import batches_done
     from mis_lightning.training.module import InteractiveSegmentation
 
     class Boxes(Dataset[dict[str, Any]]):
@@ -76,7 +77,11 @@ def tiny_training(
         settings = {"loss": ClickLoss(smoothness_weight=1.0), **settings}
         settings.setdefault("optimizer", lambda parameters: torch.optim.AdamW(parameters, lr=1e-2))
         module = InteractiveSegmentation(model if model is not None else tiny_click_vit(), **settings)
-        sampler = EpochSampler(samples, 0, lambda: module.current_epoch)
+
+        def done() -> int:
+            return batch_size * batches_done(module.trainer)
+
+        sampler = EpochSampler(samples, 0, lambda: module.current_epoch, done)
         return module, DataLoader(Boxes(), batch_size, sampler=sampler)
 
     return make

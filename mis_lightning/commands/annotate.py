@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import secrets
 import socket
+import sys
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,19 +53,33 @@ def main(args: Sequence[str]) -> int:
         raise InputError(f"None of the images in {source} can be shown.")
     segmenter, name = open_segmenter(given.model, device=given.device), label_of(given.model)
     token = given.token
-    access = Access(given.host, "0" * 32 if token is None else token)  # only to ask whether it is loopback
-    token = secrets.token_urlsafe(24) if token is None and not access.is_loopback else token
-    access = Access(given.host, token, cookie_name(out))
-    app = create_app(library, out, segmenter, segmenter_name=name, overlap=given.overlap, access=access)
+    names = tuple(given.allow_host)
+    asked = Access(given.host, "0" * 32 if token is None else token, names=names)  # whether one is needed
+    token = secrets.token_urlsafe(24) if token is None and asked.needs_token else token
+    access = Access(given.host, token, cookie_name(out), names)
+    app = create_app(
+        library,
+        out,
+        segmenter,
+        segmenter_name=name,
+        overlap=given.overlap,
+        access=access,
+        root_path=given.root_path,
+    )
     listening = _listen(given.host, given.port)
     url = address(given.host, listening.getsockname()[1], token)
     print(
         f"{counted(len(library), 'image')} from {source}; masks go to {out}; clicks are answered by {name}."
     )
-    if not access.is_loopback:
+    if access.needs_token:
         print("Whoever has the token below can see the images. The connection is not encrypted.")
-    print(f"\n    {url}\n\nCtrl+C ends it.", flush=True)
-    Thread(target=warm_up, args=(segmenter,), daemon=True).start()
+    print(f"\n    {url}\n")
+    for one in names:
+        behind = address(one, None, token, given.root_path)
+        print(f"    {behind}    (by the proxy of that name)\n")
+    print("Ctrl+C ends it.", flush=True)
+    warming = Thread(target=warm_up, args=(segmenter,), daemon=True)
+    warming.start()
     if given.open:
         webbrowser.open(url)
     import uvicorn
@@ -77,7 +94,13 @@ def main(args: Sequence[str]) -> int:
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=5,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    with contextlib.suppress(KeyboardInterrupt):  # as invited
+        uvicorn.Server(config).run(sockets=[listening])
+    if warming.is_alive():
+        # It computes in C++, which would abort the process when Python takes its interpreter away.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
     return 0
 
 
@@ -95,11 +118,19 @@ def default_out(source: Path) -> Path:
     return source.with_name(f"{source.stem if source.is_file() else source.name}_masks")
 
 
-def address(host: str, port: int, token: str | None) -> str:
-    """The URL to open; the token is in its fragment, which browsers do not send."""
+def address(host: str, port: int | None, token: str | None, root_path: str = "") -> str:
+    """The URL to open; the token is in its fragment, which browsers do not send.
+
+    Args:
+        host: Where the server listens, or the name of a proxy.
+        port: ``None``: that of HTTPS, at a proxy.
+        token: What browsers must enter, if anything.
+        root_path: Below which the page lies.
+    """
     name = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
-    name = f"[{name}]" if ":" in name else name
-    return f"http://{name}:{port}/" + (f"#token={token}" if token is not None else "")
+    name = f"[{name}]" if ":" in name and not name.startswith("[") else name
+    place = f"https://{name}" if port is None else f"http://{name}:{port}"
+    return f"{place}{root_path}/" + (f"#token={token}" if token is not None else "")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -122,6 +153,14 @@ def _parser() -> argparse.ArgumentParser:
         help="address to listen on; any but this machine's own needs a token (127.0.0.1)",
     )
     add("--token", help="token that browsers must enter; generated and printed if one is needed")
+    add(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name that browsers use for a proxy in front of the server, e.g. lab.example.org; repeatable",
+    )
+    add("--root-path", default="", metavar="/PATH", help="path below which a proxy shows the page")
     add("--open", action="store_true", help="open the page in the browser")
     return parser
 

@@ -18,12 +18,17 @@ class EpochSampler(Sampler[tuple[int, int]]):
         length: Number of items in an epoch.
         seed: Decides the order, together with the epoch.
         epoch: Asked at the start of each pass.
+        done: How many items of the epoch were seen before the run was stopped; asked at the start of each
+            pass, and left out.
     """
 
-    def __init__(self, length: int, seed: int, epoch: Callable[[], int]) -> None:
+    def __init__(
+        self, length: int, seed: int, epoch: Callable[[], int], done: Callable[[], int] = lambda: 0
+    ) -> None:
         self.length = length
         self.seed = seed
         self.epoch = epoch
+        self.done = done
 
     def __len__(self) -> int:
         return self.length
@@ -31,4 +36,4 @@ class EpochSampler(Sampler[tuple[int, int]]):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         epoch = self.epoch()
         order = np.random.default_rng([self.seed, epoch]).permutation(self.length)
-        return ((epoch, int(index)) for index in order)
+        return ((epoch, int(index)) for index in order[self.done() :])

@@ -7,6 +7,7 @@ from the workers, and leaves features to threads that find and save.
 
 from __future__ import annotations
 
+import signal
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +46,12 @@ def before_workers() -> None:
 
 
 def one_thread(_worker: int) -> None:
-    """Keep torch and numpy's BLAS to one thread in a worker: the workers are the parallelism."""
+    """Keep torch and numpy's BLAS to one thread in a worker: the workers are the parallelism.
+
+    Ctrl-C reaches the workers, too; it is left to the process that started them, which ends them.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
     threadpool_limits(1)
 

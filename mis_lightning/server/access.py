@@ -1,7 +1,8 @@
 """Access control of the server; every request passes through it before any other code.
 
-* The ``Host`` header must name this server. A page on the web whose name is made to point here ("DNS
-  rebinding") carries its own name and is turned away; an address in digits cannot be rebound.
+* The ``Host`` header must name this server, or a proxy in front of it that was named when it was started. A
+  page on the web whose name is made to point here ("DNS rebinding") carries its own name and is turned away;
+  an address in digits cannot be rebound.
 * A request that changes something must carry an ``Origin`` of the same host: a form or script on another site
   cannot send one.
 * A cookie tells browsers apart. Where the server listens beyond the loopback address, or is given a token,
@@ -20,6 +21,7 @@ import re
 import secrets
 import socket
 from dataclasses import dataclass
+from functools import lru_cache
 from http.cookies import CookieError, SimpleCookie
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -55,20 +57,28 @@ class Access:
         host: Where it listens, an address or a name.
         token: What a browser must show first; ``None`` asks for nothing.
         cookie: Name of the cookie; servers on one host share cookies, so each folder has a name of its own.
+        names: Further host names that browsers may use, without a port: those of a reverse proxy.
     """
 
     host: str = "127.0.0.1"
     token: str | None = None
     cookie: str = "mis"
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.token is not None and not (len(self.token) >= MIN_TOKEN and self.token.isascii()):
             raise InputError(
                 f"Expected a token of at least {MIN_TOKEN} plain characters; without `--token` one is made."
             )
-        if self.token is None and not self.is_loopback:
+        for name in self.names:
+            if _without_port(name) != name.lower():
+                raise InputError(
+                    f"Expected a host name like lab.example.org, without a port, but got {name!r}."
+                )
+        if self.token is None and self.needs_token:
             raise InputError(
-                f"Listening on {self.host}, beyond this machine, needs a token: anyone could see the images."
+                f"Listening on {', '.join((self.host, *self.names))}, beyond this machine, needs a token: "
+                "anyone could see the images."
             )
 
     @property
@@ -76,18 +86,36 @@ class Access:
         """Whether only programs of this machine can connect."""
         return is_loopback(self.host)
 
+    @property
+    def needs_token(self) -> bool:
+        """Whether others than programs of this machine may come, directly or by a proxy."""
+        return not self.is_loopback or bool(self.names)
+
     def knows_host(self, header: str) -> bool:
         """Whether a ``Host`` header means this server."""
         name = _without_port(header)
         if name is None:
             return False
+        if name in {one.lower() for one in self.names}:
+            return True
         if self.is_loopback:
             return is_loopback(name)
         return _address(name) is not None or name in {
             "localhost",
             self.host.lower(),
-            socket.gethostname().lower(),
+            *own_names(),
         }
+
+    def knows_origin(self, origin: str, host: str) -> bool:
+        """Whether an ``Origin`` header means this server's own page, on a request with this ``Host``.
+
+        A proxy may hand on the name under which the browser knows it as ``Host``, or its own.
+        """
+        if origin in (f"http://{host}", f"https://{host}"):
+            return True
+        scheme, separator, rest = origin.partition("://")
+        name = _without_port(rest)
+        return bool(separator) and scheme in ("http", "https") and name in {one.lower() for one in self.names}
 
     def opens(self, token: str | None) -> bool:
         """Whether a token is the right one, compared in constant time."""
@@ -135,11 +163,13 @@ class Guard:
     Args:
         app: The application behind it.
         access: The rules.
+        root_path: Path below which a proxy shows the application.
     """
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access, root_path: str = "") -> None:
         self.app = app
         self.access = access
+        self.root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI has it."""
@@ -167,17 +197,17 @@ class Guard:
         async def replay() -> Message:
             return pending.pop() if pending else await receive()
 
-        await self.app(scope, replay, send_guarded)
+        await self.app({**scope, "root_path": self.root_path}, replay, send_guarded)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Status and reason, if the head of a request breaks a rule."""
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         if len(hosts) != 1 or not self.access.knows_host(hosts[0]):
-            return 403, "This server does not answer to that host name."
+            return 403, "This server does not answer to that host name; see `--allow-host`."
         if scope["method"] not in _SAFE_METHODS:
             origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
-            if origins not in ([f"http://{hosts[0]}"], [f"https://{hosts[0]}"]):
-                return 403, "Changes are accepted from this server's own page only."
+            if len(origins) != 1 or not self.access.knows_origin(origins[0], hosts[0]):
+                return 403, "Changes are accepted from this server's own page only; see `--allow-host`."
         lengths = [value for name, value in scope["headers"] if name == b"content-length"]
         if any(not value.isdigit() for value in lengths):
             return 400, "The length of the request is no number."
@@ -188,6 +218,12 @@ class Guard:
     @staticmethod
     def _limit(scope: Scope) -> int:
         return MAX_UPLOAD if scope["path"].endswith("/mask") else MAX_BODY
+
+
+@lru_cache(maxsize=1)
+def own_names() -> frozenset[str]:
+    """What this machine calls itself: its name, and its full name with the domain, asked once."""
+    return frozenset({socket.gethostname().lower(), socket.getfqdn().lower()})
 
 
 def is_loopback(host: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import zlib
 from importlib.resources import files
 from pathlib import Path
@@ -61,6 +62,7 @@ def create_app(
     segmenter_name: str = "merge-tree",
     overlap: Overlap = "keep",
     access: Access | None = None,
+    root_path: str = "",
 ) -> FastAPI:
     """Make the server of one folder of images.
 
@@ -71,10 +73,14 @@ def create_app(
         segmenter_name: What the page calls it.
         overlap: How overlaps between objects are resolved.
         access: Who may ask; by default whoever is on this machine.
+        root_path: Path below which a proxy shows the page, such as ``/annotate``; requests may come with it
+            or without.
 
     Raises:
-        InputError: ``results`` is a file.
+        InputError: ``results`` is a file, or the path is none.
     """
+    if root_path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", root_path):
+        raise InputError(f"Expected a root path like /annotate, but got {root_path!r}.")
     access = access if access is not None else Access()
     segmenter = segmenter if segmenter is not None else MergeTreeSegmenter()
     if isinstance(segmenter, ClickModelSegmenter) and isinstance(segmenter.model, nn.Module):
@@ -89,7 +95,7 @@ def create_app(
     )
     app.state.server = ServerContext(shared, Tabs(results / DRAFTS, shared), access, segmenter_name)
     app.include_router(router)
-    app.add_middleware(Guard, access=access)
+    app.add_middleware(Guard, access=access, root_path=root_path)
     app.add_exception_handler(InputError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_message)
     page = {path.name: path.read_bytes() for path in files(__package__).joinpath("page").iterdir()}

@@ -41,8 +41,9 @@ async def open_tab(
         if not access.opens(asked.token):
             raise HTTPException(401, "The token is missing or wrong.")
         session = access.session(header, signed=False) or access.new_session()
+    path = request.scope["root_path"] or "/"
     response.set_cookie(
-        access.cookie, access.sign(session), max_age=COOKIE_AGE, path="/", httponly=True, samesite="strict"
+        access.cookie, access.sign(session), max_age=COOKIE_AGE, path=path, httponly=True, samesite="strict"
     )
     tab = await server.read(lambda: server.tabs.claim(session, asked.tab, asked.open))
     return messages.Tab(tab=tab)

@@ -211,7 +211,10 @@ class MISDataModule(L.LightningDataModule):
         before_workers()
         trainer = self.trainer
         sampler = EpochSampler(
-            len(self.training_set), self.seed, lambda: trainer.current_epoch if trainer else 0
+            len(self.training_set),
+            self.seed,
+            lambda: trainer.current_epoch if trainer else 0,
+            lambda: self.batch_size * batches_done(trainer) if trainer else 0,
         )
         return DataLoader(
             self.training_set,
@@ -268,3 +271,14 @@ def _plain(value: Any) -> bool | int | float | str | None:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def batches_done(trainer: L.Trainer) -> int:
+    """Batches of the present epoch that a run had seen when it was stopped; 0 in an epoch from its start.
+
+    With several processes an epoch that was stopped begins again from its first batch.
+    """
+    if not trainer.fit_loop.restarting or trainer.world_size > 1:
+        return 0
+    seen = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+    return int(seen) if seen < trainer.num_training_batches else 0

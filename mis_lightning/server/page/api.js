@@ -66,7 +66,7 @@ export async function openTab(token) {
   if (held.has(mine)) mine = null;
   let answer;
   try {
-    answer = await send("POST", "/api/tabs", { tab: mine, open: [...held].slice(0, 100), token });
+    answer = await send("POST", "api/tabs", { tab: mine, open: [...held].slice(0, 100), token });
   } catch (error) {
     channel.close();
     throw error;

@@ -13,7 +13,7 @@ const masks = new Map(); // id -> Mask of the image shown
 
 const images = new ImageList((key) => openImage(key));
 const objects = new ObjectList({ select, remove, name: (id, name) => change("PATCH", `objects/${id}`, { name }) });
-const here = (path = "") => `/api/tabs/${page.tab}/images/${page.image}${path && `/${path}`}`;
+const here = (path = "") => `api/tabs/${page.tab}/images/${page.image}${path && `/${path}`}`;
 const active = () => page.state?.objects.find((object) => object.id === page.state.active);
 const say = (text) => { find("status").textContent = text; };
 
@@ -50,7 +50,7 @@ async function replaced(key, message) {
   const choice = await ask(message, [["Not now", null], ["Keep the masks, drop the clicks", "masks"], ["Start anew", "new"]]);
   if (!choice || !key) return;
   try {
-    await queued(() => send("POST", `/api/tabs/${page.tab}/images/${key}/adopt`, { masks: choice === "masks" }));
+    await queued(() => send("POST", `api/tabs/${page.tab}/images/${key}/adopt`, { masks: choice === "masks" }));
   } catch (error) {
     await fail(error);
     return;
@@ -132,7 +132,7 @@ async function openImage(key) {
   say("");
   try {
     await settled();
-    const load = async () => createImageBitmap(await (await download(`/api/images/${key}/picture`)).blob());
+    const load = async () => createImageBitmap(await (await download(`api/images/${key}/picture`)).blob());
     const [picture, state] = await Promise.all([load(), get(here())]);
     if (page.image !== key) return;
     view.open(picture, state.height, state.width);
@@ -185,7 +185,7 @@ async function exportAll(format) {
   try {
     await settled();
     say("Exporting…");
-    const answer = await download(`/api/tabs/${page.tab}/export?format=${format}`);
+    const answer = await download(`api/tabs/${page.tab}/export?format=${format}`);
     const name = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition") ?? "")?.[1] ?? "export";
     const url = URL.createObjectURL(await answer.blob());
     Object.assign(document.createElement("a"), { href: url, download: name }).click();
@@ -403,7 +403,7 @@ async function begin() {
       token = await askToken(Boolean(token));
     }
   }
-  const [info, list] = await Promise.all([get("/api/info"), get(`/api/tabs/${page.tab}/images`)]);
+  const [info, list] = await Promise.all([get("api/info"), get(`api/tabs/${page.tab}/images`)]);
   page.info = info;
   find("model").textContent = info.model;
   document.querySelector("[data-format=nifti]").hidden = !info.volumes;

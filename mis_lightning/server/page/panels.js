@@ -36,7 +36,7 @@ export class ImageList {
     this.list.replaceChildren(...images.map((image) => {
       const small = make("small");
       const button = make("button", { title: image.name },
-        make("img", { alt: "", loading: "lazy", width: 64, height: 48, src: `/api/images/${image.key}/thumbnail` }),
+        make("img", { alt: "", loading: "lazy", width: 64, height: 48, src: `api/images/${image.key}/thumbnail` }),
         make("span", { className: "text" }, make("span", { className: "name", textContent: image.name }), small));
       button.addEventListener("click", () => this.open(image.key));
       const item = make("li", {}, button);
