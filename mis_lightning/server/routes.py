@@ -209,6 +209,6 @@ async def discard(asked: messages.Change, here: OfImageInTab) -> messages.State:
 
 
 @router.post(IMAGE + "/adopt")
-async def adopt(asked: messages.Adopt, here: Here) -> messages.State:
+async def adopt(asked: messages.Adopt, here: OfImageInTab) -> messages.State:
     """Go on with the image that has taken the place of the annotated one on disk."""
     return await here.answer({}, lambda: here.workspace.adopt(here.entry, masks=asked.masks))
