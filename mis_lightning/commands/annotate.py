@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import os
 import secrets
@@ -15,6 +16,7 @@ from threading import Thread
 from typing import Any, get_args
 
 import numpy as np
+from fastapi import FastAPI
 
 from mis_lightning.annotation.overlap import Overlap
 from mis_lightning.annotation.session import AnnotationSession
@@ -77,11 +79,18 @@ def main(args: Sequence[str]) -> int:
     for one in names:
         behind = address(one, None, token, given.root_path)
         print(f"    {behind}    (by the proxy of that name)\n")
-    print("Ctrl+C ends it.", flush=True)
     warming = Thread(target=warm_up, args=(segmenter,), daemon=True)
-    warming.start()
-    if given.open:
-        webbrowser.open(url)
+    atexit.register(_leave, warming)
+    with contextlib.suppress(KeyboardInterrupt):  # as invited
+        print("Ctrl+C ends it.", flush=True)
+        warming.start()
+        if given.open:
+            webbrowser.open(url)
+        _serve(app, listening)
+    return 0
+
+
+def _serve(app: FastAPI, listening: socket.socket) -> None:
     import uvicorn
 
     config = uvicorn.Config(
@@ -94,14 +103,18 @@ def main(args: Sequence[str]) -> int:
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=5,
     )
-    with contextlib.suppress(KeyboardInterrupt):  # as invited
-        uvicorn.Server(config).run(sockets=[listening])
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _leave(warming: Thread) -> None:
+    """End the process while the model still warms up.
+
+    It computes in C++, which aborts the process ("terminate called …") when Python's interpreter goes away.
+    """
     if warming.is_alive():
-        # It computes in C++, which would abort the process when Python takes its interpreter away.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
-    return 0
 
 
 def warm_up(segmenter: Segmenter[Any]) -> None:

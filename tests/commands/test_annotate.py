@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -119,3 +123,19 @@ def test_masks_go_beside_the_images(tmp_path):
     assert annotate.default_out(tmp_path / "photos") == tmp_path / "photos_masks"
     (tmp_path / "one.jpg").touch()
     assert annotate.default_out(tmp_path / "one.jpg") == tmp_path / "one_masks"
+
+
+@pytest.mark.parametrize("model", ["merge-tree", "mis-small"])
+@pytest.mark.parametrize("wait", [0.0, 1.5])
+def test_ctrl_c_ends_it_without_a_word(photos, model, wait):
+    """While the model warms up, and later."""
+    command = [sys.executable, "-m", "mis_lightning", "annotate", photos, "--port", "0", "--model", model]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+    for line in process.stdout:
+        if line.startswith("Ctrl+C"):
+            break
+    time.sleep(wait)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert err == ""
+    assert process.returncode == 0
