@@ -12,7 +12,7 @@ import sys
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, get_args
 
 import numpy as np
@@ -79,8 +79,9 @@ def main(args: Sequence[str]) -> int:
     for one in names:
         behind = address(one, None, token, given.root_path)
         print(f"    {behind}    (by the proxy of that name)\n")
-    warming = Thread(target=warm_up, args=(segmenter,), daemon=True)
-    atexit.register(_leave, warming)
+    warm = Event()
+    warming = Thread(target=_warm_up_once, args=(segmenter, warm), daemon=True)
+    atexit.register(_leave, warm)
     with contextlib.suppress(KeyboardInterrupt):  # as invited
         print("Ctrl+C ends it.", flush=True)
         warming.start()
@@ -106,15 +107,22 @@ def _serve(app: FastAPI, listening: socket.socket) -> None:
     uvicorn.Server(config).run(sockets=[listening])
 
 
-def _leave(warming: Thread) -> None:
-    """End the process while the model still warms up.
+def _leave(warm: Event) -> None:
+    """End the process while the model may still warm up.
 
     It computes in C++, which aborts the process ("terminate called …") when Python's interpreter goes away.
     """
-    if warming.is_alive():
+    if not warm.is_set():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
+
+
+def _warm_up_once(segmenter: Segmenter[Any], warm: Event) -> None:
+    try:
+        warm_up(segmenter)
+    finally:
+        warm.set()
 
 
 def warm_up(segmenter: Segmenter[Any]) -> None:

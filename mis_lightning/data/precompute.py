@@ -48,10 +48,11 @@ def before_workers() -> None:
 def one_thread(_worker: int) -> None:
     """Keep torch and numpy's BLAS to one thread in a worker: the workers are the parallelism.
 
-    Ctrl-C reaches the workers, too; it is left to the process that started them, which ends them.
+    Ctrl-C reaches the workers, too, and SIGTERM may (SLURM): both are left to the process that started them,
+    which ends them.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(1)
     threadpool_limits(1)
 

