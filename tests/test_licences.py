@@ -76,3 +76,11 @@ def test_they_follow_a_model(tiny_click_vit, tmp_path, monkeypatch) -> None:
     assert whats() == ["MAE ViT-B/16"]
     assert "* MAE ViT-B/16: cc-by-nc-4.0, no commercial use" in model_card(loaded, "me/model", CardFacts())
     assert "Made with, each" not in model_card(load_pretrained(tmp_path / "a"), "me/model", CardFacts())
+
+
+@pytest.mark.parametrize("name", ["dino", "dinov2"])
+def test_the_recipes_for_commercial_use_start_from_weights_that_allow_it(name, parse) -> None:
+    config = parse(["--config=mis_vitb448_sbd", f"--config=initial/{name}"])
+    licence = licences.FILES[config["model"]["initial_weights"]]
+    assert (licence.licence, licence.terms) == ("apache-2.0", "")
+    assert config["model"]["model"]["init_args"]["dim"] == 768
