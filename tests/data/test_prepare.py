@@ -105,7 +105,7 @@ def test_prepare_leaves_an_incomplete_set_alone(
     assert "nothing is overwritten" in out
     assert main(["GrabCut", "--root", str(root), "--allow-incomplete"]) == 0
     out = capsys.readouterr().out
-    assert "GrabCut: incomplete, 1 objects" in out
+    assert "GrabCut: incomplete, 1 object in" in out
     assert "not comparable" in out
 
 

@@ -38,7 +38,7 @@ class RandomModel(nn.Module):
             maps.append((torch.exp(-distance / 60) * (half[..., 2, None, None] >= 0)).sum(1, keepdim=True))
         positive, negative = maps
         return (
-            self.layers(torch.cat([image, prompt.previous_mask, *maps], 1))
+            self.layers(torch.cat([image, prompt.previous_mask, *maps], 1).float())
             + 5 * positive
             - 5 * negative
             - 0.5
