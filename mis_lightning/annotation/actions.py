@@ -97,10 +97,18 @@ class MaskAction:
         return decode_rle(self.counts, shape)
 
 
-Action = ClickAction | ScribbleAction | BoxAction | LevelAction | MaskAction
+@dataclass(frozen=True)
+class LookAction:
+    """Another answer to the first click: number ``index`` of the segmenter's alternatives, best first."""
+
+    index: int
+    kind: ClassVar[str] = "look"
+
+
+Action = ClickAction | ScribbleAction | BoxAction | LevelAction | LookAction | MaskAction
 
 _KINDS: Mapping[str, type[Action]] = {
-    kind.kind: kind for kind in (ClickAction, ScribbleAction, BoxAction, LevelAction, MaskAction)
+    kind.kind: kind for kind in (ClickAction, ScribbleAction, BoxAction, LevelAction, LookAction, MaskAction)
 }
 
 
@@ -179,8 +187,8 @@ def _check_type(name: str, value: Any) -> None:
         raise TypeError(f"`positive` is {value!r}")
     if name == "counts" and not isinstance(value, str):
         raise TypeError("`counts` is no text")
-    if name == "level" and (isinstance(value, bool) or not isinstance(value, int)):
-        raise TypeError(f"`level` is {value!r}")
+    if name in ("level", "index") and (isinstance(value, bool) or not isinstance(value, int)):
+        raise TypeError(f"`{name}` is {value!r}")
 
 
 def _short(value: Any) -> str:

@@ -30,6 +30,7 @@ from mis_lightning.annotation.actions import (
     BoxAction,
     ClickAction,
     LevelAction,
+    LookAction,
     MaskAction,
     ScribbleAction,
     sample_scribble,
@@ -191,6 +192,21 @@ class AnnotationSession(ObjectList):
             InputError: There is no object, the pixel is not on the image, or there is no such level.
         """
         self._do(LevelAction(float(row), float(col), int(level)))
+
+    def next_look(self) -> None:
+        """Take the next of the answers to the first click, after the last one the first.
+
+        Raises:
+            InputError: There is no object, it is not at its first click, or there is only one answer.
+        """
+        state = self._current.history.state
+        count = len(self.segmenter.alternatives(state.state))
+        if count < 2:
+            raise InputError(
+                "Expected an object with one click and several answers to it, but there is only one answer."
+            )
+        last = state.actions[-1]
+        self._do(LookAction((last.index + 1) % count if isinstance(last, LookAction) else 1))
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from mis_lightning.annotation.actions import (
     BoxAction,
     ClickAction,
     LevelAction,
+    LookAction,
     ScribbleAction,
 )
 from mis_lightning.errors import InputError
@@ -110,6 +111,11 @@ class ImageSteps:
             state = segmenter.box(state, action.box(self.shape))
         elif isinstance(action, LevelAction):
             state = segmenter.place(state, self.region(action), [action.click(self.shape)])
+        elif isinstance(action, LookAction):
+            found = segmenter.alternatives(state)
+            if not 0 <= action.index < len(found):
+                raise InputError(f"Expected an answer in 0..{len(found) - 1}, but got {action.index}.")
+            state, _ = found[action.index]
         else:
             state = segmenter.place(state, action.mask(self.shape))
         self.seconds = time.perf_counter() - began
@@ -138,6 +144,6 @@ def clicks_of(actions: Iterable[Action], shape: tuple[int, int]) -> tuple[Click,
             clicks = [action.box(shape).centre]
         elif isinstance(action, LevelAction):
             clicks = [action.click(shape)]
-        else:
+        elif not isinstance(action, LookAction):
             clicks = []
     return tuple(clicks)

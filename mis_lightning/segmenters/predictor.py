@@ -14,7 +14,7 @@ from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,6 +27,21 @@ from mis_lightning.segmenters.base import Box, Segmenter, check_box, check_click
 from mis_lightning.segmenters.history import History
 from mis_lightning.segmenters.registry import open_segmenter
 from mis_lightning.structures import Click
+
+
+class Alternatives(NamedTuple):
+    """Several answers, best first.
+
+    Attributes:
+        masks: Bool, ``(N, H, W)``.
+        scores: What IoU with the object is expected, float32, ``(N,)``, in ``[0, 1]``. They order the answers
+            and are not calibrated.
+        probabilities: Float32, ``(N, H, W)``.
+    """
+
+    masks: NDArray[np.bool_]
+    scores: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
 
 
 class ClickPredictor:
@@ -135,13 +150,35 @@ class ClickPredictor:
         """The object after the clicks in effect, bool, ``(H, W)``."""
         return self.segmenter.mask(self.state)
 
+    @overload
+    def predict(
+        self,
+        point_coords: ArrayLike | None = ...,
+        point_labels: ArrayLike | None = ...,
+        box: ArrayLike | None = ...,
+        mask_input: ArrayLike | None = ...,
+        multimask_output: Literal[False] = ...,
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]: ...
+
+    @overload
+    def predict(
+        self,
+        point_coords: ArrayLike | None = ...,
+        point_labels: ArrayLike | None = ...,
+        box: ArrayLike | None = ...,
+        mask_input: ArrayLike | None = ...,
+        *,
+        multimask_output: Literal[True],
+    ) -> Alternatives: ...
+
     def predict(
         self,
         point_coords: ArrayLike | None = None,
         point_labels: ArrayLike | None = None,
         box: ArrayLike | None = None,
         mask_input: ArrayLike | None = None,
-    ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        multimask_output: bool = False,
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float32]] | Alternatives:
         """Answer several clicks in one step, as Segment Anything does; the click history is untouched.
 
         Args:
@@ -151,9 +188,12 @@ class ClickPredictor:
             mask_input: A previous probability map or mask of the object, ``(H, W)``, in ``[0, 1]``; what lies
                 outside a box is left out. The crop is chosen from it and the box, as after a first answer;
                 without both the whole image is looked at.
+            multimask_output: Also return the other answers to a single positive click; there are up to three
+                where the segmenter looks at several scales, and else one.
 
         Returns:
-            Mask, bool, ``(H, W)``, and probability, float32, ``(H, W)``.
+            Mask, bool, ``(H, W)``, and probability, float32, ``(H, W)``. With ``multimask_output``
+            :class:`Alternatives`.
 
         Raises:
             InputError: No image is set, or an argument has another shape or range.
@@ -167,7 +207,14 @@ class ClickPredictor:
             state = segmenter.click(
                 [self._placed(first, around, mask_input)], [_with_centre(clicks, around)]
             )[0]
-        return segmenter.mask(state), segmenter.probability(state)
+        if not multimask_output:
+            return segmenter.mask(state), segmenter.probability(state)
+        found = segmenter.alternatives(state)
+        return Alternatives(
+            np.stack([segmenter.mask(one) for one, _ in found]),
+            np.array([score for _, score in found], np.float32),
+            np.stack([segmenter.probability(one) for one, _ in found]),
+        )
 
     def _placed(self, state: Any, around: Box | None, mask_input: ArrayLike | None) -> Any:
         """The state that clicks inside a box and on a previous mask begin from."""

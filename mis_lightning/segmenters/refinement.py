@@ -40,14 +40,14 @@ class Refinement:
         sure: A speck or hole stays where the model's log-odds for it reach this somewhere.
         max_side: Leaves on the longer side of the tree; a smaller ROI has a leaf for each pixel.
         feedback: Share of the sharpened mask in the previous mask of the next click, in ``[0, 1]``; the rest
-            is the model's own answer.
+            is the model's own answer. Half was the best of 0, 0.5 and 1 on development objects.
     """
 
     price: float = 10.0
     clip: float = 4.0
     sure: float = 2.0
     max_side: int = MAX_SIDE
-    feedback: float = 1.0
+    feedback: float = 0.5
 
     def __post_init__(self) -> None:
         if not (0 <= self.price < np.inf and 0 < self.clip < np.inf and 0 <= self.sure < np.inf):

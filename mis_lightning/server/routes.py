@@ -141,6 +141,12 @@ async def level(asked: messages.Level, here: OfImageInTab) -> messages.State:
     return await here.act(asked, lambda session: session.choose_level(asked.row, asked.col, asked.level))
 
 
+@router.post(IMAGE + "/look")
+async def look(asked: messages.Change, here: OfImageInTab) -> messages.State:
+    """Take the next of the answers to the first click."""
+    return await here.act(asked, lambda session: session.next_look())
+
+
 @router.post(IMAGE + "/mask")
 async def load_mask(
     data: Annotated[bytes, Body(media_type="image/png")],

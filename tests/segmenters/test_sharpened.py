@@ -190,6 +190,31 @@ def test_the_looks_of_a_first_click_are_alternatives(tiny_click_vit) -> None:
     (negative,) = segmenter.click([segmenter.begin(picture())], [[Click(20, 30, False)]])
     assert negative.looks == ()
 
+    predictor = ClickPredictor(segmenter)
+    predictor.set_image(picture())
+    masks, several, probabilities = predictor.predict([[30, 20]], [1], multimask_output=True)
+    assert masks.shape == probabilities.shape == (len(found), 80, 120)
+    np.testing.assert_allclose(several, scores, rtol=1e-6)
+    for mask, (one, _) in zip(masks, found, strict=True):
+        np.testing.assert_array_equal(mask, segmenter.mask(one))
+    masks, several, _ = predictor.predict([[30, 20], [100, 60]], [1, 0], multimask_output=True)
+    assert (len(masks), several.tolist()) == (1, [1.0])
+
+    session = AnnotationSession(picture(), segmenter)
+    session.add_object()
+    session.click(20, 30)
+    for step in range(1, len(found) + 1):
+        session.next_look()
+        np.testing.assert_array_equal(session.mask(), segmenter.mask(found[step % len(found)][0]))
+    session.undo()
+    np.testing.assert_array_equal(session.mask(), segmenter.mask(found[-1][0]))
+    assert len(session.objects[0].clicks) == 1
+    again = AnnotationSession.replay(json.loads(json.dumps(session.log())), picture(), segmenter)
+    np.testing.assert_array_equal(again.mask(), session.mask())
+    session.click(60, 100, False)
+    with pytest.raises(InputError, match="only one answer"):
+        session.next_look()
+
 
 @pytest.mark.parametrize(
     "bad", [{"price": -1}, {"clip": 0}, {"sure": -1}, {"max_side": 1}, {"cost": 1}, {"price": "x"}, [1], "x"]

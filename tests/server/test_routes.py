@@ -17,6 +17,9 @@ from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.formats.label_png import read_label_png
 from mis_lightning.formats.nifti import NiftiSlices
 from mis_lightning.images import Reading, read_image
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.first_look import FirstLook, Weight
+from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.server import workspace as limits
 from mis_lightning.server.access import Access
 from mis_lightning.server.app import create_app
@@ -395,3 +398,21 @@ def test_what_fails_inside_tells_nothing(page, monkeypatch):
     assert "secret" not in answer.text
     monkeypatch.undo()
     assert page.open()["objects"][0]["actions"] == 1
+
+
+def test_another_answer_to_the_first_click(make_app, open_page, tiny_click_vit):
+    look = FirstLook({"node": Weight(0.5, 0.2, 1.0)}, least=8)
+    segmenter = ClickModelSegmenter(tiny_click_vit(), PredictionSettings(first_look=look))
+    page = open_page(make_app(segmenter=segmenter))
+    page.open()
+    page.do("click", row=20, col=20)
+    seen = [page.state["objects"][0]["mask"]["version"]]
+    for _ in range(3):
+        page.do("look")
+        assert len(page.state["objects"][0]["clicks"]) == 1
+        seen.append(page.state["objects"][0]["mask"]["version"])
+    assert len(set(seen)) > 1
+    page.do("click", row=50, col=70, positive=False)
+    answer = page.ask("look")
+    assert answer.status_code == 422
+    assert "only one answer" in answer.json()["detail"]

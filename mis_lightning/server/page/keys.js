@@ -9,6 +9,7 @@ export const KEYS = [
   [["X"], "switch between adding and removing"],
   [["Ctrl+Z"], "undo"],
   [["Ctrl+Y", "Ctrl+Shift+Z"], "redo"],
+  [["A"], "another answer to the first click"],
   [["N"], "new object"],
   [["1 – 9"], "switch to an object"],
   [["R"], "rename the object"],
@@ -42,7 +43,7 @@ export function fillTable(body) {
 
 const PLAIN = {
   c: ["tool", "click"], g: ["tool", "region"], b: ["tool", "box"], s: ["tool", "scribble"], x: ["sign"],
-  n: ["newObject"], r: ["rename"], delete: ["remove"], backspace: ["remove"], "[": ["level", -1], "]": ["level", 1],
+  a: ["look"], n: ["newObject"], r: ["rename"], delete: ["remove"], backspace: ["remove"], "[": ["level", -1], "]": ["level", 1],
   escape: ["escape"], h: ["hide"], "+": ["zoom", 1.25], "=": ["zoom", 1.25], "-": ["zoom", 0.8], "0": ["fit"],
   ",": ["step", -1], ".": ["step", 1], "?": ["help"],
 };

@@ -308,6 +308,7 @@ function moveCross(down, right, fine) {
 const actions = {
   tool: choose,
   sign: () => setSign(!page.adds),
+  look: () => { leaveLevels(); if (active()?.clicks.length === 1) change("POST", "look", {}, { timed: true }); },
   undo: () => { leaveLevels(); if (active()?.undoable || view.pending.length) change("POST", "undo"); },
   redo: () => { leaveLevels(); if (active()?.redoable) change("POST", "redo"); },
   newObject,
