@@ -18,6 +18,7 @@ ORDER = (
     "errors",
     "licences",
     "console",
+    "compiled",
     "files",
     "weight_files",
     "tiff",

@@ -11,8 +11,9 @@ import math
 
 import cv2
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from mis_lightning.compiled import njit
 
 
 def deepest_pixel(region: NDArray[np.bool_], taken: NDArray[np.int64]) -> tuple[float, int, int]:

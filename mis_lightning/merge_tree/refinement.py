@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from mis_lightning.compiled import njit
 from mis_lightning.errors import InputError
 from mis_lightning.merge_tree.tree import MergeTree
 

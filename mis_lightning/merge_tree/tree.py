@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from mis_lightning.compiled import njit
 from mis_lightning.errors import InputError
 
 

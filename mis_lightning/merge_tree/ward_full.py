@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from mis_lightning.compiled import njit
 from mis_lightning.errors import InputError
 
 _FAST = {"reassoc", "contract", "nsz", "arcp"}  # all but the flags that forbid NaN and infinity

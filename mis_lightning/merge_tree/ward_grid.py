@@ -26,8 +26,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from mis_lightning.compiled import njit
 
 _FAST = {"reassoc", "contract", "nsz", "arcp"}  # all but the flags that forbid NaN and infinity
 

@@ -97,6 +97,7 @@ def create_app(
     app.include_router(router)
     app.add_middleware(Guard, access=access, root_path=root_path)
     app.add_exception_handler(InputError, _refuse)
+    app.add_exception_handler(OSError, _refuse_of_system)
     app.add_exception_handler(RequestValidationError, _refuse_message)
     page = {path.name: path.read_bytes() for path in files(__package__).joinpath("page").iterdir()}
 
@@ -125,6 +126,13 @@ def _file(name: str, data: bytes) -> Response:
 async def _refuse(request: Request, error: Exception) -> JSONResponse:
     status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 422)
     return JSONResponse({"detail": _plain(str(error))}, status)
+
+
+async def _refuse_of_system(request: Request, error: Exception) -> JSONResponse:
+    """Say what the system refuses, such as to write on a full disk; no path of this machine."""
+    reason = getattr(error, "strerror", None) or type(error).__name__
+    log.error("%s: %s", request.url.path, error)
+    return JSONResponse({"detail": _plain(f"The server's machine refuses: {reason}. Nothing was lost.")}, 507)
 
 
 async def _refuse_message(request: Request, error: Exception) -> JSONResponse:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
+import httpx
 import pytest
 
+from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.errors import InputError
 from mis_lightning.server import open_sessions
@@ -227,3 +232,29 @@ def test_other_folders_among_the_drafts_are_no_tabs(page, name, tmp_path):
     stray.mkdir(parents=True, exist_ok=True)
     (stray / "a.png.json").write_text("{}", encoding="utf-8")
     assert tabs.claim("s", None, []) != name
+
+
+def test_two_clicks_at_once_on_one_state(app, page, monkeypatch):
+    """Both saw the same revision; one of them comes first, and the other is told."""
+    click = AnnotationSession.click
+
+    def slow(session, *place):
+        time.sleep(0.3)  # time enough for the other to see the state of before, unless it waits
+        click(session, *place)
+
+    monkeypatch.setattr(AnnotationSession, "click", slow)
+    body = {"revision": page.state["revision"], "positive": True}
+
+    async def both():
+        transport = httpx.ASGITransport(app=app)
+        headers = dict(page.client.headers)
+        cookies = dict(page.client.cookies)
+        async with httpx.AsyncClient(
+            transport=transport, base_url=str(page.client.base_url), headers=headers, cookies=cookies
+        ) as client:
+            url, places = page.url("click"), (20, 25, 30, 40)
+            asked = [client.post(url, json={**body, "row": at, "col": at}) for at in places]
+            return [answer.status_code for answer in await asyncio.gather(*asked)]
+
+    assert sorted(asyncio.run(both())) == [200, 409, 409, 409]
+    assert page.open()["objects"][0]["actions"] == 1

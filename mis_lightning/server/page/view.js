@@ -15,7 +15,17 @@ export class View {
     this.still = new Layer(); // and the masks: what clicks in waiting and moving lines do not change
     this.clear();
     new ResizeObserver(() => this.resize()).observe(canvas);
+    this.followScreen();
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+  }
+
+  /** A window moved to a screen of another pixel ratio keeps its size, so no ResizeObserver tells. */
+  followScreen() {
+    const asked = matchMedia(`(resolution: ${window.devicePixelRatio || 1}dppx)`);
+    asked.addEventListener("change", () => {
+      this.resize();
+      this.followScreen();
+    }, { once: true });
   }
 
   clear() {
