@@ -243,6 +243,7 @@ def test_two_clicks_at_once_on_one_state(app, page, monkeypatch):
         click(session, *place)
 
     monkeypatch.setattr(AnnotationSession, "click", slow)
+    page.do("objects")
     body = {"revision": page.state["revision"], "positive": True}
 
     async def both():
