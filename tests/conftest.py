@@ -79,7 +79,7 @@ def tiny_training(
         module = InteractiveSegmentation(model if model is not None else tiny_click_vit(), **settings)
 
         def done() -> int:
-            return batch_size * batches_done(module.trainer)
+            return batch_size * batches_done(module.trainer) if module._trainer is not None else 0
 
         sampler = EpochSampler(samples, 0, lambda: module.current_epoch, done)
         return module, DataLoader(Boxes(), batch_size, sampler=sampler)
