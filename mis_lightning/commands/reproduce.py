@@ -179,6 +179,7 @@ class Work:
             count,
             "--repeats",
             "1",
+            "--vit",
             "--json",
             file,
         ]
