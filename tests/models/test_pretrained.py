@@ -8,13 +8,18 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from mis_lightning.errors import InputError
+from mis_lightning.losses.interactive import ClickLoss
+from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.click_vit import ClickViT
 from mis_lightning.models.pretrained import CHECKPOINT_KEY, load_pretrained, save_pretrained
-from mis_lightning.structures import Prompt
+from mis_lightning.segmenters.registry import open_segmenter
+from mis_lightning.structures import Click, Prompt
+from mis_lightning.training.module import InteractiveSegmentation
 
 
 def answer(model: ClickViT) -> torch.Tensor:
@@ -188,3 +193,40 @@ def test_damaged_folders(tiny_click_vit, tmp_path: Path) -> None:
     weights.unlink()
     with pytest.raises(InputError, match=r"no model folder: model\.safetensors missing"):
         load_pretrained(folder)
+
+
+class OwnNetwork(ClickNetwork):
+    """A network of somebody's own: one convolution."""
+
+    def __init__(self, input_size: tuple[int, int] = (16, 16), width: int = 2) -> None:
+        super().__init__({"input_size": list(input_size), "width": width}, 1, "none")
+        self.layers = torch.nn.Sequential(torch.nn.Conv2d(4, width, 3, 1, 1), torch.nn.Conv2d(width, 1, 1))
+
+    def forward(self, image: torch.Tensor, prompt: Prompt) -> torch.Tensor:
+        return self.layers(torch.cat([self.normalise(image), prompt.previous_mask], 1))
+
+
+class NoNetwork:
+    """Not a network."""
+
+
+def test_a_network_of_ones_own_is_opened_by_its_dotted_name(tmp_path: Path, quiet_trainer) -> None:
+    model = OwnNetwork(width=3)
+    folder = save_pretrained(model, tmp_path / "own")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    assert config == {"architecture": f"{__name__}.OwnNetwork", "input_size": [16, 16], "width": 3}
+    trainer = quiet_trainer()
+    trainer.strategy.connect(InteractiveSegmentation(model, ClickLoss()))
+    trainer.save_checkpoint(tmp_path / "own.ckpt")
+    for source in (folder, tmp_path / "own.ckpt"):
+        opened = load_pretrained(source)
+        assert isinstance(opened, OwnNetwork)
+        torch.testing.assert_close(answer(opened), answer(model))
+        segmenter = open_segmenter(source)
+        (state,) = segmenter.click([segmenter.begin(np.zeros((20, 30, 3), np.uint8))], [[Click(5, 5, True)]])
+        assert segmenter.mask(state).shape == (20, 30)
+    for name, message in (("NoNetwork", "ClickNetwork"), ("Missing", "cannot be imported")):
+        config["architecture"] = f"{__name__}.{name}"
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        with pytest.raises(InputError, match=message):
+            load_pretrained(folder)
