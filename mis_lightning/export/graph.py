@@ -14,7 +14,7 @@ from mis_lightning import __version__
 from mis_lightning.errors import InputError
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.pretrained import describe
-from mis_lightning.segmenters.click_model import ClickModel
+from mis_lightning.segmenters.asked_model import ClickModel
 from mis_lightning.structures import Prompt
 
 TOLERANCE = 1e-4

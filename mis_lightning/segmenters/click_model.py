@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +18,8 @@ from torch import Tensor, nn
 
 from mis_lightning.clicks.encoding import pack_points
 from mis_lightning.errors import InputError
+from mis_lightning.metrics.functional import iou
+from mis_lightning.segmenters.asked_model import ClickModel, device_of, evaluation_mode, input_size
 from mis_lightning.segmenters.base import Box, Segmenter, check_image
 from mis_lightning.segmenters.box import segment_box
 from mis_lightning.segmenters.click_state import ClickState, Look
@@ -38,17 +39,6 @@ from mis_lightning.segmenters.zoom_in import (
     to_crop,
 )
 from mis_lightning.structures import Click, Prompt
-
-ClickModel = Callable[[Tensor, Prompt], Tensor]
-"""``model(image, prompt) -> logits``, see :mod:`mis_lightning.structures`."""
-
-
-def input_size(model: ClickModel, size: tuple[int, int] | None = None) -> tuple[int, int]:
-    """``size``, or ``model.input_size`` where it is ``None`` and the model has one, or ``(448, 448)``."""
-    height, width = size if size is not None else getattr(model, "input_size", None) or (448, 448)
-    if height < 1 or width < 1:
-        raise InputError(f"Expected the input size (height, width) positive, but got {(height, width)}.")
-    return int(height), int(width)
 
 
 class ClickModelSegmenter(Segmenter[ClickState]):
@@ -251,11 +241,22 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         return ClickState(state.image, middle, mask, roi)
 
     def alternatives(self, state: ClickState) -> list[tuple[ClickState, float]]:
-        """The answers to a first click, best first, with their scores in ``[0, 1)``."""
-        if len(state.clicks) != 1 or not state.looks:
+        """The answers to a first click, best first, with their scores in ``[0, 1)``; alike ones once."""
+        look_first = self.prediction.first_look
+        if len(state.clicks) != 1 or not state.looks or look_first is None:
             return [(state, 1.0)]
-        with torch.inference_mode():
-            return [(self._finish(state, look.roi, look.logits), look.score) for look in state.looks]
+        kept: list[tuple[ClickState, float]] = []
+        masks: list[NDArray[np.bool_]] = []
+        for look in state.looks:
+            with torch.inference_mode():
+                other = self._finish(state, look.roi, look.logits)
+            mask = self.mask(other)
+            if all(
+                iou(mask, one, None) < look_first.distinct for one in masks
+            ):  # sharpening may make them alike
+                kept.append((other, look.score))
+                masks.append(mask)
+        return kept
 
     def probability(self, state: ClickState) -> NDArray[np.float32]:
         """The last answer, float32, ``(H, W)``; zeros before the first.
@@ -329,22 +330,3 @@ def _next_roi(state: ClickState, zoom_in: ZoomIn | None) -> ROI:
 
 def _in_roi(clicks: Sequence[Click], roi: ROI) -> list[Click]:
     return [c._replace(row=c.row - roi.row_min, col=c.col - roi.col_min) for c in clicks]
-
-
-@contextmanager
-def evaluation_mode(model: ClickModel) -> Iterator[None]:
-    """Every submodule in evaluation mode inside the block, and exactly as it was after it."""
-    training = [m for m in model.modules() if m.training] if isinstance(model, nn.Module) else []
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-
-
-def device_of(model: ClickModel) -> torch.device:
-    """Where the first parameter of a module lies; the CPU for everything else."""
-    parameter = next(model.parameters(), None) if isinstance(model, nn.Module) else None
-    return parameter.device if parameter is not None else torch.device("cpu")
