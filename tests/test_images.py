@@ -118,7 +118,7 @@ def test_list_images_says_what_is_there(tmp_path: Path) -> None:
 def test_reading_says_what_differs_from_the_defaults(tmp_path):
     assert Reading().settings() == {}
     reading = Reading(window=(0.0, 9.0), channels=(2, 1, 0))
-    assert reading.settings() == {"reading": {"window": (0.0, 9.0), "channels": (2, 1, 0)}}
+    assert reading.settings() == {"reading": {"window": [0.0, 9.0], "channels": [2, 1, 0]}}
     colours = np.random.default_rng(0).integers(0, 256, (8, 9, 3), dtype=np.uint8)
     Image.fromarray(colours).save(tmp_path / "a.png")
     np.testing.assert_array_equal(Reading(channels=(2, 1, 0))(tmp_path / "a.png"), colours[..., ::-1])
