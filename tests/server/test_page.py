@@ -15,6 +15,9 @@ import pytest
 from PIL import Image
 
 from mis_lightning.annotation.store import AnnotationStore
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.first_look import FirstLook, Weight
+from mis_lightning.segmenters.prediction_settings import PredictionSettings
 
 playwright = pytest.importorskip("playwright.sync_api")
 
@@ -214,6 +217,23 @@ def test_two_tabs_at_once_and_a_reload(serve, open_tab):
     assert copied.page.evaluate("sessionStorage.getItem('mis-tab')") != first.page.evaluate(
         "sessionStorage.getItem('mis-tab')"
     )
+
+
+def test_another_answer_by_its_key(serve, open_tab, tiny_click_vit):
+    look = FirstLook({"node": Weight(0.5, 0.2, 1.0)}, least=8)
+    segmenter = ClickModelSegmenter(tiny_click_vit(), PredictionSettings(first_look=look))
+    tab = open_tab(serve(segmenter=segmenter))
+    tab.click(20, 20)
+    seen = [tab.areas()]
+    for _ in range(3):
+        tab.press("a")
+        seen.append(tab.areas())
+    assert len({tuple(areas) for areas in seen}) > 1
+    tab.press("Control+z")
+    assert tab.areas() == seen[2]
+    tab.click(50, 70, button="right")
+    tab.page.keyboard.press("a")  # two clicks: there is nothing to choose, and nothing is asked
+    assert "only one answer" not in tab.status()
 
 
 def test_the_region_tool(serve, open_tab):
