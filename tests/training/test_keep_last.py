@@ -175,4 +175,7 @@ def test_signals_at_random_moments(tmp_path: Path, number: int) -> None:
         if process.returncode == 0:
             break
     assert steps == 60
-    assert yaml.safe_load((root / "config.yaml").read_text(encoding="utf-8"))["trainer"]["max_steps"] == 60
+    configs = list(root.glob("version_*/config.yaml"))
+    assert configs
+    for path in configs:  # of every start, the interrupted ones too: whole
+        assert yaml.safe_load(path.read_text(encoding="utf-8"))["trainer"]["max_steps"] == 60
