@@ -66,10 +66,10 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         look = prediction.first_look
         if look is not None and getattr(model, "fixed_size", False):
             look = replace(look, size=None)
-        self.prediction = replace(prediction, size=input_size(model, prediction.size), first_look=look)
+        self._size = input_size(model, prediction.size)
+        self.prediction = replace(prediction, size=self._size, first_look=look)
         self.device = torch.device(device) if device is not None else device_of(model)
         self.threshold = prediction.threshold
-        self._size = input_size(model, prediction.size)
         limit = min(max(prediction.threshold, 1e-4), 1 - 1e-4)
         self._threshold_logit = math.log(limit / (1 - limit))
 
@@ -251,9 +251,8 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             with torch.inference_mode():
                 other = self._finish(state, look.roi, look.logits)
             mask = self.mask(other)
-            if all(
-                iou(mask, one, None) < look_first.distinct for one in masks
-            ):  # sharpening may make them alike
+            # Sharpening may make answers alike.
+            if all(iou(mask, one, None) < look_first.distinct for one in masks):
                 kept.append((other, look.score))
                 masks.append(mask)
         return kept

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import lightning as L
-import torch.distributed
 
 from mis_lightning.annotation.click_request import ClickRequest
 from mis_lightning.annotation.export import Format
 from mis_lightning.annotation.mask_folder import Kept, MaskFolder
+from mis_lightning.training.processes import of_all_processes
 
 
 class MaskWriter(L.Callback):
@@ -65,10 +65,7 @@ class MaskWriter(L.Callback):
 
 def _gather(kept: Kept) -> Kept:
     """Bring together what all processes have."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return kept
-    parts: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(parts, kept)
+    parts = of_all_processes(kept)
     paths = {key: path for part in parts for key, path in part.paths.items()}
     failures = {key: reason for part in parts for key, reason in part.failures.items()}
     return Kept(paths, failures, sum(part.known for part in parts))

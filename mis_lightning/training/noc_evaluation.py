@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
-import torch.distributed
 import yaml
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.utilities.seed import isolate_rng
@@ -20,6 +18,7 @@ from mis_lightning.metrics.report import BenchmarkSummary, format_table, write_r
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.training.datamodule import MISDataModule, SampleBatch
+from mis_lightning.training.processes import of_all_processes
 
 
 class NoCEvaluation(L.Callback):
@@ -178,12 +177,8 @@ def _config(trainer: L.Trainer) -> dict[str, Any]:
 
 def _gather(sessions: dict[int, dict[int, SimulatedSession]]) -> dict[int, dict[int, SimulatedSession]]:
     """Merge the sessions of all processes; an object that two processes saw stays once."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return sessions
-    parts: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(parts, sessions)
     merged: dict[int, dict[int, SimulatedSession]] = {}
-    for part in parts:
+    for part in of_all_processes(sessions):
         for benchmark, found in part.items():
             merged.setdefault(benchmark, {}).update(found)
     return merged
