@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mis_lightning.annotation.actions import ClickAction
-from mis_lightning.annotation.overlap import Overlap
 from mis_lightning.annotation.record import AnnotationRecord
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.errors import InputError
 from mis_lightning.formats.nifti import is_volume, open_slices
+from mis_lightning.formats.overlap import Overlap
 from mis_lightning.formats.slice_view import Axis
 from mis_lightning.images import ReadImage, Reading
 from mis_lightning.segmenters.base import Segmenter

@@ -27,9 +27,9 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from mis_lightning.annotation.click_request import ClickRequest, ObjectRequest
-from mis_lightning.annotation.overlap import Overlap
 from mis_lightning.data.training_images import image_key
 from mis_lightning.errors import InputError
+from mis_lightning.formats.overlap import Overlap
 from mis_lightning.formats.slice_view import Axis
 from mis_lightning.images import Reading
 from mis_lightning.structures import Click

@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Any
 
 from mis_lightning.annotation.actions import Action, action_from_json, action_to_json
-from mis_lightning.annotation.overlap import Overlap, check_overlap
 from mis_lightning.errors import InputError
+from mis_lightning.formats.overlap import Overlap, check_overlap
 
 FORMAT, VERSION = "mis-click-log", 1
 MAX_OBJECTS = 65535

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from mis_lightning.annotation.actions import Action
 from mis_lightning.annotation.log import MAX_OBJECTS, check_name
-from mis_lightning.annotation.overlap import Overlap, check_overlap, paint
 from mis_lightning.annotation.steps import ImageSteps
 from mis_lightning.annotation.tracked_object import TrackedObject
 from mis_lightning.errors import InputError
+from mis_lightning.formats.overlap import Overlap, check_overlap, paint
 from mis_lightning.structures import Click
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mis_lightning.annotation.log import ClickLog
-from mis_lightning.annotation.overlap import paint
 from mis_lightning.errors import InputError
 from mis_lightning.formats.named_masks import NamedMask, NamedMasks
+from mis_lightning.formats.overlap import paint
 from mis_lightning.formats.rle import decode_rle
 
 

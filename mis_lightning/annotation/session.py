@@ -37,11 +37,11 @@ from mis_lightning.annotation.actions import (
 )
 from mis_lightning.annotation.log import ClickLog, ObjectLog
 from mis_lightning.annotation.object_list import ObjectList
-from mis_lightning.annotation.overlap import Overlap
 from mis_lightning.annotation.record import AnnotationRecord
 from mis_lightning.annotation.steps import ImageSteps
 from mis_lightning.annotation.tracked_object import TrackedObject
 from mis_lightning.errors import InputError
+from mis_lightning.formats.overlap import Overlap
 from mis_lightning.images import ReadImage, Reading, checksum
 from mis_lightning.segmenters.base import Segmenter, check_box, check_click
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter

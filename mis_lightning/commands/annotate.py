@@ -18,10 +18,10 @@ from typing import Any, get_args
 import numpy as np
 from fastapi import FastAPI
 
-from mis_lightning.annotation.overlap import Overlap
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.console import counted
 from mis_lightning.errors import InputError
+from mis_lightning.formats.overlap import Overlap
 from mis_lightning.formats.slice_view import Axis
 from mis_lightning.images import Reading
 from mis_lightning.models.shipped import DEFAULT

@@ -15,8 +15,8 @@ from tqdm import tqdm
 from mis_lightning.annotation.clicks_file import ClickRequests
 from mis_lightning.annotation.export import Format
 from mis_lightning.annotation.mask_folder import MaskFolder
-from mis_lightning.annotation.overlap import Overlap
 from mis_lightning.commands import lightning
+from mis_lightning.formats.overlap import Overlap
 from mis_lightning.formats.slice_view import Axis
 from mis_lightning.images import Reading
 from mis_lightning.models.shipped import DEFAULT

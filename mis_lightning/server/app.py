@@ -15,9 +15,9 @@ from fastapi.responses import JSONResponse
 from torch import nn
 
 from mis_lightning import __version__
-from mis_lightning.annotation.overlap import Overlap
 from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.errors import InputError
+from mis_lightning.formats.overlap import Overlap
 from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter

@@ -18,12 +18,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from mis_lightning.annotation.overlap import Overlap
 from mis_lightning.annotation.record import AnnotationRecord
 from mis_lightning.annotation.session import AnnotationSession, OtherImageError
 from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.errors import InputError
 from mis_lightning.files import written_whole
+from mis_lightning.formats.overlap import Overlap
 from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.server.library import Entry, Library
 from mis_lightning.server.messages import Saved
