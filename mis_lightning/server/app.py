@@ -21,11 +21,11 @@ from mis_lightning.formats.overlap import Overlap
 from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
+from mis_lightning.server import routes
 from mis_lightning.server.access import Access, Guard
 from mis_lightning.server.context import ServerContext
 from mis_lightning.server.library import Library
 from mis_lightning.server.open_sessions import OpenSessions
-from mis_lightning.server.routes import router
 from mis_lightning.server.tabs import Tabs
 from mis_lightning.server.workspace import (
     ConflictError,
@@ -36,6 +36,8 @@ from mis_lightning.server.workspace import (
     TooManyError,
 )
 
+ROUTERS = (routes.router,)
+"""All routes, one router for each part of the page."""
 DRAFTS = ".drafts"
 """Folder of unsaved work, inside the folder of results."""
 _KINDS = {
@@ -94,7 +96,8 @@ def create_app(
         openapi_url="/api/openapi.json",
     )
     app.state.server = ServerContext(shared, Tabs(results / DRAFTS, shared), access, segmenter_name)
-    app.include_router(router)
+    for router in ROUTERS:
+        app.include_router(router)
     app.add_middleware(Guard, access=access, root_path=root_path)
     app.add_exception_handler(InputError, _refuse)
     app.add_exception_handler(OSError, _refuse_of_system)

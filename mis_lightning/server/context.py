@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import anyio
 from anyio import CapacityLimiter
-from fastapi import Depends, HTTPException, Path, Request
+from fastapi import APIRouter, Depends, HTTPException, Path, Request
 
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.server import messages
@@ -21,6 +21,17 @@ from mis_lightning.server.tabs import Tabs
 from mis_lightning.server.workspace import MAX_OBJECTS, SharedState, TooManyError, Workspace
 
 T = TypeVar("T")
+IMAGE = "/tabs/{tab}/images/{image}"
+"""Where a route about one image begins."""
+_REFUSALS = (400, 401, 403, 404, 409, 410, 412, 413, 422, 507)
+
+
+def api_router() -> APIRouter:
+    """Routes below ``/api``, with what they may refuse; ``app.py`` lists them."""
+    refusals: dict[int | str, dict[str, Any]] = {
+        status: {"model": messages.Problem, "description": "refused"} for status in _REFUSALS
+    }
+    return APIRouter(prefix="/api", responses=refusals)
 
 
 @dataclass

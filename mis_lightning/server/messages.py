@@ -24,15 +24,19 @@ Saved = Literal["none", "draft", "saved"]
 ExportFormat = Literal["coco", "labels", "png", "nifti"]
 
 
-class _Question(BaseModel):
+class Question(BaseModel):
+    """What the page sends."""
+
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
+    """What the server answers."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class OpenTab(_Question):
+class OpenTab(Question):
     """A page opens: its tab if it has one, and the other open tabs of its browser."""
 
     tab: Key | None = None
@@ -40,7 +44,7 @@ class OpenTab(_Question):
     token: Annotated[str, Field(max_length=200)] | None = None
 
 
-class Change(_Question):
+class Change(Question):
     """A change of what the page shows.
 
     Attributes:
@@ -89,7 +93,7 @@ class Level(Change):
     level: Annotated[int, Field(ge=0, le=1 << 20)]
 
 
-class Pixel(_Question):
+class Pixel(Question):
     """A pixel."""
 
     row: Position
@@ -114,19 +118,19 @@ class Save(Change):
     replace: bool = False
 
 
-class Adopt(_Question):
+class Adopt(Question):
     """Go on with an image that was replaced on disk; ``masks``: keep them, without their clicks."""
 
     masks: bool
 
 
-class Tab(_Answer):
+class Tab(Answer):
     """The tab that a page works in."""
 
     tab: Key
 
 
-class Info(_Answer):
+class Info(Answer):
     """Facts about the server.
 
     Attributes:
@@ -144,7 +148,7 @@ class Info(_Answer):
     volumes: bool
 
 
-class ImageLine(_Answer):
+class ImageLine(Answer):
     """One entry of the image list."""
 
     key: Key
@@ -153,7 +157,7 @@ class ImageLine(_Answer):
     objects: int
 
 
-class ClickMark(_Answer):
+class ClickMark(Answer):
     """A click in effect."""
 
     row: float
@@ -161,7 +165,7 @@ class ClickMark(_Answer):
     positive: bool
 
 
-class Mask(_Answer):
+class Mask(Answer):
     """A mask: where its runs of pixels begin and end.
 
     Attributes:
@@ -174,7 +178,7 @@ class Mask(_Answer):
     runs: str | None
 
 
-class ObjectState(_Answer):
+class ObjectState(Answer):
     """An object."""
 
     id: int
@@ -187,14 +191,14 @@ class ObjectState(_Answer):
     mask: Mask
 
 
-class Times(_Answer):
+class Times(Answer):
     """Milliseconds that the answer took in the server: in the model, and in all."""
 
     model: float
     server: float
 
 
-class State(_Answer):
+class State(Answer):
     """One image, as the page shows it.
 
     Attributes:
@@ -213,7 +217,7 @@ class State(_Answer):
     times: Times = Times(model=0, server=0)
 
 
-class Levels(_Answer):
+class Levels(Answer):
     """The nested regions about a pixel.
 
     Attributes:
@@ -231,7 +235,7 @@ class Levels(_Answer):
     start: int
 
 
-class Problem(_Answer):
+class Problem(Answer):
     """Why a request was refused."""
 
     detail: str

@@ -1,4 +1,4 @@
-"""What can be asked of the server, one function for each question.
+"""What can be asked of the server, one function for each question; other parts have routes of their own.
 
 Whatever computes or reads files runs in a thread, so that the server answers others meanwhile; the work of
 one tab is done in its order.
@@ -8,26 +8,29 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, HTTPException, Path, Query, Request, Response
+from fastapi import Body, HTTPException, Path, Query, Request, Response
 
 from mis_lightning import __version__
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
 from mis_lightning.server import messages
-from mis_lightning.server.context import InServer, OfImage, OfImageInTab, OfSession, OfTab, add_object
+from mis_lightning.server.context import (
+    IMAGE,
+    InServer,
+    OfImage,
+    OfImageInTab,
+    OfSession,
+    OfTab,
+    add_object,
+    api_router,
+)
 from mis_lightning.server.download import pack
 from mis_lightning.server.mask_upload import read_png
 from mis_lightning.server.responses import levels_at
 
 COOKIE_AGE = 365 * 24 * 3600
 """Seconds that a browser is remembered."""
-IMAGE = "/tabs/{tab}/images/{image}"
 Number = Annotated[int, Path(ge=1, le=65535)]
-
-_REFUSALS = (400, 401, 403, 404, 409, 410, 412, 413, 422, 507)
-router = APIRouter(
-    prefix="/api",
-    responses={status: {"model": messages.Problem, "description": "refused"} for status in _REFUSALS},
-)
+router = api_router()
 
 
 @router.post("/tabs")

@@ -19,6 +19,14 @@ export function icon(name) {
   return svg;
 }
 
+/** A part of the right side, below the list of objects: its heading and what is in it. */
+export function addPanel(id, title, ...children) {
+  const panel = make("section", { id, className: "panel" }, make("h2", { textContent: title }), ...children);
+  panel.setAttribute("aria-label", title);
+  find("panels").append(panel);
+  return panel;
+}
+
 const count = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
 
 /** The list of images. */

@@ -1,14 +1,15 @@
 // Mouse, pen and fingers on the canvas -> clicks, boxes, lines, panning and zooming.
 
+import { page } from "./page.js";
+
 const STILL = 5; // screen pixels a press may wander and still be a click
 
 /**
  * @param view the View
- * @param tool () => "click" | "region" | "box" | "scribble"
+ * @param tool () => the tool that is chosen, see tools.js
  * @param adds (event) => whether the press adds
- * @param done {click(place, adds), box([top, left, bottom, right]), scribble([[row, col], …], adds)}
  */
-export function listen(view, tool, adds, done) {
+export function listen(view, tool, adds) {
   const canvas = view.canvas;
   const fingers = new Map();
   let press = null; // {x, y, id, adds, kind: "pan" | "press" | "draw", start, line}
@@ -51,7 +52,7 @@ export function listen(view, tool, adds, done) {
     const pan = event.button === 1 || space;
     if (!pan && event.button !== 0 && event.button !== 2) return;
     if (pan) event.preventDefault();
-    const drawing = ["box", "scribble"].includes(tool()) && view.at(x, y);
+    const drawing = tool().press !== "click" && view.at(x, y);
     press = { x, y, fromX: x, fromY: y, adds: adds(event), kind: pan ? "pan" : drawing ? "draw" : "press", touch: event.pointerType === "touch" };
     if (press.kind === "pan") canvas.classList.add("panning");
     if (press.kind === "draw") {
@@ -63,7 +64,7 @@ export function listen(view, tool, adds, done) {
       const place = view.at(x, y);
       const { adds: sign } = press;
       press = null;
-      if (place) done.click(place, sign);
+      if (place) tool().click(place, sign);
     }
   });
 
@@ -86,12 +87,12 @@ export function listen(view, tool, adds, done) {
       [press.x, press.y] = [x, y];
     } else if (press.kind === "draw") {
       const { row, col } = view.near(x, y);
-      if (tool() === "box") {
+      if (tool().press === "box") {
         const { start } = press;
         view.rubber = { box: [Math.min(row, start.row), Math.min(col, start.col), Math.max(row, start.row), Math.max(col, start.col)] };
       } else {
         if (press.line.length < 4000) press.line.push([row, col]);
-        view.rubber = { line: press.line, positive: press.adds };
+        view.rubber = { line: press.line, positive: press.adds, radius: tool().radius?.() };
       }
       view.draw();
     }
@@ -106,11 +107,11 @@ export function listen(view, tool, adds, done) {
     if (event.type === "pointercancel") return;
     if (kind === "press") {
       const place = view.at(x, y);
-      if (place) done.click(place, sign);
+      if (place) tool().click(place, sign);
     } else if (kind === "draw") {
-      if (rubber?.box && rubber.box[2] > rubber.box[0] && rubber.box[3] > rubber.box[1]) done.box(rubber.box);
-      else if (rubber?.line?.length > 1) done.scribble(line, sign);
-      else done.click({ row: line[0][0], col: line[0][1] }, sign);
+      if (rubber?.box && rubber.box[2] > rubber.box[0] && rubber.box[3] > rubber.box[1]) tool().box(rubber.box, sign);
+      else if (rubber?.line?.length > 1) tool().line(line, sign);
+      else tool().click({ row: line[0][0], col: line[0][1] }, sign);
     }
   };
   canvas.addEventListener("pointerup", up);
@@ -118,6 +119,7 @@ export function listen(view, tool, adds, done) {
 
   canvas.addEventListener("wheel", (event) => {
     event.preventDefault();
+    if (page.tell("wheel", event)) return;
     const lines = event.deltaMode === 1 ? 24 : event.deltaMode === 2 ? 240 : 1;
     view.zoom(Math.exp(-Math.max(-240, Math.min(240, event.deltaY * lines)) / 360), ...local(event));
   }, { passive: false });

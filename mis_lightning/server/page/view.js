@@ -11,6 +11,7 @@ export class View {
     this.opacity = 0.45;
     this.hidden = false;
     this.onzoom = () => {};
+    this.layers = []; // (context) => …: draw over the masks and below the clicks, in CSS pixels of the canvas
     this.ground = new Layer(); // the picture as it lies
     this.still = new Layer(); // and the masks: what clicks in waiting and moving lines do not change
     this.clear();
@@ -32,7 +33,6 @@ export class View {
     this.picture = null;
     this.objects = [];
     this.pending = [];
-    this.levels = null;
     this.rubber = null; // {box: [top, left, bottom, right]} or {line: [[row, col], …], positive}
     this.cross = null; // {row, col}, moved by the arrow keys
     this.overlay = null;
@@ -153,7 +153,11 @@ export class View {
     });
     context.drawImage(still, 0, 0);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    if (this.levels) this.drawLevels(width, height);
+    for (const draw of this.layers) {
+      context.save();
+      draw(context);
+      context.restore();
+    }
     const active = this.objects.find((object) => object.active);
     for (const click of active?.clicks ?? []) this.dot(click, false);
     for (const click of this.pending) this.dot(click, true);
@@ -178,11 +182,11 @@ export class View {
     context.restore();
   }
 
-  drawLevels(width, height) {
-    const { levels, context } = this;
+  drawLevels(context, levels) {
+    const { scale } = this;
     context.imageSmoothingEnabled = false;
     context.globalAlpha = Math.max(0.35, this.opacity);
-    context.drawImage(levels.canvas, this.x, this.y, width, height);
+    context.drawImage(levels.canvas, this.x, this.y, this.width * scale, this.height * scale);
     context.globalAlpha = 1;
     this.outline(context, levels.path, "#ffffff", 2, this.width / levels.width, this.height / levels.height);
     this.dot({ row: levels.row, col: levels.col, positive: true }, true);
