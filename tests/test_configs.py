@@ -120,6 +120,7 @@ def test_the_papers_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 NOT_OF_THE_RECIPE = {
     *("checkpointing", "channels_last", "seed", "store", "skip_unreadable", "val_benchmarks"),
+    *("share", "beside", "objects", "objects_share"),  # further training sets, of which it has none
     *("clicks", "clicks_folder", "reading"),  # 8-bit images are read as they are
     *("checkpoint", "pretrained", "max_tokens", "output", "scaling", "device"),  # of the extractor
 }

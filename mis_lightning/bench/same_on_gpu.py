@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy, deepcopy
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -72,7 +73,7 @@ def same_loss(data: MISDataModule, network: Callable[[], ClickNetwork], device: 
     shipped = load_pretrained()
     assert data.training_set is not None
     dataset = copy(data.training_set)
-    dataset.augment = PaperAugmentation(shipped.input_size)
+    dataset.make = replace(dataset.make, augment=PaperAugmentation(shipped.input_size))
     trained: dict[str, Tensor] = default_collate([dataset[0, index] for index in range(SAMPLES)])
     random = first_batch(data, SAMPLES)
     return [

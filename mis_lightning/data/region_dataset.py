@@ -8,35 +8,17 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Sequence
-from typing import Any, Protocol, TypedDict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from mis_lightning.clicks.initial import InitialPoints
 from mis_lightning.data.training_images import TrainingImage
+from mis_lightning.data.training_sample import SampleMaker, TrainingSample
 from mis_lightning.regions.shards import RegionShards
 from mis_lightning.regions.source import RegionSource
 from mis_lightning.regions.store import RegionStore
-
-
-class Augmentation(Protocol):
-    """Changes an image and its region together."""
-
-    def __call__(
-        self, image: NDArray[np.uint8], mask: NDArray[np.bool_], generator: np.random.Generator
-    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Return image ``(size, size, 3)`` and mask ``(size, size)`` of the network's input size."""
-        ...
-
-
-class TrainingSample(TypedDict):
-    """One training sample, as arrays; the loader stacks them to tensors."""
-
-    image: NDArray[np.uint8]  # (3, H, W)
-    mask: NDArray[np.bool_]  # (1, H, W)
-    points: NDArray[np.float32]  # (2K, 3)
 
 
 class RegionDataset(Dataset[TrainingSample]):
@@ -48,13 +30,8 @@ class RegionDataset(Dataset[TrainingSample]):
         images: The images.
         store: Their regions.
         source: Draws one of an image's regions.
-        augment: Joint augmentation of image and region.
-        points: Sampler of the initial points.
+        make: Augments, and samples the initial points.
         regions_per_image: Regions drawn from each image in an epoch.
-        min_object_area: Smaller regions, in pixels after augmentation, become empty
-            (docs/protocol.md#one-sample); no point falls on them.
-        keep_background: Chance to keep an augmentation that lost the region, rather than augment the same
-            region again (docs/protocol.md#one-sample); above 0.
         seed: Decides, with the epoch and the image's key, everything random here.
     """
 
@@ -63,21 +40,15 @@ class RegionDataset(Dataset[TrainingSample]):
         images: Sequence[TrainingImage],
         store: RegionStore | RegionShards,
         source: RegionSource,
-        augment: Augmentation,
-        points: InitialPoints,
+        make: SampleMaker,
         regions_per_image: int = 1,
-        min_object_area: int = 80,
-        keep_background: float = 0.01,
         seed: int = 0,
     ) -> None:
         self.images = images
         self.store = store
         self.source = source
-        self.augment = augment
-        self.points = points
+        self.make = make
         self.regions_per_image = regions_per_image
-        self.min_object_area = min_object_area
-        self.keep_background = keep_background
         self.seed = seed
 
     def __len__(self) -> int:
@@ -96,16 +67,4 @@ class RegionDataset(Dataset[TrainingSample]):
 
     def __getitem__(self, item: Any) -> TrainingSample:
         epoch, index = item
-        image, region, generator = self.region(epoch, index)
-        while True:
-            augmented, mask = self.augment(image, region, generator)
-            if mask.any() or not region.any() or generator.random() < self.keep_background:
-                break
-        dropped = None
-        if 0 < np.count_nonzero(mask) < self.min_object_area:
-            mask, dropped = np.zeros_like(mask), mask
-        return {
-            "image": np.ascontiguousarray(augmented.transpose(2, 0, 1)),
-            "mask": mask[None],
-            "points": self.points(mask, generator, dropped),
-        }
+        return self.make(*self.region(epoch, index))

@@ -2,7 +2,8 @@
 
 A small network sees little of a large photograph at once. Evaluation (docs/protocol.md#zoom-in) first shows
 it the whole image and then a box around the current mask, stretched to the input size; training does so with
-random boxes.
+random boxes. A first look (:mod:`~mis_lightning.segmenters.first_look`) shows it squares around the click,
+whatever the size of the object; training does so with squares around a pixel of the region.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from mis_lightning.data.augment import Image, Mask, brightness_contrast, flip, s
 
 @dataclass(frozen=True)
 class ZoomAugmentation:
-    """Crop the whole image or a box around the region, stretch it to ``size``, flip, change colours.
+    """Crop the whole image, a box around the region or a square about one of its pixels; stretch it.
+
+    Then flip it, and change its colours.
 
     Attributes:
         size: ``(height, width)`` of the network input.
@@ -26,6 +29,9 @@ class ZoomAugmentation:
         expansion: The box is the region's, enlarged by a factor from this range, each side on its own.
         jitter: The box moves by up to this share of the region's sides.
         min_crop: Smallest side of the box, in pixels of the image, before what lies outside is cut off.
+        window_probability: Chance of a square window in place of a box; a whole image stays one.
+        window_share: The longer side of the region's box is a share of the window's side, log-uniform in
+            this range. The window is moved into the image, and cut to it where it is larger.
         flip_probability: Chance of a left-right flip.
         any_flip_probability: Chance of a flip along a random axis on top, rare in photographs.
         grey_probability: Chance to lose the colours.
@@ -38,6 +44,8 @@ class ZoomAugmentation:
     expansion: tuple[float, float] = (1.05, 1.9)
     jitter: float = 0.15
     min_crop: int = 100
+    window_probability: float = 0.0
+    window_share: tuple[float, float] = (0.2, 1.0)
     flip_probability: float = 0.5
     any_flip_probability: float = 0.1
     grey_probability: float = 0.1
@@ -47,8 +55,11 @@ class ZoomAugmentation:
         """Return image ``(*size, 3)`` and mask ``size``."""
         whole = generator.random() < self.whole_probability or not mask.any()
         in_rows, in_columns = np.asarray(mask.any(axis=1)), np.asarray(mask.any(axis=0))
-        rows = self._whole(mask.shape[0], generator) if whole else self._box(in_rows, generator)
-        columns = self._whole(mask.shape[1], generator) if whole else self._box(in_columns, generator)
+        if not whole and self.window_probability > 0 and generator.random() < self.window_probability:
+            rows, columns = self._window(mask, in_rows, in_columns, generator)
+        else:
+            rows = self._whole(mask.shape[0], generator) if whole else self._box(in_rows, generator)
+            columns = self._whole(mask.shape[1], generator) if whole else self._box(in_columns, generator)
         window = (slice(*rows), slice(*columns))
         image, mask = self._stretch(image[window], mask[window])
         if generator.random() < self.flip_probability:
@@ -69,6 +80,20 @@ class ZoomAugmentation:
         start = int((side - kept + 1) * generator.random())
         return start, start + kept
 
+    def _window(
+        self, mask: Mask, in_rows: Mask, in_columns: Mask, generator: np.random.Generator
+    ) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Rows and columns of a square about a random pixel of the region."""
+        extent = max(_extent(in_rows), _extent(in_columns))
+        share = np.exp(generator.uniform(*np.log(self.window_share)))
+        side = max(1, round(extent / share), self.min_crop)
+        inside = np.flatnonzero(mask)
+        row, column = divmod(int(inside[generator.integers(len(inside))]), mask.shape[1])
+        rows, columns = (
+            _about(place, side, size) for place, size in zip((row, column), mask.shape, strict=True)
+        )
+        return rows, columns
+
     def _box(self, occupied: Mask, generator: np.random.Generator) -> tuple[int, int]:
         side = len(occupied)
         first = int(occupied.argmax())
@@ -87,3 +112,15 @@ class ZoomAugmentation:
         # Averaging and thresholding keeps thin parts that nearest neighbour would break up.
         share = cv2.resize(np.ascontiguousarray(mask).astype(np.float32), size, interpolation=how)
         return np.asarray(stretched, np.uint8), share > 0.5
+
+
+def _extent(occupied: Mask) -> int:
+    """From the first to the last that is occupied."""
+    return len(occupied) - int(occupied[::-1].argmax()) - int(occupied.argmax())
+
+
+def _about(place: int, side: int, size: int) -> tuple[int, int]:
+    """``side`` pixels about ``place``, moved into ``0 … size``; all of them where ``side`` is larger."""
+    side = min(side, size)
+    start = min(max(0, place - side // 2), size - side)
+    return start, start + side

@@ -8,6 +8,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,13 @@ from mis_lightning.console import counted
 from mis_lightning.data.augment import PaperAugmentation
 from mis_lightning.data.benchmark import Benchmark
 from mis_lightning.data.epoch_sampler import EpochSampler
+from mis_lightning.data.object_dataset import ObjectDataset
 from mis_lightning.data.precompute import before_workers, one_thread
 from mis_lightning.data.precompute_shared import precompute_shared, rank_and_world
-from mis_lightning.data.region_dataset import Augmentation, RegionDataset
+from mis_lightning.data.region_dataset import RegionDataset
 from mis_lightning.data.training_images import find_training_images
+from mis_lightning.data.training_sample import Augmentation, SampleMaker
+from mis_lightning.data.weighted_sets import WeightedSets
 from mis_lightning.errors import ImageError, InputError, Note
 from mis_lightning.images import Reading
 from mis_lightning.regions.merge_tree import MergeTreeRegions
@@ -69,6 +73,23 @@ class _Groups(Dataset[SampleBatch]):
         return SampleBatch(items, seconds)
 
 
+@dataclass(frozen=True)
+class ImagesBeside:
+    """Further training images, with regions of their own.
+
+    Attributes:
+        images: As of :class:`MISDataModule`.
+        regions: Finds their regions, and draws from them.
+        share: How often they are drawn from, relative to the other sets.
+        store: Folder of their regions; ``None`` chooses one.
+    """
+
+    images: str
+    regions: RegionSource
+    share: float = 1.0
+    store: str | None = None
+
+
 class MISDataModule(L.LightningDataModule):
     """Regions of a folder of images, found once, and training samples drawn from them on the fly.
 
@@ -76,6 +97,12 @@ class MISDataModule(L.LightningDataModule):
         images: A folder, a list file, or the SBD layout (:mod:`~mis_lightning.data.training_images`).
         regions: Finds the regions of an image, and draws from them; merge trees if none is given.
         store: Folder of the regions; ``None`` chooses one in the user's cache by images and settings.
+        share: How often ``images`` are drawn from, relative to those in ``beside``.
+        beside: Further images, with regions of their own, such as photographs that are not to be forgotten.
+            An epoch is as long as without them.
+        objects: Makers of benchmarks whose true masks are learned from, too; with them there need be no
+            ``images``.
+        objects_share: How often each of these is drawn from, relative to the other sets.
         augment: Joint augmentation of image and region.
         points: Sampler of the initial points.
         regions_per_image: Regions drawn from each image in an epoch.
@@ -98,8 +125,8 @@ class MISDataModule(L.LightningDataModule):
     """
 
     LOGGED = (
-        *("images", "regions", "store", "augment", "points", "regions_per_image", "min_object_area"),
-        *("keep_background", "batch_size", "num_workers", "skip_unreadable", "seed"),
+        *("images", "regions", "store", "share", "objects_share", "augment", "points", "regions_per_image"),
+        *("min_object_area", "keep_background", "batch_size", "num_workers", "skip_unreadable", "seed"),
     )
     """Arguments that loggers get as hyperparameters; of an object its class."""
 
@@ -108,6 +135,10 @@ class MISDataModule(L.LightningDataModule):
         images: str | None = None,
         regions: RegionSource | None = None,
         store: str | None = None,
+        share: float = 1.0,
+        beside: list[ImagesBeside] | None = None,
+        objects: list[Callable[[], Benchmark]] | None = None,
+        objects_share: float = 1.0,
         augment: Augmentation | None = None,
         points: InitialPoints | None = None,
         regions_per_image: int = 1,
@@ -140,6 +171,10 @@ class MISDataModule(L.LightningDataModule):
         self.images = images
         self.regions = regions if regions is not None else MergeTreeRegions()
         self.store = store
+        self.share = share
+        self.beside = beside or []
+        self.objects = objects or []
+        self.objects_share = objects_share
         self.augment = augment if augment is not None else PaperAugmentation()
         self.points = points if points is not None else InitialPoints()
         self.regions_per_image = regions_per_image
@@ -158,30 +193,42 @@ class MISDataModule(L.LightningDataModule):
         self.reading = reading if reading is not None else Reading()
         self.seed = seed
         self.training_set: RegionDataset | None = None
+        self.others: list[tuple[RegionDataset | ObjectDataset, float]] = []
 
     def setup(self, stage: str) -> None:
         """Find missing regions (each process its share), open the benchmarks of the stage."""
-        if stage == "fit" and self.training_set is None:
-            self.training_set = self._region_dataset()
+        if stage == "fit" and self.training_set is None and not self.others:
+            if self.images is not None:
+                self.training_set = self._region_dataset(self.images, self.regions, self.store)
+            elif not self.objects:
+                raise InputError(
+                    "Expected training images in `data.images`: a folder, or a text file with one path per "
+                    "line. But got none."
+                )
+            self.others = [
+                *(
+                    (ObjectDataset(one(), self._make, self.regions_per_image, self.seed), self.objects_share)
+                    for one in self.objects
+                ),
+                *(
+                    (self._region_dataset(one.images, one.regions, one.store), one.share)
+                    for one in self.beside
+                ),
+            ]
         for name in ("validate", "test"):
             if name not in self.benchmarks and (stage == name or (stage == "fit" and name == "validate")):
                 self.benchmarks[name] = [make() for make in self.makers[name]]
 
-    def _region_dataset(self) -> RegionDataset:
-        if self.images is None:
-            raise InputError(
-                "Expected training images in `data.images`: a folder, or a text file with one path per line. "
-                "But got none."
-            )
-        images = find_training_images(self.images, self.reading)
-        settings = {**self.regions.settings(), **self.reading.settings()}
-        store = open_store(self.store or default_store(self.images, settings), settings)
+    def _region_dataset(self, source: str, regions: RegionSource, folder: str | None) -> RegionDataset:
+        images = find_training_images(source, self.reading)
+        settings = {**regions.settings(), **self.reading.settings()}
+        store = open_store(folder or default_store(source, settings), settings)
         failures = {}
         if isinstance(store, RegionShards):
             absent = [image.key for image in images if image.key not in store]
             failures = {key: f"{key}: no regions in the shards {store.root}" for key in absent}
         else:
-            failures = precompute_shared(images, self.regions, store, self.num_workers)
+            failures = precompute_shared(images, regions, store, self.num_workers)
         if failures and not self.skip_unreadable:
             raise ImageError(
                 f"{_list_failures(failures, len(images))}\nRepair or remove them, or set "
@@ -191,39 +238,39 @@ class MISDataModule(L.LightningDataModule):
             warnings.warn(f"{_list_failures(failures, len(images))}\nThey are left out.", Note, stacklevel=2)
         images = [image for image in images if image.key in store]
         if not images:
-            raise ImageError(f"None of the images in {self.images} can be used for training.")
-        return RegionDataset(
-            images,
-            store,
-            self.regions,
-            self.augment,
-            self.points,
-            self.regions_per_image,
-            self.min_object_area,
-            self.keep_background,
-            self.seed,
-        )
+            raise ImageError(f"None of the images in {source} can be used for training.")
+        return RegionDataset(images, store, regions, self._make, self.regions_per_image, self.seed)
+
+    @property
+    def _make(self) -> SampleMaker:
+        return SampleMaker(self.augment, self.points, self.min_object_area, self.keep_background)
+
+    def _sets(self) -> RegionDataset | ObjectDataset | WeightedSets:
+        """All that is trained on; an epoch is one of the images, or else of the first objects."""
+        first = [] if self.training_set is None else [(self.training_set, self.share)]
+        sets, shares = zip(*first, *self.others, strict=True)
+        return sets[0] if len(sets) == 1 else WeightedSets(sets, shares, len(sets[0]), self.seed)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return batches of :class:`~mis_lightning.data.regions.TrainingSample`, as tensors."""
-        if self.training_set is None:
+        if self.training_set is None and not self.others:
             raise InputError("Call `setup('fit')` before asking for the training batches.")
         before_workers()
-        trainer = self.trainer
+        trainer, dataset = self.trainer, self._sets()
         sampler = EpochSampler(
-            len(self.training_set),
+            len(dataset),
             self.seed,
             lambda: trainer.current_epoch if trainer else 0,
             lambda: self.batch_size * batches_done(trainer) if trainer else 0,
         )
         return DataLoader(
-            self.training_set,
+            dataset,
             self.batch_size,
             sampler=sampler,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
-            drop_last=len(self.training_set) >= self.batch_size,
+            drop_last=len(dataset) >= self.batch_size,
             worker_init_fn=one_thread,
         )
 

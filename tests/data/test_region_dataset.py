@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from mis_lightning.clicks.initial import InitialPoints
 from mis_lightning.data.region_dataset import RegionDataset
 from mis_lightning.data.training_images import find_training_images
+from mis_lightning.data.training_sample import SampleMaker
 from mis_lightning.errors import InputError
 from mis_lightning.merge_tree.ward import build_merge_tree
 from mis_lightning.regions.mask_set import MaskSet
@@ -64,7 +65,9 @@ def made(tmp_path):
 def make_dataset(made, augment=None, **settings):
     draw = {name: settings.pop(name) for name in ("decay", "min_share") if name in settings}
     source = settings.pop("source", None) or MergeTreeRegions(**draw)
-    return RegionDataset(*made, source, augment or Noisy(), InitialPoints(max_points=3), **settings)
+    least = {name: settings.pop(name) for name in ("min_object_area", "keep_background") if name in settings}
+    make = SampleMaker(augment or Noisy(), InitialPoints(max_points=3), **least)
+    return RegionDataset(*made, source, make, **settings)
 
 
 def assert_same(sample, other):
@@ -150,8 +153,7 @@ class Losing:
 
 def test_a_lost_region_is_augmented_again_from_the_start(made):
     losing = Losing(times=7)
-    dataset = make_dataset(made, losing)
-    dataset.keep_background = 0.0
+    dataset = make_dataset(made, losing, keep_background=0.0)
     sample = dataset[0, 0]
     assert len(losing.seen) == 8
     assert all(mask is losing.seen[0] for mask in losing.seen)  # the region is not drawn again
@@ -161,7 +163,7 @@ def test_a_lost_region_is_augmented_again_from_the_start(made):
 def test_a_lost_region_is_kept_in_one_of_a_hundred(made):
     losing = Losing(times=10**9)
     dataset = make_dataset(made, losing)
-    assert dataset.keep_background == 0.01
+    assert dataset.make.keep_background == 0.01
     for epoch in range(40):
         sample = dataset[epoch, 0]
         assert not sample["mask"].any()

@@ -65,6 +65,43 @@ def test_boxes_inside_the_image_are_as_large_as_said():
     assert (left, right) == (95, 154)  # twice 30, about column 125
 
 
+@pytest.mark.parametrize("mask", REGIONS)
+def test_windows_are_squares_about_a_pixel_of_the_region(mask):
+    share, least = (0.25, 0.8), 12
+    zoom = ZoomAugmentation(
+        (256, 256), 0.0, min_crop=least, window_probability=1.0, window_share=share, **PLAIN
+    )
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    extent = max(np.ptp(rows), np.ptp(cols)) + 1
+    sides = []
+    for seed in range(40):
+        image, region = zoom(COORDINATES, mask, np.random.default_rng(seed))
+        top, bottom, left, right = window(image)
+        height, width = bottom - top + 1, right - left + 1
+        wanted = max(height, width)
+        assert height == pytest.approx(min(wanted, HEIGHT), abs=2)  # square, but for the image's own sides
+        assert width == pytest.approx(min(wanted, WIDTH), abs=2)
+        assert min(max(extent / share[1], least), WIDTH) - 2 <= wanted
+        assert wanted <= max(extent / share[0], least) + 2
+        assert region.any()
+        sides.append(wanted)
+    if 20 < extent < 60:
+        assert max(sides) > 2 * min(sides)
+
+
+def test_windows_are_used_as_often_as_said_and_not_by_default():
+    mask = rectangle(60, 70, 80, 130)  # boxes keep its shape, windows are square
+    counts = []
+    for chance in (0.0, 0.4):
+        zoom = ZoomAugmentation(
+            (64, 64), 0.0, expansion=(1, 1), jitter=0, min_crop=1, window_probability=chance, **PLAIN
+        )
+        views = [window(zoom(COORDINATES, mask, np.random.default_rng(seed))[0]) for seed in range(200)]
+        counts.append(sum(bottom - top > 20 for top, bottom, _, _ in views))
+    assert counts[0] == 0
+    assert counts[1] / 200 == pytest.approx(0.4, abs=0.1)
+
+
 def test_jitter_moves_the_box_by_a_share_of_the_region():
     mask = rectangle(80, 100, 100, 140)
     zoom = ZoomAugmentation((256, 256), 0.0, expansion=(1.5, 1.5), jitter=0.25, min_crop=1, **PLAIN)
