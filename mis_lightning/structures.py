@@ -43,7 +43,8 @@ class Prompt(NamedTuple):
     """What a click model is asked about a batch of ``B`` images, beside the images themselves.
 
     Attributes:
-        points: The clicks, float32 or float64, ``(B, 2K, 3)``, in pixels of the network's input.
+        points: The clicks, float32, ``(B, 2K, 3)``, in pixels of the network's input; float64 when a
+            segmenter asks a model whose attribute ``exact_points`` is true.
         previous_mask: Probabilities of the last answer, float32, ``(B, 1, H, W)``; zeros before the first.
         granularity: How large a part of the view is wanted, float32, ``(B,)``; ``nan`` where an image asks
             for none; ``None`` where no image does.

@@ -134,7 +134,8 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             views, previous = (torch.cat([one, one.flip(-1)]) for one in (views, previous))
             asked += [[c._replace(col=width - c.col - 1) for c in one] for one in asked]
         points = pack_points(asked)
-        points = points.float() if self.device.type == "mps" else points  # which has no float64
+        if not getattr(self.model, "exact_points", False) or self.device.type == "mps":  # which has no float64
+            points = points.float()  # as in training
         with evaluation_mode(self.model):
             logits = self.model(views, Prompt(points.to(self.device), previous))
         if logits.shape != previous.shape:

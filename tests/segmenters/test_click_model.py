@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from mis_lightning.errors import InputError
+from mis_lightning.models.click_hybrid import HybridClickViT
+from mis_lightning.models.click_vit import ClickViT
 from mis_lightning.segmenters.click_model import (
     ClickModelSegmenter,
     ClickState,
@@ -87,6 +89,22 @@ def test_first_question() -> None:
     assert points[1].tolist() == [[10, 30 - 3 - 1, 0], [20, 30 - 15 - 1, 1]]
     assert answered.roi == ROI(0, 19, 0, 29)
     assert answered.clicks == state.clicks
+
+
+def test_points_have_the_type_of_training_unless_the_model_says_otherwise() -> None:
+    """A network of one's own may multiply them with its weights."""
+    linear = nn.Linear(3, 1)
+
+    def multiplies(image: Tensor, prompt: Prompt) -> Tensor:
+        return linear(prompt.points).sum() + torch.zeros(len(image), 1, *image.shape[-2:])
+
+    advance(multiplies, [asked((20, 30), Click(5, 3, True))], PredictionSettings(size=(20, 30)))
+    exact = Recorder()
+    exact.exact_points = True
+    advance(exact, [asked((20, 30), Click(5, 3, True))], PredictionSettings(size=(20, 30)))
+    assert exact.calls[0][2].dtype == torch.float64
+    assert HybridClickViT.exact_points
+    assert ClickViT.exact_points
 
 
 def test_padding_rows_are_not_mirrored() -> None:
