@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -167,6 +170,34 @@ def test_checkpoints_of_others_are_refused_early(config, capsys, tmp_path: Path)
         message = complaint(["test", "--config", config(), "--ckpt_path", str(tmp_path / name)], capsys)
         assert reason in message
         assert name in message
+
+
+class Runs:
+    """Unpickled, it writes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_checkpoints_found_later_are_not_unpickled(config, capsys, tmp_path: Path, monkeypatch) -> None:
+    """What `last` finds, and what is behind an address, Lightning opens itself."""
+    torch.save({"state_dict": {}, "more": Runs(tmp_path / "ran")}, tmp_path / "last.ckpt")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    keeps = f"  callbacks:\n    - {{class_path: ModelCheckpoint, init_args: {{dirpath: {tmp_path}}}}}\n"
+    path = config("  enable_checkpointing: false\n", "")
+    Path(path).write_text(Path(path).read_text("utf-8").replace("  callbacks:\n", keeps), encoding="utf-8")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        for where in ("last", f"http://127.0.0.1:{server.server_port}/last.ckpt"):
+            args = ["test", "--config", path, "--ckpt_path", where]
+            assert main(args) == 2
+            assert "more than weights" in capsys.readouterr().err.splitlines()[-1]
+        server.shutdown()
+    assert not (tmp_path / "ran").exists()
 
 
 def test_print_config_and_interpolation(config, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import re
 from collections.abc import Sequence
 from itertools import pairwise
@@ -81,8 +82,10 @@ class MISCLI(LightningCLI):
         """
         self.whole_config = self.config
         verb = self.config.get("subcommand")
-        if verb in ("validate", "test", "predict"):
+        if verb:
             self.config = self.config.clone()
+            self.config[verb]["weights_only"] = True  # `best` and `last` are found later, and never unpickled
+        if verb in ("validate", "test", "predict"):
             self.config[verb]["data"]["regions"] = None
             if self.config[verb].get("ckpt_path"):
                 self.config[verb]["model"]["initial_weights"] = None
@@ -136,6 +139,11 @@ def run(args: Sequence[str], **settings: Any) -> MISCLI:
         )
     except ArgumentError as error:
         raise InputError(shorten(str(error)) + _sources(args)) from error
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            "The checkpoint that `ckpt_path` found holds more than weights and numbers, and is not read: "
+            "it could run any program. Name the .ckpt file of a run of your own."
+        ) from error
     except OmegaConfBaseException as error:
         raise InputError(f"{error.full_key}: {str(error).splitlines()[0]}{_sources(args)}") from error
     except MisconfigurationException as error:
