@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from mis_lightning.clicks.encoding import pack_points
 from mis_lightning.errors import InputError
+from mis_lightning.merge_tree.leaf_grid import obey
 from mis_lightning.metrics.functional import iou
 from mis_lightning.segmenters.asked_model import ClickModel, device_of, evaluation_mode, input_size
 from mis_lightning.segmenters.base import Box, Segmenter, check_image
@@ -25,6 +26,7 @@ from mis_lightning.segmenters.box import segment_box
 from mis_lightning.segmenters.click_state import ClickState, Look
 from mis_lightning.segmenters.first_look import FirstLook
 from mis_lightning.segmenters.identity import model_identity
+from mis_lightning.segmenters.locality import keep_near
 from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.segmenters.zoom_in import (
     ROI,
@@ -93,16 +95,16 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         ]
         with torch.inference_mode():
             first = [self._looks_first(state) for state in states]
-            later = [state for state, looks in zip(states, first, strict=True) if not looks]
-            answered = iter(self._answer(later))
+            later = [i for i, looks in enumerate(first) if not looks]
+            answered = iter(self._answer([states[i] for i in later], [clicks[i] for i in later]))
             look = self.prediction.first_look
             return [
                 self._look_first(state, look) if looks and look is not None else next(answered)
                 for state, looks in zip(states, first, strict=True)
             ]
 
-    def _answer(self, states: Sequence[ClickState]) -> list[ClickState]:
-        """Ask once for all states, each in its crop."""
+    def _answer(self, states: Sequence[ClickState], new: Sequence[Sequence[Click]]) -> list[ClickState]:
+        """Ask once for all states, each in its crop; the last of their clicks are new."""
         if not states:
             return []
         size = self._size
@@ -116,8 +118,8 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         clicks = [[to_crop(c, roi, size) for c in s.clicks] for s, roi in zip(states, rois, strict=True)]
         logits = self._ask(views, previous, clicks, self.prediction.flip)
         return [
-            self._finish(state, roi, answer, view)
-            for state, roi, view, answer in zip(states, rois, seen, logits, strict=True)
+            self._finish(state, roi, answer, view, last)
+            for state, roi, view, answer, last in zip(states, rois, seen, logits, new, strict=True)
         ]
 
     def _ask(self, views: Tensor, previous: Tensor, clicks: Sequence[Sequence[Click]], flip: bool) -> Tensor:
@@ -134,7 +136,9 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             views, previous = (torch.cat([one, one.flip(-1)]) for one in (views, previous))
             asked += [[c._replace(col=width - c.col - 1) for c in one] for one in asked]
         points = pack_points(asked)
-        if not getattr(self.model, "exact_points", False) or self.device.type == "mps":  # which has no float64
+        if (
+            not getattr(self.model, "exact_points", False) or self.device.type == "mps"
+        ):  # which has no float64
             points = points.float()  # as in training
         with evaluation_mode(self.model):
             logits = self.model(views, Prompt(points.to(self.device), previous))
@@ -179,8 +183,18 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         )
         return self._finish(replace(state, looks=looks), looks[0].roi, looks[0].logits)
 
-    def _finish(self, state: ClickState, roi: ROI, logits: Tensor, view: Tensor | None = None) -> ClickState:
-        """The state after an answer in its crop: sharpened, and written back into the image."""
+    def _finish(
+        self,
+        state: ClickState,
+        roi: ROI,
+        logits: Tensor,
+        view: Tensor | None = None,
+        new: Sequence[Click] = (),
+    ) -> ClickState:
+        """The state after an answer in its crop: sharpened, and written back into the image.
+
+        Where there are new clicks, the mask changes near them.
+        """
         answer, tree, refinement = logits.sigmoid(), None, self.prediction.refinement
         if refinement is None:
             probability = paste(answer, roi, state.shape)
@@ -188,18 +202,37 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             tree = state.tree if state.roi == roi and state.tree is not None else None
             tree = tree if tree is not None else refinement.tree(self._pixels(state, roi))
             over = (logits - self._threshold_logit).cpu().numpy()
-            inside = refinement.mask(tree, over, (roi.height, roi.width), _in_roi(state.clicks, roi))
-            probability = self._pasted(inside, roi, state.shape)
+            clicks, before = _in_roi(state.clicks, roi), self._before(state) if new else None
+            inside = refinement.mask(tree, over, (roi.height, roi.width), clicks)
+            if before is not None:
+                radius = math.sqrt(float(before.sum()) / math.pi)
+                part = before[roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1].cpu().numpy()
+                last = _in_roi(new, roi)
+                inside = keep_near(part, inside, last, radius, refinement.small, refinement.reach)
+                obey(inside, clicks)
+            probability = self._pasted(inside, roi, state.shape, before)
         return replace(state, probability=probability, roi=roi, view=view, answer=answer, tree=tree)
+
+    def _before(self, state: ClickState) -> Tensor | None:
+        """The mask that new clicks change, bool, ``(H, W)``; ``None`` where they may change everything."""
+        last, refinement = state.probability, self.prediction.refinement
+        if refinement is None or refinement.reach == 0 or last is None:
+            return None
+        mask = last if last.dtype == torch.bool else last > self.threshold
+        return mask if mask.any() else None
 
     def _pixels(self, state: ClickState, roi: ROI) -> NDArray[np.uint8]:
         part = state.image[:, roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1]
         pixels: NDArray[np.uint8] = part.permute(1, 2, 0).cpu().numpy()
         return pixels
 
-    def _pasted(self, inside: NDArray[np.bool_], roi: ROI, shape: tuple[int, int]) -> Tensor:
-        """A mask of the ROI in the image, bool, ``(H, W)``."""
-        whole = torch.zeros(shape, dtype=torch.bool, device=self.device)
+    def _pasted(
+        self, inside: NDArray[np.bool_], roi: ROI, shape: tuple[int, int], around: Tensor | None = None
+    ) -> Tensor:
+        """A mask of the ROI in the image, bool, ``(H, W)``; outside it as ``around``, or empty."""
+        whole = (
+            around.clone() if around is not None else torch.zeros(shape, dtype=torch.bool, device=self.device)
+        )
         part = torch.from_numpy(inside).to(self.device)
         whole[roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1] = part
         return whole

@@ -41,6 +41,9 @@ class Refinement:
         max_side: Leaves on the longer side of the tree; a smaller ROI has a leaf for each pixel.
         feedback: Share of the sharpened mask in the previous mask of the next click, in ``[0, 1]``; the rest
             is the model's own answer. Half was the best of 0, 0.5 and 1 on development objects.
+        reach: How far a click that corrects a small error changes the mask, and that a click changes only
+            what has its label (:func:`.locality.keep_near`); 0: a click may change everything.
+        small: Up to which share of the object's radius an error is small.
     """
 
     price: float = 10.0
@@ -48,6 +51,8 @@ class Refinement:
     sure: float = 2.0
     max_side: int = MAX_SIDE
     feedback: float = 0.5
+    reach: float = 0.0
+    small: float = 0.15
 
     def __post_init__(self) -> None:
         if not (0 <= self.price < np.inf and 0 < self.clip < np.inf and 0 <= self.sure < np.inf):
@@ -57,6 +62,11 @@ class Refinement:
             )
         if not 0 <= self.feedback <= 1:
             raise InputError(f"Expected `feedback` of a refinement in [0, 1], but got {self.feedback}.")
+        if not (0 <= self.reach < np.inf and 0 <= self.small < np.inf):
+            raise InputError(
+                "Expected `reach` and `small` of a refinement of at least 0, "
+                f"but got {self.reach} and {self.small}."
+            )
         if not 2 <= self.max_side <= 1024:
             raise InputError(
                 f"Expected `max_side` in 2..1024 leaves of a refinement, but got {self.max_side}."

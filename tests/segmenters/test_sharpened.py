@@ -59,9 +59,9 @@ def test_a_click_is_always_obeyed(seed: int) -> None:
     random = np.random.default_rng(seed)
     image = picture((int(random.integers(20, 90)), int(random.integers(20, 140))), seed)
     model = Waves(seed, float(random.normal(0, 3)))
-    predictor = ClickPredictor(
-        ClickModelSegmenter(model, replace(SHARPENED, threshold=0.3 + 0.05 * (seed % 8)))
-    )
+    refinement = Refinement(max_side=64, reach=3.0 * (seed % 2))
+    settings = replace(SHARPENED, threshold=0.3 + 0.05 * (seed % 8), refinement=refinement)
+    predictor = ClickPredictor(ClickModelSegmenter(model, settings))
     predictor.set_image(image)
     masks = [predictor.mask]
     for _ in range(15):
@@ -79,6 +79,24 @@ def test_a_click_is_always_obeyed(seed: int) -> None:
     for mask in masks[1:]:
         predictor.redo()
         np.testing.assert_array_equal(predictor.mask, mask)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_positive_clicks_only_add_and_negative_ones_only_remove(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    settings = replace(SHARPENED, refinement=Refinement(max_side=64, reach=3.0))
+    predictor = ClickPredictor(ClickModelSegmenter(Waves(seed), settings))
+    predictor.set_image(picture(seed=seed))
+    predictor.click(40, 60)
+    for _ in range(8):
+        before, positive = predictor.mask, bool(random.random() < 0.5)
+        predictor.click(float(random.integers(80)), float(random.integers(120)), positive)
+        if before.any():
+            assert not ((predictor.mask != before) & (predictor.mask != positive)).any()
+    row, col = np.argwhere(predictor.mask)[0]
+    before = predictor.mask
+    predictor.click(float(row), float(col))
+    np.testing.assert_array_equal(predictor.mask, before)  # there was nothing to correct
 
 
 def test_a_replayed_log_obeys_too(tiny_click_vit) -> None:
