@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from mis_lightning.clicks.encoding import pack_points
 from mis_lightning.errors import InputError
-from mis_lightning.structures import Prompt
+from mis_lightning.structures import Click, Prompt
 
 ClickModel = Callable[[Tensor, Prompt], Tensor]
 """``model(image, prompt) -> logits``, see :mod:`mis_lightning.structures`."""
@@ -21,6 +22,47 @@ def input_size(model: ClickModel, size: tuple[int, int] | None = None) -> tuple[
     if height < 1 or width < 1:
         raise InputError(f"Expected the input size (height, width) positive, but got {(height, width)}.")
     return int(height), int(width)
+
+
+def ask(
+    model: ClickModel,
+    device: torch.device,
+    views: Tensor,
+    previous: Tensor,
+    clicks: Sequence[Sequence[Click]],
+    flip: bool,
+) -> Tensor:
+    """Logits of a model in evaluation mode, float32, ``(B, h, w)``.
+
+    Args:
+        model: It is handed float32 points, as in training, unless its attribute ``exact_points`` is true.
+        device: Where it computes.
+        views: Crops, ``(B, 3, h, w)``.
+        previous: The previous mask in them, ``(B, 1, h, w)``.
+        clicks: In their pixels.
+        flip: Average with the mirrored input.
+
+    Raises:
+        InputError: It returned something other than logits ``(B, 1, h, w)``.
+    """
+    width, asked = views.shape[-1], [list(one) for one in clicks]
+    if flip:
+        views, previous = (torch.cat([one, one.flip(-1)]) for one in (views, previous))
+        asked += [[c._replace(col=width - c.col - 1) for c in one] for one in asked]
+    points = pack_points(asked)
+    if not getattr(model, "exact_points", False) or device.type == "mps":  # which has no float64
+        points = points.float()
+    with evaluation_mode(model):
+        logits = model(views, Prompt(points.to(device), previous))
+    if logits.shape != previous.shape:
+        raise InputError(
+            f"Expected logits of shape {tuple(previous.shape)} from the model, but got {tuple(logits.shape)}."
+        )
+    logits = logits[:, 0].float()
+    if flip:
+        straight, mirrored = logits.chunk(2)
+        logits = 0.5 * (straight + mirrored.flip(-1))
+    return logits
 
 
 @contextmanager

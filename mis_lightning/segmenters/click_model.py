@@ -16,11 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mis_lightning.clicks.encoding import pack_points
-from mis_lightning.errors import InputError
 from mis_lightning.merge_tree.leaf_grid import obey
 from mis_lightning.metrics.functional import iou
-from mis_lightning.segmenters.asked_model import ClickModel, device_of, evaluation_mode, input_size
+from mis_lightning.segmenters.asked_model import ClickModel, ask, device_of, input_size
 from mis_lightning.segmenters.base import Box, Segmenter, check_image
 from mis_lightning.segmenters.box import segment_box
 from mis_lightning.segmenters.click_state import ClickState, Look
@@ -40,7 +38,7 @@ from mis_lightning.segmenters.zoom_in import (
     paste,
     to_crop,
 )
-from mis_lightning.structures import Click, Prompt
+from mis_lightning.structures import Click
 
 
 class ClickModelSegmenter(Segmenter[ClickState]):
@@ -123,35 +121,7 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         ]
 
     def _ask(self, views: Tensor, previous: Tensor, clicks: Sequence[Sequence[Click]], flip: bool) -> Tensor:
-        """Logits of the model, float32, ``(B, h, w)``.
-
-        Args:
-            views: Crops, ``(B, 3, h, w)``.
-            previous: The previous mask in them, ``(B, 1, h, w)``.
-            clicks: In their pixels.
-            flip: Average with the mirrored input.
-        """
-        width, asked = views.shape[-1], [list(one) for one in clicks]
-        if flip:
-            views, previous = (torch.cat([one, one.flip(-1)]) for one in (views, previous))
-            asked += [[c._replace(col=width - c.col - 1) for c in one] for one in asked]
-        points = pack_points(asked)
-        if (
-            not getattr(self.model, "exact_points", False) or self.device.type == "mps"
-        ):  # which has no float64
-            points = points.float()  # as in training
-        with evaluation_mode(self.model):
-            logits = self.model(views, Prompt(points.to(self.device), previous))
-        if logits.shape != previous.shape:
-            raise InputError(
-                f"Expected logits of shape {tuple(previous.shape)} from the model, "
-                f"but got {tuple(logits.shape)}."
-            )
-        logits = logits[:, 0].float()
-        if flip:
-            straight, mirrored = logits.chunk(2)
-            logits = 0.5 * (straight + mirrored.flip(-1))
-        return logits
+        return ask(self.model, self.device, views, previous, clicks, flip)
 
     def _previous_mask(self, state: ClickState) -> Tensor:
         """What the network is shown of the last answer, ``(H, W)``."""
@@ -259,7 +229,7 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         roi = expand(edges, state.shape, self.prediction.zoom_in or ZoomIn())
         view = crop(state.image, roi, self._size)[None]
 
-        def ask(previous: NDArray[np.float32], clicks: Sequence[Click]) -> NDArray[np.float32]:
+        def asked(previous: NDArray[np.float32], clicks: Sequence[Click]) -> NDArray[np.float32]:
             given = torch.from_numpy(previous).to(self.device)[None]
             shown = crop(given, ROI(0, roi.height - 1, 0, roi.width - 1), self._size)[None]
             at = [to_crop(c, ROI(0, roi.height - 1, 0, roi.width - 1), self._size) for c in clicks]
@@ -269,7 +239,7 @@ class ClickModelSegmenter(Segmenter[ClickState]):
 
         with torch.inference_mode():
             drawn = box.mask(state.shape)[roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1]
-            inside = segment_box(ask, self._pixels(state, roi), drawn, refinement)
+            inside = segment_box(asked, self._pixels(state, roi), drawn, refinement)
             mask = self._pasted(inside, roi, state.shape)
         middle = (box.centre,) if mask[int(box.centre.row), int(box.centre.col)] else ()
         return ClickState(state.image, middle, mask, roi)

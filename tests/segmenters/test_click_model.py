@@ -15,13 +15,8 @@ from torch import Tensor, nn
 from mis_lightning.errors import InputError
 from mis_lightning.models.click_hybrid import HybridClickViT
 from mis_lightning.models.click_vit import ClickViT
-from mis_lightning.segmenters.click_model import (
-    ClickModelSegmenter,
-    ClickState,
-    PredictionSettings,
-    evaluation_mode,
-    input_size,
-)
+from mis_lightning.segmenters.asked_model import evaluation_mode, input_size
+from mis_lightning.segmenters.click_model import ClickModelSegmenter, ClickState, PredictionSettings
 from mis_lightning.segmenters.zoom_in import ROI, ZoomIn
 from mis_lightning.structures import Click, Prompt
 
