@@ -190,8 +190,8 @@ def read_array(path: str | Path) -> NDArray[Any]:
 def read_mask(path: str | Path) -> NDArray[Any]:
     """Read a label map with the values that are stored in the file.
 
-    A palette file gives its indices (the labels, not their display colours), a colour file its first channel,
-    a 1-bit file 0 and 1. Float files are accepted if every value is whole.
+    A palette file gives its indices (the labels, not their display colours), a colour file that holds greys
+    its one channel, a 1-bit file 0 and 1. Float files are accepted if every value is whole.
 
     Args:
         path: As in :func:`read_image`; a lossless format, for JPEG smears labels.
@@ -200,10 +200,17 @@ def read_mask(path: str | Path) -> NDArray[Any]:
         Labels ``(H, W)``, an integer dtype as deep as the file (int32 for float files).
 
     Raises:
-        ImageError: As in :func:`read_image`, or a float file with fractions, NaN or infinities.
+        ImageError: As in :func:`read_image`; a file of colours; or a float file with fractions, NaN or
+            infinities.
     """
     labels = decode(Path(path), labels=True).array
-    labels = labels[..., 0] if labels.ndim == 3 else labels
+    if labels.ndim == 3:
+        if (labels != labels[..., :1]).any():
+            raise ImageError(
+                f"Expected a map of labels in {path}, one number at each pixel, but it holds colours. Save "
+                "the number of each object instead, as a grey or palette PNG or TIFF."
+            )
+        labels = labels[..., 0]
     if labels.dtype == np.bool_:
         return labels.astype(np.uint8)
     if np.issubdtype(labels.dtype, np.floating):

@@ -36,9 +36,12 @@ def test_read_mask_keeps_values(tmp_path: Path, dtype: str) -> None:
     np.testing.assert_array_equal(read, labels)
 
 
-def test_read_mask_first_channel_and_one_bit(tmp_path: Path) -> None:
+def test_read_mask_greys_in_colour_and_one_bit(tmp_path: Path) -> None:
+    Image.fromarray(repeat(GREY)).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.png"), GREY)
     Image.fromarray(RGB).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_mask(tmp_path / "a.png"), RGB[..., 0])
+    with pytest.raises(ImageError, match=r"labels in .*a\.png, .* colours"):
+        read_mask(tmp_path / "a.png")
     Image.fromarray(GREY > 9).save(tmp_path / "b.png")
     np.testing.assert_array_equal(read_mask(tmp_path / "b.png"), GREY > 9)
     assert read_mask(tmp_path / "b.png").dtype == np.uint8

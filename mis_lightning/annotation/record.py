@@ -15,6 +15,7 @@ from mis_lightning.errors import InputError
 from mis_lightning.formats.named_masks import NamedMask, NamedMasks
 from mis_lightning.formats.overlap import paint
 from mis_lightning.formats.rle import decode_rle
+from mis_lightning.formats.saved_masks import without_overlaps
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,5 @@ class AnnotationRecord:
 
     def named(self, image: str) -> NamedMasks:
         """The masks after the overlap policy with their names, as the formats take them."""
-        objects = self.log.objects
-        if self.log.overlap == "allow":  # they are encoded as they are
-            named = tuple(NamedMask(one.name, self.counts[one.id]) for one in objects)
-            return NamedMasks(image, self.log.shape, named)
-        return NamedMasks.of(image, [(one.name, self.masks[one.id]) for one in objects], self.log.shape)
+        objects = {one.id: NamedMask(one.name, self.counts[one.id]) for one in self.log.objects}
+        return without_overlaps(image, self.log.shape, objects, self.log.overlap)

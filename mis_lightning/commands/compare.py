@@ -6,14 +6,19 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import get_args
 
 from tqdm import tqdm
 
+from mis_lightning.console import counted
 from mis_lightning.data.benchmark import Benchmark
 from mis_lightning.data.benchmarks import BENCHMARKS
 from mis_lightning.data.bundled import BundledBenchmark
+from mis_lightning.data.labelled_folder import LabelledFolder
 from mis_lightning.errors import InputError
 from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_sessions
+from mis_lightning.formats.slice_view import Axis
+from mis_lightning.images import Reading
 from mis_lightning.metrics.report import COLUMNS, FEEL_COLUMNS, format_table, write_report
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.pretrained import describe
@@ -22,29 +27,13 @@ from mis_lightning.segmenters.registry import NAMES_HELP, label_of, open_segment
 
 
 def main(args: Sequence[str]) -> int:
-    """Run ``mis compare NAME... [--benchmark NAME] [--root DIR] [--folder DIR] [--batch-size N]``.
+    """Run ``mis compare NAME... [--benchmark NAME --root DIR | --images DIR --masks PATH]``.
 
     Raises:
-        InputError: There is no such model, or the benchmark's folder does not hold it.
+        InputError: There is no such model, or the images of the benchmark are not there.
     """
-    parser = argparse.ArgumentParser(
-        prog="mis compare",
-        description="Evaluate several segmenters with the same simulated user; all 20 clicks are made.",
-    )
-    parser.add_argument(
-        "what",
-        nargs="+",
-        metavar="NAME",
-        help=f"{NAMES_HELP}; LABEL=NAME gives it another name in the table",
-    )
-    parser.add_argument("--benchmark", default="bundled", choices=["bundled", *BENCHMARKS])
-    parser.add_argument("--root", type=Path, help="folder of the benchmark; `bundled` needs none")
-    parser.add_argument(
-        "--folder", type=Path, default=Path("runs/compare"), help="output folder of the reports"
-    )
-    parser.add_argument("--batch-size", type=int, default=8, help="objects evaluated together")
-    given = parser.parse_args(args)
-    benchmark = open_benchmark(given.benchmark, given.root)
+    given = _parser().parse_args(args)
+    benchmark = _benchmark(given)
     entries = [_label(entry) for entry in given.what]
     if len({label for label, _ in entries}) < len(entries):
         raise InputError(
@@ -62,18 +51,24 @@ def main(args: Sequence[str]) -> int:
             "identity": segmenter.identity,
             "evaluation": {**segmenter.settings(), **asdict(evaluation), "threshold": segmenter.threshold},
             "comparable": {benchmark.name: benchmark.comparable},
+            "data": {benchmark.name: benchmark.provenance()},
         }
         if isinstance(segmenter, ClickModelSegmenter) and isinstance(segmenter.model, ClickNetwork):
             settings["model"] = describe(segmenter.model)
         (row,) = write_report(given.folder / label, {benchmark.name: done}, settings)
         rows.append(replace(row, benchmark=label))
     table = format_table(rows, columns={**COLUMNS, **FEEL_COLUMNS})
-    print(f"{benchmark.name}, reports in {given.folder}\n{table}")
+    print(f"{_heading(benchmark)}, reports in {given.folder}\n{table}")
     return 0
 
 
-def open_benchmark(name: str, root: Path | None) -> Benchmark:
+def open_benchmark(name: str, root: Path | None, *, allow_incomplete: bool = False) -> Benchmark:
     """Open a benchmark by its name.
+
+    Args:
+        name: ``bundled``, or a published one.
+        root: Its folder.
+        allow_incomplete: Work with what is there of a published one.
 
     Raises:
         InputError: It needs a folder and got none, or the folder does not hold it.
@@ -84,7 +79,76 @@ def open_benchmark(name: str, root: Path | None) -> Benchmark:
         raise InputError(
             f"Expected the folder of {name} as --root, but got none; `mis prepare {name}` prepares it."
         )
-    return BENCHMARKS[name](root)
+    return BENCHMARKS[name](root, allow_incomplete=allow_incomplete)
+
+
+def _benchmark(given: argparse.Namespace) -> Benchmark:
+    """The user's own images, or a benchmark."""
+    own = ("images", "masks", "objects_per_image", "limit", "min_area", "seed", "window", "channels", "axis")
+    named = [name for name in (*own, "ignore_label") if getattr(given, name) is not None]
+    published = [name for name in ("benchmark", "root", "incomplete") if getattr(given, name)]
+    if named and published:
+        raise InputError(
+            "Expected either --images and --masks, for images of your own, or --benchmark with --root, but "
+            f"got {_option(named[0])} and {_option(published[0])}."
+        )
+    if not named:
+        return open_benchmark(given.benchmark or "bundled", given.root, allow_incomplete=given.incomplete)
+    if given.images is None or given.masks is None:
+        raise InputError(f"Expected both --images and --masks, but got {_option(named[0])} alone.")
+    options = {name: getattr(given, name) for name in named if name not in ("window", "channels")}
+    reading = Reading(
+        tuple(given.window) if given.window else None,
+        channels=tuple(given.channels) if given.channels else None,
+    )
+    return LabelledFolder(**options, reading=reading)
+
+
+def _heading(benchmark: Benchmark) -> str:
+    """What the table is of; what of it another report must share to be of the same objects."""
+    if isinstance(benchmark, LabelledFolder):
+        return f"{benchmark.name}, your own images ({counted(len(benchmark), 'object')}, {benchmark.digest})"
+    return benchmark.name
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mis compare",
+        description="Evaluate several segmenters with the same simulated user; all 20 clicks are made.",
+        epilog="On the bundled photographs unless --benchmark or --images names others.",
+    )
+    parser.add_argument(
+        "what",
+        nargs="+",
+        metavar="NAME",
+        help=f"{NAMES_HELP}; LABEL=NAME gives it another name in the table",
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=Path("runs/compare"), help="output folder of the reports"
+    )
+    parser.add_argument("--batch-size", type=int, default=8, help="objects evaluated together (8)")
+    published = parser.add_argument_group("a benchmark")
+    published.add_argument("--benchmark", choices=["bundled", *BENCHMARKS])
+    published.add_argument("--root", type=Path, help="its folder; `bundled` needs none")
+    published.add_argument(
+        "--incomplete", action="store_true", help="accept a part of it; figures are then not comparable"
+    )
+    own = parser.add_argument_group("your own images").add_argument
+    own("--images", help="folder of images or volumes, or a text file with one path per line")
+    own("--masks", help="their masks: a folder, what `mis annotate` saves, a COCO file, a label volume")
+    own("--objects-per-image", type=int, metavar="N", help="at most so many of each image, drawn (4)")
+    own("--limit", type=int, metavar="N", help="at most so many in all, drawn (all)")
+    own("--min-area", type=int, metavar="PIXELS", help="least pixels of an object (80)")
+    own("--seed", type=int, help="of the draws (0)")
+    own("--ignore-label", type=int, metavar="N", help="label of pixels that do not count")
+    own("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="values that become 0 and 255")
+    own("--channels", type=int, nargs="+", help="use one or three channels of the files")
+    own("--axis", choices=get_args(Axis), help="axis along which volumes are sliced (axial)")
+    return parser
 
 
 def _label(entry: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from mis_lightning.clicks.initial import InitialPoints
 from mis_lightning.data.augment import PaperAugmentation
 from mis_lightning.data.benchmarks import DAVIS, Berkeley, BraTS, GrabCut
 from mis_lightning.data.bundled import BundledBenchmark
+from mis_lightning.data.labelled_folder import LabelledFolder
 from mis_lightning.data.oaizib import OAIZIB
 from mis_lightning.data.sbd import SBD
 from mis_lightning.data.zoom_augment import ZoomAugmentation
@@ -43,6 +44,7 @@ _CLASSES: tuple[type, ...] = (
     GrabCut,
     HybridClickViT,
     InitialPoints,
+    LabelledFolder,
     MaskWriter,
     MergeTreeRegions,
     Mixture,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from mis_lightning.structures import Sample
 
@@ -29,3 +29,8 @@ class Benchmark(ABC):
     @abstractmethod
     def __getitem__(self, index: int) -> Sample:
         """Read one object."""
+
+    def provenance(self) -> dict[str, Any]:
+        """What a report says of where the objects come from, as JSON values."""
+        folder = getattr(self, "folder", None)
+        return {} if folder is None else {"folder": str(folder)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,9 +54,11 @@ def find_folder(name: str, root: str | Path, needs: Sequence[str], inner: Sequen
     else:
         content = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
         holds = f"which holds {', '.join(content[:8]) or 'nothing'}{', ...' if len(content) > 8 else ''}"
+    unset = "MIS_DATA_DIR" not in os.environ and not root.is_absolute()
+    hint = " Set MIS_DATA_DIR to the folder above those of the benchmarks if you have them." if unset else ""
     raise DatasetNotFoundError(
         f"{name}: expected {' and '.join(needs)} in {root} ({holds}) or in its subfolders "
-        f"{', '.join(inner)}. {how_to_get(name, root)}"
+        f"{', '.join(inner)}. {how_to_get(name, root)}{hint}"
     )
 
 
@@ -112,8 +115,9 @@ def check_count(
     report = f"{name}: found {found} {what} in {folder}, but the published set has {expected}."
     if found == 0 or not allow_incomplete:
         raise DatasetNotFoundError(
-            f"{report} {how_to_get(name, folder)} To work with what is there, pass allow_incomplete=True; "
-            "numbers are then not comparable."
+            f"{report} {how_to_get(name, folder)} To work with what is there, pass allow_incomplete=True "
+            "(`mis compare --incomplete`; `allow_incomplete: true` in a config); numbers are then not "
+            "comparable."
         )
     warnings.warn(f"{report} Numbers are not comparable with published ones.", Note, stacklevel=3)
     return False

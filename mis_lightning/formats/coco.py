@@ -54,7 +54,7 @@ def coco_content(images: Iterable[NamedMasks]) -> dict[str, Any]:
                     "segmentation": {"size": list(image.shape), "counts": one.counts},
                     "area": area,
                     "bbox": list(box),
-                    "iscrowd": 0,
+                    "iscrowd": int(one.crowd),
                 }
             )
     return {
@@ -68,10 +68,11 @@ def coco_content(images: Iterable[NamedMasks]) -> dict[str, Any]:
 def read_coco(path: str | Path) -> list[NamedMasks]:
     """Read the objects of images, in the order of the file.
 
-    Masks may be run-length encoded, compressed or not. Polygons are refused: programs fill them differently.
+    Masks are run-length encoded, compressed or not, or polygons, which pycocotools fills as COCO defines it.
 
     Raises:
-        InputError: The file cannot be read, is not COCO, or holds polygons; the message says where.
+        InputError: The file cannot be read, is not COCO, or holds polygons where pycocotools is missing; the
+            message says where.
     """
     try:
         content = json.loads(Path(path).read_bytes())
@@ -83,7 +84,8 @@ def read_coco(path: str | Path) -> list[NamedMasks]:
         shapes = {entry["id"]: (int(entry["height"]), int(entry["width"])) for entry in content["images"]}
         for entry in content["annotations"]:
             counts = _counts(entry["segmentation"], shapes[entry["image_id"]])
-            objects[entry["image_id"]].append(NamedMask(names[entry["category_id"]], counts))
+            one = NamedMask(names[entry["category_id"]], counts, bool(entry.get("iscrowd", 0)))
+            objects[entry["image_id"]].append(one)
         return [
             NamedMasks(str(entry["file_name"]), shapes[entry["id"]], tuple(objects[entry["id"]]))
             for entry in content["images"]
@@ -97,7 +99,7 @@ def read_coco(path: str | Path) -> list[NamedMasks]:
 def _counts(segmentation: Any, shape: tuple[int, int]) -> str:
     """The compressed runs, checked against the size of the image."""
     if isinstance(segmentation, list):
-        raise InputError("Expected run-length encoded masks, but got polygons; pycocotools converts them.")
+        return _filled(segmentation, shape)
     if tuple(segmentation["size"]) != shape:
         raise InputError(f"Expected a mask of size {shape}, but got {segmentation['size']}.")
     counts = segmentation["counts"]
@@ -109,3 +111,22 @@ def _counts(segmentation: Any, shape: tuple[int, int]) -> str:
         raise InputError(f"Expected the runs of a mask as text or a list, but got {counts!r}.")
     decode_rle(counts, shape)
     return counts
+
+
+def _filled(polygons: list[Any], shape: tuple[int, int]) -> str:
+    """The compressed runs of polygons, each ``[x, y, x, y, …]`` in pixels."""
+    try:
+        from pycocotools import mask as coco_mask
+    except ImportError:
+        raise InputError('Filling polygons needs pycocotools: pip install "mis-lightning[coco]"') from None
+    height, width = shape
+    if not polygons:
+        raise InputError("Expected at least one polygon for an object, but got none.")
+    for polygon in polygons:
+        points = np.asarray(polygon, dtype=np.float64)
+        limits = (2 * width, 2 * height)  # a little outside is usual; far outside is another image
+        if points.ndim != 1 or points.size < 6 or points.size % 2:
+            raise InputError(f"Expected polygons of three or more points x, y, but got {polygon!r:.80}.")
+        if not (np.abs(points.reshape(-1, 2)) <= limits).all():
+            raise InputError(f"Expected polygons inside {width}x{height} pixels, but got {polygon!r:.80}.")
+    return str(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))["counts"], "ascii")

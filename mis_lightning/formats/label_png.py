@@ -14,13 +14,17 @@ from mis_lightning.errors import ImageError
 from mis_lightning.files import written_whole
 from mis_lightning.images import read_mask
 
+VOID = 255
+"""In a file with the palette of Pascal VOC: pixels that count neither for an object nor against it."""
+
 
 def label_png(labels: NDArray[np.uint16]) -> bytes:
     """Encode a label map, uint16, ``(H, W)``.
 
-    Labels up to 255 make an 8-bit file with the palette of Pascal VOC, larger ones a grey 16-bit file.
+    Labels up to 254 make an 8-bit file with the palette of Pascal VOC, larger ones a grey 16-bit file: 255
+    in that palette is :data:`VOID`.
     """
-    if labels.max(initial=0) > 255:
+    if labels.max(initial=0) >= VOID:
         image = Image.fromarray(labels)
     else:
         image = Image.fromarray(labels.astype(np.uint8), mode="P")
@@ -57,3 +61,12 @@ def palette() -> bytes:
     for bit in range(8):
         colours[:, bit % 3] |= ((labels >> bit) & 1) << (7 - bit // 3)
     return colours.astype(np.uint8).tobytes()
+
+
+def marks_void(path: Path) -> bool:
+    """Whether a file has the palette of Pascal VOC, in which 255 is :data:`VOID`."""
+    try:
+        with Image.open(path) as image:
+            return image.mode == "P" and bytes(image.getpalette() or ()) == palette()
+    except Exception:  # no such file: whoever reads its pixels says what is wrong
+        return False

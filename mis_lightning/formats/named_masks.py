@@ -17,10 +17,12 @@ class NamedMask:
     Attributes:
         name: What it is; the category in COCO.
         counts: Its pixels, run-length encoded (:mod:`mis_lightning.formats.rle`).
+        crowd: It is no object but a region of many, which measurements leave out (``iscrowd`` in COCO).
     """
 
     name: str
     counts: str
+    crowd: bool = False
 
 
 @dataclass(frozen=True)

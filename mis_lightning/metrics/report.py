@@ -42,6 +42,9 @@ FEEL_COLUMNS: Mapping[str, str] = {"regressions": "regressions", "far": "far"}
 ``far``: mean share of the pixels a click changed that lie farther from it than the object's own radius, over
 all clicks but the first of each object."""
 
+NOT_COMPARABLE = "not comparable with published figures"
+"""Below a table, of rows with a star."""
+
 RESAMPLES = 2000
 """Bootstrap resamples."""
 
@@ -56,12 +59,14 @@ class BenchmarkSummary:
             click, loading included), ``model_spc`` (the model alone), and those of :data:`FEEL_COLUMNS`.
         intervals: Bootstrap interval ``(low, high)`` of each mean among ``values``.
         max_clicks: The budget of clicks, and the score of a failure.
+        comparable: Whether its figures may stand next to published ones; a table marks those that may not.
     """
 
     benchmark: str
     values: Mapping[str, float]
     intervals: Mapping[str, tuple[float, float]]
     max_clicks: int
+    comparable: bool = True
 
 
 def summarise_sessions(
@@ -161,7 +166,7 @@ def format_table(
     with_intervals: bool = False,
     columns: Mapping[str, str] = COLUMNS,
 ) -> str:
-    """The table in the usual columns.
+    """The table in the usual columns; rows that are not comparable have a star, and a line below says so.
 
     Args:
         rows: One for each benchmark, of one budget of clicks.
@@ -185,16 +190,24 @@ def format_table(
         )
     budget = budgets.pop() if budgets else 20
     cells = [["benchmark", *(heading.format(max=budget) for heading in columns)]]
-    cells += [[row.benchmark, *(_cell(row, key, with_intervals) for key in columns.values())] for row in rows]
+    star = {True: "", False: " *" if style == "text" else r" \*"}
+    cells += [
+        [
+            row.benchmark + star[row.comparable],
+            *(_cell(row, key, with_intervals) for key in columns.values()),
+        ]
+        for row in rows
+    ]
+    note = "" if all(row.comparable for row in rows) else f"\n\n{star[False].strip()} {NOT_COMPARABLE}"
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     padded = [
         [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
         for line in cells
     ]
     if style == "text":
-        return "\n".join("  ".join(line).rstrip() for line in padded)
+        return "\n".join("  ".join(line).rstrip() for line in padded) + note
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [padded[0], rule, *padded[1:]])
+    return "\n".join("| " + " | ".join(line) + " |" for line in [padded[0], rule, *padded[1:]]) + note
 
 
 def _cell(row: BenchmarkSummary, key: str, with_intervals: bool) -> str:
@@ -224,7 +237,7 @@ def write_report(
         folder: Made where missing; earlier files of these names are replaced.
         results: Sessions by benchmark.
         settings: Everything the figures depend on (model, weights, thresholds, data); dataclasses and
-            paths are understood.
+            paths are understood. ``comparable``, by benchmark, says which rows get no star.
         max_clicks: The budget the sessions ran with.
         seed: Of the bootstrap.
 
@@ -232,8 +245,12 @@ def write_report(
         The rows of the table.
     """
     generator = np.random.default_rng(seed)
+    comparable = settings.get("comparable", {})
     rows = [
-        summarise_sessions(benchmark, sessions, generator, max_clicks=max_clicks)
+        dataclasses.replace(
+            summarise_sessions(benchmark, sessions, generator, max_clicks=max_clicks),
+            comparable=comparable.get(benchmark, True),
+        )
         for benchmark, sessions in results.items()
     ]
     record = {

@@ -217,7 +217,7 @@ class MISDataModule(L.LightningDataModule):
             ]
         for name in ("validate", "test"):
             if name not in self.benchmarks and (stage == name or (stage == "fit" and name == "validate")):
-                self.benchmarks[name] = [make() for make in self.makers[name]]
+                self.benchmarks[name] = _distinct([make() for make in self.makers[name]])
 
     def _region_dataset(self, source: str, regions: RegionSource, folder: str | None) -> RegionDataset:
         images = find_training_images(source, self.reading)
@@ -292,6 +292,18 @@ class MISDataModule(L.LightningDataModule):
 
     def _benchmark_loader(self, benchmark: Benchmark) -> DataLoader[Any]:
         return DataLoader(_Groups(benchmark), batch_size=None, shuffle=False)
+
+
+def _distinct(benchmarks: list[Benchmark]) -> list[Benchmark]:
+    """The benchmarks, whose names tell their results apart."""
+    names = [benchmark.name for benchmark in benchmarks]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(
+            f"Expected benchmarks of distinct names, but got {', '.join(names)}. Give those called "
+            f"{twice[0]} a `name` of their own."
+        )
+    return benchmarks
 
 
 def default_store(images: str, settings: Mapping[str, Any]) -> Path:

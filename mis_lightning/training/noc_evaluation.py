@@ -152,9 +152,7 @@ class NoCEvaluation(L.Callback):
                 "processes": trainer.world_size,
                 "checkpoint": str(trainer.ckpt_path or ""),
                 "model": getattr(module, "model_config", {}),
-                "folders": {
-                    name: str(getattr(benchmark, "folder", "")) for name, (_, benchmark) in benchmarks.items()
-                },
+                "data": {name: benchmark.provenance() for name, (_, benchmark) in benchmarks.items()},
                 "config": _config(trainer),
                 "comparable": {
                     name: benchmark.comparable and len(results[name]) == len(benchmark)

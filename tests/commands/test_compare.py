@@ -1,10 +1,14 @@
 import json
+import re
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from mis_lightning.cli import main
 from mis_lightning.commands import compare
 from mis_lightning.data.bundled import BundledBenchmark
+from mis_lightning.formats.label_png import write_label_png
 from mis_lightning.models.pretrained import save_pretrained
 from mis_lightning.structures import Sample
 
@@ -47,6 +51,78 @@ def test_a_row_for_each(tmp_path, capsys, monkeypatch, tiny_click_vit):
 def test_what_cannot_be_compared(what, message, capsys):
     assert main(["compare", *what]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def own(tmp_path):
+    """An image with two objects, and its masks."""
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "masks").mkdir()
+    labels = np.zeros((40, 60), np.uint16)
+    labels[5:20, 5:25], labels[22:36, 30:50] = 1, 2
+    Image.fromarray(np.where(labels[..., None] > 0, 200, [[[40, 60, 80]]]).astype(np.uint8)).save(
+        tmp_path / "cells" / "a.png"
+    )
+    write_label_png(tmp_path / "masks" / "a.png", labels)
+    return ["--images", str(tmp_path / "cells"), "--masks", str(tmp_path / "masks")]
+
+
+def test_images_of_ones_own(own, tmp_path, capsys):
+    out = ["--folder", str(tmp_path / "out")]
+    assert main(["compare", "merge-tree", *own, *out, "--min-area", "290", "--objects-per-image", "2"]) == 0
+    printed = capsys.readouterr().out
+    settings = json.loads((tmp_path / "out/merge-tree/results.json").read_text(encoding="utf-8"))["settings"]
+    data = settings["data"]["cells"]
+    assert settings["comparable"] == {"cells": False}
+    assert (data["objects"], data["min_area"], data["images"]) == (1, 290, str(tmp_path / "cells"))
+    assert f"cells, your own images (1 object, {data['digest']})" in printed
+    assert "* not comparable" in printed
+    assert "* not comparable" in (tmp_path / "out/merge-tree/table.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--benchmark", "GrabCut"], "either --images and --masks.*or --benchmark"),
+        (["--root", "x"], "either --images and --masks.*--root"),
+        (["--incomplete"], "either.*--incomplete"),
+        (["--min-area", "9999"], "all 2 are smaller"),
+    ],
+)
+def test_options_that_do_not_go_together(own, options, message, capsys):
+    assert main(["compare", "merge-tree", *own, *options]) == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("given", [slice(0, 2), slice(2, 4)])
+def test_images_and_masks_come_together(own, given, capsys):
+    assert main(["compare", "merge-tree", *own[given]]) == 2
+    assert "both --images and --masks" in capsys.readouterr().err
+
+
+def test_an_incomplete_benchmark(own, tmp_path, capsys):
+    (tmp_path / "GrabCut").mkdir()
+    (tmp_path / "cells").rename(tmp_path / "GrabCut" / "data_GT")
+    (tmp_path / "masks").rename(tmp_path / "GrabCut" / "boundary_GT")
+    labels = np.zeros((40, 60), np.uint8)
+    labels[5:20, 5:25] = 255
+    Image.fromarray(labels).save(tmp_path / "GrabCut" / "boundary_GT" / "a.png")
+    asked = [
+        "compare",
+        "merge-tree",
+        "--benchmark",
+        "GrabCut",
+        "--root",
+        str(tmp_path),
+        "--folder",
+        str(tmp_path),
+    ]
+    assert main(asked) == 2
+    assert "--incomplete" in capsys.readouterr().err
+    assert main([*asked, "--incomplete"]) == 0
+    assert "* not comparable" in capsys.readouterr().out
+    settings = json.loads((tmp_path / "merge-tree/results.json").read_text(encoding="utf-8"))["settings"]
+    assert settings["comparable"] == {"GrabCut": False}
 
 
 def test_a_benchmark_with_files_needs_its_folder(capsys):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,13 +71,60 @@ def test_uncompressed_runs_are_read(tmp_path, images) -> None:
     assert read_coco(path) == images
 
 
+def test_crowds_come_back(tmp_path, images, capsys) -> None:
+    one, *others = images[0].objects
+    images[0] = replace(images[0], objects=(replace(one, crowd=True), *others))
+    path = tmp_path / "coco.json"
+    write_coco(path, images)
+    assert read_coco(path) == images
+    coco = COCO(path)
+    assert [entry["iscrowd"] for entry in coco.loadAnns(coco.getAnnIds(imgIds=1))] == [1, 0, 0]
+    capsys.readouterr()
+
+
+POLYGONS = [[[3, 4, 20.5, 6, 11, 33.25]], [[-0.5, -0.5, 31.4, 0, 12, 12], [20, 20, 25, 20, 25, 30, 20, 30]]]
+
+
+@pytest.mark.parametrize("polygons", POLYGONS)
+def test_polygons_are_filled_as_pycocotools_does(tmp_path, images, polygons, capsys) -> None:
+    path = tmp_path / "coco.json"
+    write_coco(path, images)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["annotations"][0]["segmentation"] = polygons
+    path.write_text(json.dumps(content), encoding="utf-8")
+    coco = COCO(path)
+    mask = coco.annToMask(coco.loadAnns(1)[0])
+    assert mask.any()
+    np.testing.assert_array_equal(read_coco(path)[0].masks()[0], mask)
+    capsys.readouterr()
+
+
+def test_polygons_need_pycocotools(tmp_path, images, monkeypatch) -> None:
+    path = tmp_path / "coco.json"
+    write_coco(path, images)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["annotations"][0]["segmentation"] = POLYGONS[0]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    with pytest.raises(InputError, match=r'coco\.json.*pip install "mis-lightning\[coco\]"'):
+        read_coco(path)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (lambda content: content.pop("images"), "images"),
         (lambda content: content["annotations"][0].update(image_id=99), "99"),
         (lambda content: content["annotations"][0].update(category_id=99), "99"),
-        (lambda content: content["annotations"][0].update(segmentation=[[1, 2, 3, 4, 5, 6]]), "polygons"),
+        (lambda content: content["annotations"][0].update(segmentation=[]), "one polygon"),
+        (lambda content: content["annotations"][0].update(segmentation=[[1, 2, 3, 4]]), "three or more"),
+        (lambda content: content["annotations"][0].update(segmentation=[[1, 2, 3, 4, 5, 6, 7]]), "three or"),
+        (
+            lambda content: content["annotations"][0].update(segmentation=[[1, 2, 3, 4, 5, 1e9]]),
+            "inside 31x40",
+        ),
+        (lambda content: content["annotations"][0].update(segmentation=[["a"] * 6]), "do not fit"),
+        (lambda content: content["annotations"][0].update(segmentation=[[None] * 6]), "inside 31x40"),
         (lambda content: content["annotations"][0]["segmentation"].update(size=[31, 40]), "size"),
         (lambda content: content["annotations"][0]["segmentation"].update(counts="00"), "runs"),
         (lambda content: content["annotations"][0]["segmentation"].update(counts=[1, "x"]), "whole numbers"),

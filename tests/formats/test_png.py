@@ -9,7 +9,7 @@ from PIL import Image
 
 from mis_lightning.errors import ImageError
 from mis_lightning.formats.binary_png import read_binary_png, write_binary_png
-from mis_lightning.formats.label_png import read_label_png, write_label_png
+from mis_lightning.formats.label_png import marks_void, palette, read_label_png, write_label_png
 
 
 def test_a_mask_comes_back(tmp_path) -> None:
@@ -33,21 +33,23 @@ def test_masks_of_zeros_and_ones_are_read(tmp_path) -> None:
         read_binary_png(tmp_path / "labels.png")
 
 
-@pytest.mark.parametrize("most", [0, 1, 255, 256, 65535])
+@pytest.mark.parametrize("most", [0, 1, 254, 255, 256, 65535])
 def test_labels_come_back(tmp_path, most) -> None:
     labels = np.random.default_rng(most).integers(0, most + 1, (30, 41)).astype(np.uint16)
     labels[0, 0] = most
     write_label_png(tmp_path / "labels.png", labels)
     np.testing.assert_array_equal(read_label_png(tmp_path / "labels.png"), labels)
     with Image.open(tmp_path / "labels.png") as image:
-        assert image.mode == ("P" if most < 256 else "I;16")
+        assert image.mode == ("P" if most < 255 else "I;16")
         np.testing.assert_array_equal(np.array(image), labels)
 
 
 def test_the_palette_is_that_of_pascal_voc(tmp_path) -> None:
-    labels = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    labels = np.arange(256, dtype=np.uint16).reshape(16, 16) % 255
     write_label_png(tmp_path / "labels.png", labels)
+    assert marks_void(tmp_path / "labels.png")
     colours = np.array(Image.open(tmp_path / "labels.png").convert("RGB")).reshape(256, 3).tolist()
+    colours[255] = list(palette()[-3:])
     # aeroplane, bicycle, bird, ..., train; void (VOC's devkit)
     expected = {0: [0, 0, 0], 1: [128, 0, 0], 2: [0, 128, 0], 3: [128, 128, 0], 15: [192, 128, 128]}
     expected |= {19: [128, 192, 0], 255: [224, 224, 192]}

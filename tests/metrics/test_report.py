@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +98,19 @@ def test_table() -> None:
     low, high = rows[0].intervals["noc@90"]
     assert f"11.25 ({low:.2f}-{high:.2f})" in markdown[2]
     assert "20.00 (20.00-20.00)" in markdown[3]
+
+
+def test_table_marks_what_is_not_comparable() -> None:
+    own = replace(summarise_sessions("own", GRABCUT, np.random.default_rng(0)), comparable=False)
+    rows = [summarise_sessions("GrabCut", GRABCUT, np.random.default_rng(0)), own]
+    lines = format_table(rows).splitlines()
+    assert [line.split("  ")[0] for line in lines] == [
+        *("benchmark", "GrabCut", "own *", ""),
+        "* not comparable with published figures",
+    ]
+    markdown = format_table(rows, "markdown").splitlines()
+    assert markdown[3].startswith(r"| own \*")
+    assert markdown[4:] == ["", r"\* not comparable with published figures"]
 
 
 def test_table_names_the_budget() -> None:

@@ -281,7 +281,10 @@ class Two:
 
 
 def test_benchmarks_come_as_numbered_samples():
-    data = make(None, val_benchmarks=[Two, Two], test_benchmarks=[Two])
+    class Other(Two):
+        name = "other"
+
+    data = make(None, val_benchmarks=[Two, Other], test_benchmarks=[Two])
     data.setup("validate")
     data.setup("test")
     assert len(data.val_dataloader()) == 2
@@ -290,6 +293,11 @@ def test_benchmarks_come_as_numbered_samples():
     assert isinstance(batch, SampleBatch)
     assert [(number, sample.name) for number, sample in batch.items] == [(0, "two#0"), (1, "two#1")]
     assert batch.items[0][1].image is PIXELS  # nothing is stacked, scaled or copied
+
+
+def test_benchmarks_of_one_name_are_refused():
+    with pytest.raises(InputError, match=r"two, two\. .* called two a `name`"):
+        make(None, test_benchmarks=[Two, Two]).setup("test")
 
 
 def test_benchmarks_are_opened_for_their_stage_only(folder):

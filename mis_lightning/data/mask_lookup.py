@@ -1,0 +1,154 @@
+"""Which files of a folder hold the masks of which image.
+
+The masks of image ``a/b.jpg`` are looked for in ``a/`` below the folder of masks, then in that folder itself:
+
+* ``b.jpg.json``, as ``mis annotate`` saves it;
+* one file of all objects: ``b.png``, ``b.tif``, …, also ``b_mask.png``, ``b_masks.tif`` and the like
+  (:data:`TAILS`), and ``b.jpg.png``;
+* a file for each object: ``b_1.png``, ``b.2.png``, …, or whatever lies in a folder ``b/``.
+
+The labels of a NIfTI volume are a volume of the same name, with or without such a tail; ``_0000`` at the end
+of an image's name (nnU-Net) does not count.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mis_lightning.errors import DatasetNotFoundError
+from mis_lightning.formats.nifti import SUFFIXES as VOLUMES
+from mis_lightning.formats.nifti import is_volume
+from mis_lightning.images import list_images
+
+MAPS = (".png", ".tif", ".tiff", ".bmp", ".gif", ".mat")
+"""Suffixes of label maps and masks; JPEG is none of them, for it smears labels."""
+TAILS = (
+    *("", "_mask", "_masks", "_label", "_labels", "_seg", "_segmentation", "_gt", "_instances"),
+    *("_cp_masks", "-labels", "-mask"),
+)
+"""What may follow the name of an image in the name of its masks."""
+_NUMBERED = re.compile(r"(?P<stem>.+)[._-](?P<number>\d+)")
+
+
+@dataclass(frozen=True)
+class MaskPlace:
+    """Where the masks of one image are.
+
+    Attributes:
+        whole: The one file of all objects: a label map, a label volume or a click log.
+        parts: Else a file for each object, by its name.
+    """
+
+    whole: Path | None = None
+    parts: Mapping[str, Path] = field(default_factory=dict)
+
+
+class MaskLookup:
+    """The files of a folder of masks.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        DatasetNotFoundError: There is no such folder, or nothing in it that masks are read from.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not folder.is_dir():
+            raise DatasetNotFoundError(
+                f"Expected a folder of masks, a COCO file (.json) or a label volume (.nii.gz), but there is "
+                f"none at {folder}."
+            )
+        try:
+            paths = list_images(folder, (*MAPS, *VOLUMES, ".json"))
+        except DatasetNotFoundError as error:
+            raise DatasetNotFoundError(str(error).replace("Expected images", "Expected masks", 1)) from None
+        self.files = {path.relative_to(folder).as_posix(): path for path in paths}
+        self._numbered: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        self._inside: dict[str, list[str]] = defaultdict(list)
+        for name, path in self.files.items():
+            if path.suffix.lower() in MAPS:
+                place, _, last = name.rpartition("/")
+                self._inside[place].append(name)
+                found = _NUMBERED.fullmatch(last[: -len(path.suffix)])
+                if found:
+                    self._numbered[_join(place, found["stem"])].append((int(found["number"]), name))
+
+    def find(self, key: str, image: Path) -> MaskPlace | None:
+        """The masks of an image; ``None``: there are none.
+
+        Args:
+            key: Its path inside the folder of images, with ``/``; of a slice with ``#axial-12`` behind it.
+            image: Its file, which is never its own mask.
+
+        Raises:
+            DatasetNotFoundError: Several files could be its masks.
+        """
+        place, _, name = key.rpartition("/")
+        for folder in dict.fromkeys((place, "")):
+            log = self.files.get(_join(folder, f"{name}.json"))
+            if log is not None:
+                return MaskPlace(log)
+            whole = [path for one in self._wanted(folder, name) if (path := self.files.get(one)) is not None]
+            whole = [path for path in whole if not path.samefile(image)]
+            if len(whole) > 1:
+                raise DatasetNotFoundError(
+                    f"Expected one file of masks for the image {key}, but {whole[0]} and {whole[1]} could "
+                    "both be it. Remove or rename one of them."
+                )
+            if whole:
+                return MaskPlace(whole[0])
+            parts = self._parts(folder, name)
+            if parts:
+                return MaskPlace(parts=parts)
+        return None
+
+    def _wanted(self, folder: str, name: str) -> list[str]:
+        """Names that a file of all objects may have."""
+        suffixes = VOLUMES if is_volume(Path(name)) else MAPS
+        stems = dict.fromkeys((stem_of(name), name))
+        return [_join(folder, f"{stem}{tail}{end}") for stem in stems for tail in TAILS for end in suffixes]
+
+    def _parts(self, folder: str, name: str) -> dict[str, Path]:
+        for stem in dict.fromkeys((stem_of(name), name)):
+            numbered = sorted(self._numbered.get(_join(folder, stem), []))
+            if numbered:
+                return {str(number): self.files[one] for number, one in numbered}
+            for inside in (_join(folder, stem), _join(folder, f"{stem}/masks")):
+                if self._inside.get(inside):
+                    return {Path(one).stem: self.files[one] for one in self._inside[inside]}
+        return {}
+
+    def examples(self, key: str) -> str:
+        """Names that were looked for, and what is there instead: for a message."""
+        name = key.rpartition("/")[2]
+        stem, end = stem_of(name), ".nii.gz" if is_volume(Path(name)) else ".png"
+        wanted = [f"{stem}{end}", f"{stem}_mask{end}"]
+        if end == ".png":
+            wanted += [f"{stem}.tif", f"{stem}_1.png", f"{stem}/1.png", f"{name}.json"]
+        return (
+            f"Expected the masks of {name} as one of {', '.join(wanted)} … in {self.folder}, "
+            f"but it holds {_some(list(self.files))}."
+        )
+
+
+def stem_of(name: str) -> str:
+    """The name of an image file without its suffix, of a volume also without ``_0000``."""
+    lower = name.lower()
+    ending = next((end for end in VOLUMES[::-1] if lower.endswith(end)), None)
+    if ending is not None:
+        return name[: -len(ending)].removesuffix("_0000")
+    return Path(name).stem
+
+
+def _join(place: str, name: str) -> str:
+    return f"{place}/{name}" if place else name
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (f", … ({len(names)} files)" if len(names) > 4 else "")
