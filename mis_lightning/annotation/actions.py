@@ -105,10 +105,43 @@ class LookAction:
     kind: ClassVar[str] = "look"
 
 
-Action = ClickAction | ScribbleAction | BoxAction | LevelAction | LookAction | MaskAction
+@dataclass(frozen=True)
+class CarryAction:
+    """The object of a neighbouring slice of a volume, carried to this one.
+
+    Attributes:
+        counts: Its mask there, moved as the picture moves; run-length encoded. Empty: the object has ended.
+        points: The pixel deepest inside that mask, a positive click; none where it is empty.
+        source: Slice that the run began on.
+        after: Actions of the object on that slice, when the run began.
+        run: Number of the run, from 1; all slices of one run are undone together.
+        score: How well the answer fits what was carried, in [0, 1].
+    """
+
+    counts: str
+    points: tuple[tuple[float, float], ...]
+    source: int
+    after: int
+    run: int
+    score: float
+    kind: ClassVar[str] = "carry"
+
+    def mask(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """The mask to start from, bool, of size ``(H, W)``."""
+        return decode_rle(self.counts, shape)
+
+    def clicks(self, shape: tuple[int, int]) -> list[Click]:
+        """The click, if there is one, checked against an image of size ``(H, W)``."""
+        if len(self.points) > 1:
+            raise InputError(f"Expected at most one point of a carried object, but got {len(self.points)}.")
+        return [check_click(_number(row), _number(col), True, shape) for row, col in self.points]
+
+
+Action = ClickAction | ScribbleAction | BoxAction | LevelAction | LookAction | MaskAction | CarryAction
 
 _KINDS: Mapping[str, type[Action]] = {
-    kind.kind: kind for kind in (ClickAction, ScribbleAction, BoxAction, LevelAction, LookAction, MaskAction)
+    kind.kind: kind
+    for kind in (ClickAction, ScribbleAction, BoxAction, LevelAction, LookAction, MaskAction, CarryAction)
 }
 
 
@@ -187,8 +220,11 @@ def _check_type(name: str, value: Any) -> None:
         raise TypeError(f"`positive` is {value!r}")
     if name == "counts" and not isinstance(value, str):
         raise TypeError("`counts` is no text")
-    if name in ("level", "index") and (isinstance(value, bool) or not isinstance(value, int)):
+    whole = name in ("level", "index", "source", "after", "run")
+    if whole and (isinstance(value, bool) or not isinstance(value, int)):
         raise TypeError(f"`{name}` is {value!r}")
+    if name == "score" and not (type(value) in (int, float) and 0 <= value <= 1):
+        raise TypeError(f"`score` is {value!r}")
 
 
 def _short(value: Any) -> str:

@@ -59,8 +59,10 @@ def export_masks(
     * ``"png"``: ``<image>.png``, 0 and 255; of several objects ``<image>.<id>.png``;
     * ``"labels"``: ``<image>.png``, the ids of the objects, with their names in ``labels.json``;
     * ``"coco"``: ``coco.json``;
-    * ``"nifti"``: ``<volume>.nii.gz`` on the grid of the volume; objects of one name have one label, and the
-      names are in ``labels.json``. Keys that are no slices of a volume are left out.
+    * ``"nifti"``: ``<volume>.nii.gz`` on the grid of the volume; the label of an object is its id, the same
+      through all slices, and the names are in ``labels.json``. Where one id has several names, because the
+      slices were annotated as images of their own, objects of one name have one label. Keys that are no
+      slices of a volume are left out.
 
     ``<image>`` is its path inside the folder, without the suffix unless two images differ only there.
 
@@ -148,36 +150,46 @@ def _write_volumes(
         )
     stems, names = _stems(list(slices)), {}
     for volume, entries in slices.items():
-        labels_of: dict[str, int] = {}
+        records = dict(_records(store, [key for key, *_ in entries], result))
+        labels = _volume_labels(records.values())
         try:
             # any channel: all are on one grid
             axes = {axis: NiftiSlices(volumes(volume), axis, channel=0) for _, axis, _ in entries}
             target = next(iter(axes.values())).empty_labels()
             for key, axis, number in entries:
-                for _, record in _records(store, [key], result):
+                if key in records:
                     picture = LabelVolume(axes[axis], target.voxels)
-                    picture[number] = _by_name(record, labels_of, picture[number])
+                    picture[number] = _painted(records[key], labels, picture[number])
             path = out / f"{stems[volume]}.nii.gz"
             target.save(path)
         except InputError as error:
             result.failures[volume] = str(error)
             continue
-        names[path.relative_to(out).as_posix()] = {label: name for name, label in labels_of.items()}
+        names[path.relative_to(out).as_posix()] = {label: name for (_, name), label in labels.items()}
         result.files.append(path)
     _write_names(out, names)
 
 
-def _by_name(
-    record: AnnotationRecord, labels_of: dict[str, int], before: NDArray[np.uint16]
+def _volume_labels(records: Iterable[AnnotationRecord]) -> dict[tuple[int, str], int]:
+    """The label of each object of a volume, by id and name: the id, unless one id has several names."""
+    objects = {(one.id, one.name): one.id for record in records for one in record.log.objects}
+    if len(set(objects.values())) == len(objects):
+        return dict(sorted(objects.items()))
+    names = list(dict.fromkeys(name for _, name in objects))
+    return {(id, name): names.index(name) + 1 for id, name in objects}
+
+
+def _painted(
+    record: AnnotationRecord, labels: Mapping[tuple[int, str], int], before: NDArray[np.uint16]
 ) -> NDArray[np.uint16]:
-    """A slice with its objects painted over what is there, one label for each name."""
+    """A slice with its objects painted over what is there."""
     if record.log.shape != before.shape:
         raise InputError(
             f"Expected a slice of {before.shape} pixels, but the annotation is of {record.log.shape}."
         )
     painted = before.copy()
     for one in record.log.objects:
-        painted[record.labels == one.id] = labels_of.setdefault(one.name, len(labels_of) + 1)
+        painted[record.labels == one.id] = labels[one.id, one.name]
     return painted
 
 

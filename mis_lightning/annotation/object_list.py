@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mis_lightning.annotation.actions import Action
 from mis_lightning.annotation.log import MAX_OBJECTS, check_name
-from mis_lightning.annotation.steps import ImageSteps
+from mis_lightning.annotation.steps import ImageSteps, ObjectState
 from mis_lightning.annotation.tracked_object import TrackedObject
 from mis_lightning.errors import InputError
 from mis_lightning.formats.overlap import Overlap, check_overlap, paint
@@ -90,25 +90,29 @@ class ObjectList:
         """Id of the object that actions go to; ``None`` where there is no object."""
         return self._active
 
-    def add_object(self, name: str | None = None) -> int:
+    def add_object(self, name: str | None = None, id: int | None = None) -> int:
         """Make an object and select it.
 
         Args:
             name: 1 to 100 printable characters; several objects may share one. ``None``: "object" and its id.
+            id: Of an object that other slices of the volume have, or the next of the volume; ``None``: the
+                next of this image.
 
         Returns:
             Its id.
 
         Raises:
-            InputError: The name does not fit, or there were 65535 objects.
+            InputError: The name or the id does not fit, or there were 65535 objects.
         """
         if self._next_id > MAX_OBJECTS:
             raise InputError(f"Expected at most {MAX_OBJECTS} objects on one image.")
-        number = self._next_id
+        number = self._next_id if id is None else id
+        if not 1 <= number <= MAX_OBJECTS or number in self._objects:
+            raise InputError(f"Expected the id of a new object in 1..{MAX_OBJECTS}, but got {number!r}.")
         name = check_name(name if name is not None else f"object {number}")
         self._pack()
         self._objects[number] = TrackedObject(number, name, self._steps)
-        self._active, self._next_id = number, number + 1
+        self._active, self._next_id = number, max(self._next_id, number + 1)
         self.version += 1
         return number
 
@@ -144,22 +148,22 @@ class ObjectList:
             self._active = next(reversed(self._objects), None)
         self.version += 1
 
-    def undo(self) -> None:
-        """Undo the last step of the active object, exactly.
+    def undo(self, id: int | None = None) -> None:
+        """Undo the last step of an object, the active one if none is named, exactly.
 
         Raises:
             InputError: There is no object, or no step.
         """
-        self._current.undo()
+        (self._object(id) if id is not None else self._current).undo()
         self.version += 1
 
-    def redo(self) -> None:
-        """Redo the last undone step of the active object.
+    def redo(self, id: int | None = None) -> None:
+        """Redo the last undone step of an object, the active one if none is named.
 
         Raises:
             InputError: There is no object, or nothing was undone since the last step.
         """
-        self._current.redo()
+        (self._object(id) if id is not None else self._current).redo()
         self.version += 1
 
     def reset(self) -> None:
@@ -170,6 +174,35 @@ class ObjectList:
         """
         self._current.empty()
         self.version += 1
+
+    def has(self, id: int) -> bool:
+        """Whether there is an object of this id."""
+        return id in self._objects
+
+    def tried(self, id: int, action: Action) -> tuple[ObjectState, NDArray[np.bool_]]:
+        """What an action would make of an object, perhaps new here, and its own mask; nothing changes."""
+        one = self._objects[id] if id in self._objects else TrackedObject(id, f"object {id}", self._steps)
+        state = one.tried(action)
+        return state, self._steps.mask(state)
+
+    def take(self, id: int, name: str, state: ObjectState) -> None:
+        """Go to a state of :meth:`tried`, as one step of the object; the active object stays the same.
+
+        Raises:
+            InputError: The object is new here, and its id or name does not fit.
+        """
+        if id not in self._objects:
+            active = self._active
+            self.add_object(name, id)
+            self._active = active if active is not None else id
+        self._objects[id].take(state)
+        if id != self._active:
+            self._objects[id].pack()
+        self.version += 1
+
+    def undone(self, id: int) -> Action | None:
+        """The action that redo of an object would do again; ``None``: none, or there is no such object."""
+        return self._objects[id].undone if id in self._objects else None
 
     def mask(self, id: int | None = None) -> NDArray[np.bool_]:
         """The mask of an object, the active one if none is named, after the overlap policy, bool, ``(H, W)``.

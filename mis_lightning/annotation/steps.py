@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mis_lightning.annotation.actions import (
     Action,
     BoxAction,
+    CarryAction,
     ClickAction,
     LevelAction,
     LookAction,
@@ -116,6 +117,8 @@ class ImageSteps:
             if not 0 <= action.index < len(found):
                 raise InputError(f"Expected an answer in 0..{len(found) - 1}, but got {action.index}.")
             state, _ = found[action.index]
+        elif isinstance(action, CarryAction):
+            state = segmenter.carry(state, action.mask(self.shape), action.clicks(self.shape))
         else:
             state = segmenter.place(state, action.mask(self.shape))
         self.seconds = time.perf_counter() - began
@@ -135,7 +138,7 @@ class ImageSteps:
 
 
 def clicks_of(actions: Iterable[Action], shape: tuple[int, int]) -> tuple[Click, ...]:
-    """The clicks that are in effect after some actions; a box, a level or a mask starts over."""
+    """The clicks in effect after some actions; a box, a level, a mask or what was carried starts over."""
     clicks: list[Click] = []
     for action in actions:
         if isinstance(action, (ClickAction, ScribbleAction)):
@@ -144,6 +147,8 @@ def clicks_of(actions: Iterable[Action], shape: tuple[int, int]) -> tuple[Click,
             clicks = [action.box(shape).centre]
         elif isinstance(action, LevelAction):
             clicks = [action.click(shape)]
+        elif isinstance(action, CarryAction):
+            clicks = action.clicks(shape)
         elif not isinstance(action, LookAction):
             clicks = []
     return tuple(clicks)

@@ -89,9 +89,23 @@ class TrackedObject:
         """Steps that can be redone."""
         return 0 if self._history is None else self._history.redoable
 
+    @property
+    def undone(self) -> Action | None:
+        """The action that redo does again; ``None`` where it does none."""
+        state = None if self._history is None else self._history.undone
+        return state.actions[-1] if state is not None and state.actions else None
+
     def do(self, action: Action) -> None:
         """Do an action; where it fails nothing changes."""
-        self._move_to(self._steps.after(self.history.state, action))
+        self.take(self.tried(action))
+
+    def tried(self, action: Action) -> ObjectState:
+        """The state that an action leads to; nothing changes."""
+        return self._steps.after(self.history.state, action)
+
+    def take(self, state: ObjectState) -> None:
+        """Go to a state of :meth:`tried`."""
+        self._move_to(state)
 
     def empty(self) -> None:
         """Reset the object, as a step that can be undone."""

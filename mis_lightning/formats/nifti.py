@@ -72,6 +72,7 @@ class NiftiSlices:
                 f"{shape}, but got {channel}."
             )
         self._further = tuple((channel or 0) if length > 1 else 0 for length in shape[3:])
+        self.axis: Axis = axis
         self.view = SliceView.across(axis, self.nifti.affine)
         self._window = window
 

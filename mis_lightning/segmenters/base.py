@@ -113,6 +113,17 @@ class Segmenter(ABC, Generic[S]):
         """
         raise InputError(f"{self.identity} cannot start from a box; use clicks.")
 
+    def carry(self, state: S, mask: NDArray[np.bool_], clicks: Sequence[Click] = ()) -> S:
+        """Start again from an object as it is expected here, bool, ``(H, W)``, and answer the clicks in it.
+
+        The neighbouring slice of a volume has it there. Without clicks the mask is the answer.
+
+        Raises:
+            InputError: This segmenter cannot start from a mask.
+        """
+        placed = self.place(state, mask)
+        return self.click([placed], [clicks])[0] if clicks else placed
+
     def alternatives(self, state: S) -> list[tuple[S, float]]:
         """Other states that the last click may mean, with scores in ``[0, 1]``, best first.
 

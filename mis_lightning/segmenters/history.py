@@ -56,6 +56,11 @@ class History(Generic[S]):
         """Steps that can be redone."""
         return len(self._states) - 1 - self._position
 
+    @property
+    def undone(self) -> S | None:
+        """The state that redo leads to, as it is kept; ``None`` where nothing can be redone."""
+        return self._states[self._position + 1] if self.redoable else None
+
     def push(self, state: S) -> None:
         """Make a new state the current one; undone ones can no longer be redone."""
         self.pack()

@@ -90,6 +90,10 @@ class MergeTreeSegmenter(Segmenter[TreeState]):
         base = mask if mask.dtype == np.bool_ else mask > self.threshold
         return replace(state, clicks=tuple(clicks), base=base, settled=len(clicks))
 
+    def carry(self, state: TreeState, mask: NDArray[np.bool_], clicks: Sequence[Click] = ()) -> TreeState:
+        """Start again from an object as it is expected here: the clicks in it add no node."""
+        return self.place(state, mask, clicks)
+
     def box(self, state: TreeState, box: Box) -> TreeState:
         """Start again from a box: of parts an eighth of it in size on average, those that lie in it.
 
