@@ -16,6 +16,10 @@ VERBS = {
         "mis_lightning.commands.lightning",
         "train a click model on a folder of images, no labels needed",
     ),
+    "adapt": (
+        "mis_lightning.commands.adapt",
+        "adapt a model to your own images, with masks of some of them or without a label",
+    ),
     "validate": ("mis_lightning.commands.lightning", "evaluate on the validation benchmarks of a config"),
     "test": (
         "mis_lightning.commands.lightning",

@@ -6,10 +6,14 @@ import codecs
 import io
 import logging
 import sys
+import time
 import warnings
-from typing import TextIO
+from collections.abc import Iterable, Iterator
+from typing import TextIO, TypeVar
 
 from mis_lightning.errors import Note
+
+T = TypeVar("T")
 
 _PLAIN = {"≥": ">=", "≤": "<=", "×": "x", "…": "...", "→": "->", "–": "-", "’": "'", "·": "-"}
 _LIBRARIES = ("lightning.pytorch", "lightning.fabric", "lightning_utilities")
@@ -41,6 +45,29 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     ('1 image', '1200 images', '0 entries')
     """
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def told(items: Iterable[T], total: int, what: str, unit: str, seconds: float = 10.0) -> Iterator[T]:
+    """Hand items on, and show how many of them are done: as a bar, or redirected as a line now and then.
+
+    Args:
+        items: Of anything that takes long.
+        total: Their number.
+        what: What is done to them.
+        unit: What one of them is.
+        seconds: Between two lines.
+    """
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        yield from tqdm(items, total=total, desc=what, unit=unit, leave=False)
+        return
+    last = time.monotonic()
+    for number, item in enumerate(items, 1):
+        yield item
+        if number == total or time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            print(f"{what}: {number} of {counted(total, unit)}", file=sys.stderr, flush=True)
 
 
 def _plainly(error: UnicodeError) -> tuple[str | bytes, int]:

@@ -160,7 +160,23 @@ def test_mistakes_on_the_command_line(config, capsys, args: list[str], parts: li
 
 
 def test_no_config_at_all(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "model.model" in complaint(["fit"], capsys)
+    said = complaint(["fit"], capsys)
+    assert "model.model" in said
+    assert "--config cpu --data.images my_images/" in said
+
+
+@pytest.mark.parametrize(
+    ("verb", "advice"),
+    [
+        (
+            "fit",
+            "mis fit --config cpu --data.images cats/. To adapt the shipped model to them, in minutes: mis",
+        ),
+        ("test", "mis compare MODEL --images cats/ --masks MASKS"),
+    ],
+)
+def test_a_folder_behind_the_verb(verb: str, advice: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert advice in complaint([verb, "cats/"], capsys)
 
 
 def test_checkpoints_of_others_are_refused_early(config, capsys, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from mis_lightning.cli import VERBS, main
+from mis_lightning.console import told
 from mis_lightning.errors import InputError, Note
 
 
@@ -126,3 +127,10 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
         os.close(writing)
     assert b"Traceback" not in done.stderr
     assert b"Exception" not in done.stderr
+
+
+def test_what_is_done_is_told_in_lines_where_nobody_watches(capfd):
+    assert list(told(iter("abc"), 3, "reading", "page", seconds=0.0)) == ["a", "b", "c"]
+    assert capfd.readouterr().err == "reading: 1 of 3 pages\nreading: 2 of 3 pages\nreading: 3 of 3 pages\n"
+    assert list(told(iter("abc"), 3, "reading", "page")) == ["a", "b", "c"]
+    assert capfd.readouterr().err == "reading: 3 of 3 pages\n"

@@ -39,7 +39,6 @@ ORDER = (
     "evaluation",
     "export",
     "annotation",
-    "learning",
     "server",
     "figures",
     "training",

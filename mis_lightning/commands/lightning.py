@@ -108,8 +108,24 @@ def main(args: Sequence[str]) -> int:
     Raises:
         InputError: The options or the config do not fit; the message says which.
     """
+    if len(args) > 1 and not args[1].startswith("-"):
+        raise InputError(_instead(args[0], args[1]))
     run(args)
     return 0
+
+
+def _instead(verb: str, word: str) -> str:
+    """What to type in place of a verb and a word behind it, such as the name of a folder."""
+    if verb != "fit":
+        advice = (
+            f"To measure on images and masks of your own: mis compare MODEL --images {word} --masks MASKS"
+        )
+    else:
+        advice = (
+            f"To train on images: mis fit --config cpu --data.images {word}. To adapt the shipped model to "
+            f"them, in minutes: mis adapt {word} --out my_model"
+        )
+    return f"Expected options, but got {word!r}. {advice}"
 
 
 def run(args: Sequence[str], **settings: Any) -> MISCLI:
@@ -138,7 +154,9 @@ def run(args: Sequence[str], **settings: Any) -> MISCLI:
             **settings,
         )
     except ArgumentError as error:
-        raise InputError(shorten(str(error)) + _sources(args)) from error
+        hint = "" if _sources(args) else ". Name a config, e.g. --config cpu --data.images my_images/"
+        hint = hint if "are required" in str(error) else ""
+        raise InputError(shorten(str(error)) + _sources(args) + hint) from error
     except pickle.UnpicklingError as error:
         raise InputError(
             "The checkpoint that `ckpt_path` found holds more than weights and numbers, and is not read: "

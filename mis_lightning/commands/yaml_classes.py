@@ -29,6 +29,7 @@ from mis_lightning.training.figure_callbacks import EvaluationFigures, TrainingF
 from mis_lightning.training.mask_writer import MaskWriter
 from mis_lightning.training.noc_evaluation import NoCEvaluation
 from mis_lightning.training.optim import WarmupCosine
+from mis_lightning.training.told_steps import ToldSteps
 
 _CLASSES: tuple[type, ...] = (
     Berkeley,
@@ -54,6 +55,7 @@ _CLASSES: tuple[type, ...] = (
     ResNetFeatures,
     SBD,
     SegmentUnions,
+    ToldSteps,
     TokenCut,
     TrainingFigures,
     TrueMasks,

@@ -112,6 +112,10 @@ class LabelledFolder(Benchmark):
         read, objects = self._read(image)
         return Sample(read.rgb, objects.mask(name), objects.ignore, f"{image.key}#{name}")
 
+    def paths(self) -> list[Path]:
+        """The file of each object's image, or volume."""
+        return [image.path for image, _ in self._objects]
+
     def provenance(self) -> dict[str, Any]:
         """The paths, how objects were drawn, and a digest of their images and masks."""
         return {

@@ -33,7 +33,8 @@ def load_initial_weights(model: ClickNetwork, source: str) -> None:
 
     Args:
         model: The model.
-        source: What :func:`~mis_lightning.models.pretrained.load_pretrained` opens (every weight must fit);
+        source: What :func:`~mis_lightning.models.pretrained.load_pretrained` opens (every weight must fit;
+            how that model wants to be asked goes along, unless ``model`` says so itself);
             or an encoder of MAE, DINO or DINOv2 as ``.pth`` (its ``model`` entry, if it has one) or
             ``.safetensors`` (timm's file), whose weights go to the
             backbone; the position table is resized bicubically to the model's grid.
@@ -43,7 +44,9 @@ def load_initial_weights(model: ClickNetwork, source: str) -> None:
     """
     path = shipped_folder(source) or local_copy(source)
     if path.is_dir() or path.suffix == ".ckpt" or (path.suffix == ".safetensors" and _has_config(path)):
-        fit_weights(model, load_pretrained(path).state_dict(), source)
+        start = load_pretrained(path)
+        fit_weights(model, start.state_dict(), source)
+        model.recommended = model.recommended or start.recommended
     elif isinstance(model, ClickViT):
         load_encoder(model, _read_encoder(path), source)
         licences.touch(licences.of_file(path, "initial weights"))

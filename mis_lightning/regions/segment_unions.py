@@ -28,7 +28,9 @@ class SegmentUnions(MergeTreeRegions):
     person. A union is drawn by cutting the tree into a number of segments, log-uniform in ``segments``,
     starting from any of them, and adding random neighbours; holes are filled. Up to 20 unions are drawn until
     one covers more than ``min_share`` and at most ``max_share`` of the image, and at most ``max_border`` of
-    the image's border: photographers keep objects inside. The last one counts if none does.
+    the image's border: photographers keep objects inside. With ``fill`` above 0 it is also passed over the
+    likelier the less of its box it fills, ``1 - share ** fill``: what fills its box is far likelier to be an
+    object (experiments/gpu_training/README.md). The last one counts if none does.
 
     Args:
         extractor: As of :class:`~mis_lightning.regions.merge_tree.MergeTreeRegions`; trees are the same.
@@ -40,6 +42,7 @@ class SegmentUnions(MergeTreeRegions):
         growth: Chance to add one more segment to a union.
         max_share: Largest share of the image that a union covers.
         max_border: Largest share of the image's border that a union covers.
+        fill: How much it counts that a union fills its box, at least 0.
 
     Raises:
         InputError: A number is out of range.
@@ -56,6 +59,7 @@ class SegmentUnions(MergeTreeRegions):
         growth: float = 0.7,
         max_share: float = 0.6,
         max_border: float = 0.2,
+        fill: float = 0.0,
     ) -> None:
         super().__init__(extractor, connectivity, decay, min_share)
         for name, value in (
@@ -70,11 +74,14 @@ class SegmentUnions(MergeTreeRegions):
             raise InputError(
                 f"Expected `segments` as fewest and most, at least 1, but got {tuple(segments)}."
             )
+        if not 0 <= fill < np.inf:
+            raise InputError(f"Expected `fill` of at least 0, but got {fill}.")
         self.union_probability = union_probability
         self.segments = (segments[0], segments[1])
         self.growth = growth
         self.max_share = max_share
         self.max_border = max_border
+        self.fill = fill
 
     def draw(
         self, regions: Regions, size: tuple[int, int], generator: np.random.Generator
@@ -85,7 +92,8 @@ class SegmentUnions(MergeTreeRegions):
         for _ in range(_MAX_DRAWS):
             union = fill_holes(self._union(regions, generator))
             edge = np.concatenate([union[0], union[-1], union[:, 0], union[:, -1]])
-            if self.min_share < union.mean() <= self.max_share and edge.mean() <= self.max_border:
+            fits = self.min_share < union.mean() <= self.max_share and edge.mean() <= self.max_border
+            if fits and (self.fill == 0 or generator.random() < box_share(union) ** self.fill):
                 break
         rows, cols = (patch_of_pixels(side, n) for side, n in zip(size, union.shape, strict=True))
         return union[rows[:, None], cols]
@@ -107,6 +115,16 @@ class SegmentUnions(MergeTreeRegions):
                 break
             chosen[generator.choice(around)] = True
         return chosen[labels]
+
+
+def box_share(region: NDArray[np.bool_]) -> float:
+    """Area of a region that is not empty divided by the area of its box.
+
+    >>> box_share(np.array([[False, True], [True, True]]))
+    0.75
+    """
+    _, _, width, height = cv2.boundingRect(region.view(np.uint8))
+    return float(np.count_nonzero(region)) / (width * height)
 
 
 def fill_holes(region: NDArray[np.bool_]) -> NDArray[np.bool_]:

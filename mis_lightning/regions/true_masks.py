@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mis_lightning.errors import DatasetNotFoundError, ImageError, InputError
 from mis_lightning.instance_maps import instance_ids, read_instances
 from mis_lightning.regions.mask_set import MaskSet
+from mis_lightning.regions.segment_unions import box_share
 from mis_lightning.regions.source import Features, MaskSource
 
 SUFFIXES = (".mat", ".png", ".tif", ".tiff", ".bmp", ".gif")
@@ -67,7 +68,7 @@ class TrueMasks(MaskSource):
                 f"but {path} has {labels.shape[1]}×{labels.shape[0]}."
             )
         masks = [labels == instance for instance in instance_ids(labels)]
-        kept = [mask for mask in masks if _fill(mask) >= self.smallest_fill]
+        kept = [mask for mask in masks if box_share(mask) >= self.smallest_fill]
         return MaskSet.pack(np.stack(kept) if kept else np.zeros((0, *labels.shape), np.bool_))
 
     def _path(self, key: str) -> Path:
@@ -81,9 +82,3 @@ class TrueMasks(MaskSource):
             f"Expected the instance map of {key} as {inside.name}.mat or .png in {self.masks}, "
             "but there is none."
         )
-
-
-def _fill(mask: NDArray[np.bool_]) -> float:
-    """Area of a non-empty mask divided by the area of its bounding box."""
-    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return float(mask.sum()) / float((rows[-1] - rows[0] + 1) * (cols[-1] - cols[0] + 1))

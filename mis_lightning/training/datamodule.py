@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,13 +13,14 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from mis_lightning.annotation.clicks_file import ClickRequests
 from mis_lightning.clicks.initial import InitialPoints
 from mis_lightning.console import counted
 from mis_lightning.data.augment import PaperAugmentation
 from mis_lightning.data.benchmark import Benchmark
+from mis_lightning.data.benchmark_groups import BenchmarkGroups
 from mis_lightning.data.epoch_sampler import EpochSampler
 from mis_lightning.data.object_dataset import ObjectDataset
 from mis_lightning.data.precompute import before_workers, one_thread
@@ -34,43 +34,6 @@ from mis_lightning.images import Reading
 from mis_lightning.regions.merge_tree import MergeTreeRegions
 from mis_lightning.regions.shards import RegionShards, open_store
 from mis_lightning.regions.source import RegionSource
-from mis_lightning.structures import Sample
-
-
-class SampleBatch:
-    """A few numbered benchmark samples. Not a collection, so that Lightning hands it through as it is.
-
-    Attributes:
-        items: Number in the benchmark, and sample.
-        seconds: Wall time of reading each of them.
-    """
-
-    def __init__(self, items: list[tuple[int, Sample]], seconds: list[float] | None = None) -> None:
-        self.items = items
-        self.seconds = seconds if seconds is not None else [0.0] * len(items)
-
-
-class _Groups(Dataset[SampleBatch]):
-    """A benchmark cut into groups of consecutive objects.
-
-    Processes share groups, not objects: what is computed together rounds alike however many there are.
-    """
-
-    size = 16
-
-    def __init__(self, benchmark: Benchmark) -> None:
-        self.benchmark = benchmark
-
-    def __len__(self) -> int:
-        return -(-len(self.benchmark) // self.size)
-
-    def __getitem__(self, group: int) -> SampleBatch:
-        items, seconds = [], []
-        for index in range(group * self.size, min((group + 1) * self.size, len(self.benchmark))):
-            began = time.perf_counter()
-            items.append((index, self.benchmark[index]))
-            seconds.append(time.perf_counter() - began)
-        return SampleBatch(items, seconds)
 
 
 @dataclass(frozen=True)
@@ -199,7 +162,7 @@ class MISDataModule(L.LightningDataModule):
         """Find missing regions (each process its share), open the benchmarks of the stage."""
         if stage == "fit" and self.training_set is None and not self.others:
             if self.images is not None:
-                self.training_set = self._region_dataset(self.images, self.regions, self.store)
+                self.training_set = self.region_dataset(self.images, self.regions, self.store)
             elif not self.objects:
                 raise InputError(
                     "Expected training images in `data.images`: a folder, or a text file with one path per "
@@ -211,7 +174,7 @@ class MISDataModule(L.LightningDataModule):
                     for one in self.objects
                 ),
                 *(
-                    (self._region_dataset(one.images, one.regions, one.store), one.share)
+                    (self.region_dataset(one.images, one.regions, one.store), one.share)
                     for one in self.beside
                 ),
             ]
@@ -219,7 +182,18 @@ class MISDataModule(L.LightningDataModule):
             if name not in self.benchmarks and (stage == name or (stage == "fit" and name == "validate")):
                 self.benchmarks[name] = _distinct([make() for make in self.makers[name]])
 
-    def _region_dataset(self, source: str, regions: RegionSource, folder: str | None) -> RegionDataset:
+    def region_dataset(self, source: str, regions: RegionSource, folder: str | None) -> RegionDataset:
+        """Images and their regions, which are found now where they are missing.
+
+        Args:
+            source: As ``images``.
+            regions: Finds the regions, and draws from them.
+            folder: As ``store``.
+
+        Raises:
+            ImageError: Some cannot be read.
+            InputError: There are none, or the store was made with other settings.
+        """
         images = find_training_images(source, self.reading)
         settings = {**regions.settings(), **self.reading.settings()}
         store = open_store(folder or default_store(source, settings), settings)
@@ -291,7 +265,7 @@ class MISDataModule(L.LightningDataModule):
         return DataLoader(requests, batch_size=None)
 
     def _benchmark_loader(self, benchmark: Benchmark) -> DataLoader[Any]:
-        return DataLoader(_Groups(benchmark), batch_size=None, shuffle=False)
+        return DataLoader(BenchmarkGroups(benchmark), batch_size=None, shuffle=False)
 
 
 def _distinct(benchmarks: list[Benchmark]) -> list[Benchmark]:

@@ -11,13 +11,14 @@ import yaml
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.utilities.seed import isolate_rng
 
+from mis_lightning.data.benchmark_groups import SampleBatch
 from mis_lightning.errors import InputError
 from mis_lightning.evaluation.simulation import EvaluationSettings, SimulatedSession, simulate_sessions
 from mis_lightning.metrics.noc import NumberOfClicks
 from mis_lightning.metrics.report import BenchmarkSummary, format_table, write_report
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.prediction_settings import PredictionSettings
-from mis_lightning.training.datamodule import MISDataModule, SampleBatch
+from mis_lightning.training.datamodule import MISDataModule
 from mis_lightning.training.processes import of_all_processes
 
 

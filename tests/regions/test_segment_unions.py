@@ -9,7 +9,7 @@ from scipy import ndimage
 from mis_lightning.errors import InputError
 from mis_lightning.merge_tree.ward import build_merge_tree
 from mis_lightning.regions.merge_tree import MergeTreeRegions
-from mis_lightning.regions.segment_unions import SegmentUnions, fill_holes
+from mis_lightning.regions.segment_unions import SegmentUnions, box_share, fill_holes
 
 GRID = (12, 16)
 PLACES = np.indices(GRID).reshape(2, -1).T  # by these features, segments are compact
@@ -56,6 +56,16 @@ def test_limits_hold_where_they_can():
     assert draw(hopeless, 0).all()  # the whole image is the only union of one segment
 
 
+def test_unions_that_fill_their_box_come_more_often():
+    limits = {"union_probability": 1.0, "segments": (30, 30), "min_share": 0.02, "max_border": 1.0}
+    shares = [
+        np.mean([box_share(draw(SegmentUnions(fill=fill, **limits), seed)) for seed in range(80)])
+        for fill in (0.0, 4.0)
+    ]
+    assert shares[1] > shares[0] + 0.05
+    assert box_share(np.eye(4, dtype=bool)) == 0.25
+
+
 def test_scaled_by_the_floor_convention():
     source = SegmentUnions(union_probability=1.0)
     small, large = draw(source, 5), draw(source, 5, (30, 50))
@@ -76,6 +86,7 @@ def test_fill_holes_against_scipy():
     [
         {"union_probability": 1.1},
         {"growth": -0.1},
+        {"fill": -1.0},
         {"max_share": 2.0},
         {"max_border": float("nan")},
         {"segments": (0, 5)},

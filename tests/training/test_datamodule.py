@@ -13,12 +13,13 @@ from PIL import Image
 
 from mis_lightning.clicks.initial import InitialPoints
 from mis_lightning.data.augment import PaperAugmentation
+from mis_lightning.data.benchmark_groups import SampleBatch
 from mis_lightning.errors import DatasetNotFoundError, ImageError, InputError, StoreMismatchError
 from mis_lightning.features.colour_texture import ColourTexture
 from mis_lightning.regions.merge_tree import MergeTreeRegions
 from mis_lightning.regions.shards import RegionShards, write_shards
 from mis_lightning.structures import Sample
-from mis_lightning.training.datamodule import MISDataModule, SampleBatch, default_store
+from mis_lightning.training.datamodule import MISDataModule, default_store
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 24, 3), dtype=np.uint8)
 

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from mis_lightning.clicks.encoding import encode_points
 from mis_lightning.data.benchmark import Benchmark
+from mis_lightning.data.benchmark_groups import SampleBatch
 from mis_lightning.errors import InputError
 from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_sessions
 from mis_lightning.losses.interactive import ClickLoss
@@ -31,7 +32,7 @@ from mis_lightning.models.click_vit import ClickViT
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.structures import Prompt, Sample
 from mis_lightning.training import noc_evaluation as noc
-from mis_lightning.training.datamodule import MISDataModule, SampleBatch
+from mis_lightning.training.datamodule import MISDataModule
 from mis_lightning.training.module import InteractiveSegmentation
 from mis_lightning.training.noc_evaluation import NoCEvaluation
 

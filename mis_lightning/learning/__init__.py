@@ -1,1 +1,0 @@
-"""Learning from accepted objects while annotating: a click model gets better with every object saved."""
