@@ -39,6 +39,7 @@ ORDER = (
     "evaluation",
     "export",
     "annotation",
+    "learning",
     "server",
     "figures",
     "training",

@@ -138,13 +138,25 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         fresh = state.probability is None and len(state.clicks) == 1 and state.clicks[0].positive
         return self.prediction.first_look is not None and fresh
 
-    def _look_first(self, state: ClickState, first_look: FirstLook) -> ClickState:
-        """Ask in several crops around the first click at once, and take the answer that looks best."""
-        (click,), size = state.clicks, first_look.size or self._size
+    def look(
+        self, state: ClickState, click: Click, first_look: FirstLook
+    ) -> tuple[list[ROI], Tensor, Tensor]:
+        """Ask in several crops around a click at once, as if it were the first.
+
+        Returns:
+            The crops, what the model saw, float32 ``(n, 3, h, w)``, and its logits, float32 ``(n, h, w)``.
+        """
+        size = first_look.size or self._size
         rois = first_look.rois(state.shape, click)
-        views = torch.stack([crop(state.image, roi, size) for roi in rois])
-        clicks = [[to_crop(click, roi, size)] for roi in rois]
-        logits = self._ask(views, torch.zeros_like(views[:, :1]), clicks, flip=False)
+        with torch.inference_mode():
+            views = torch.stack([crop(state.image, roi, size) for roi in rois])
+            clicks = [[to_crop(click, roi, size)] for roi in rois]
+            return rois, views, self._ask(views, torch.zeros_like(views[:, :1]), clicks, flip=False)
+
+    def _look_first(self, state: ClickState, first_look: FirstLook) -> ClickState:
+        """Take the answer to a first click that looks best."""
+        (click,) = state.clicks
+        rois, views, logits = self.look(state, click, first_look)
         found = logits.sigmoid().cpu().numpy()
         ranked = first_look.choose(views.cpu().numpy(), found, rois, click, state.shape)
         looks = tuple(

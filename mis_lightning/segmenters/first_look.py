@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mis_lightning.errors import InputError
 from mis_lightning.segmenters.look_cues import CUES, measure_looks, overlaps
+from mis_lightning.segmenters.size_prior import SizePrior
 from mis_lightning.segmenters.zoom_in import ROI, full_roi
 from mis_lightning.structures import Click
 
@@ -50,24 +51,26 @@ class FirstLook:
         cues: What each cue counts (:data:`~mis_lightning.segmenters.look_cues.CUES`).
         bias: Added to the sum; the score is its logistic function.
         wide: Added for every time that a window is ``e`` times as large (its longer side).
-        known_area: Taken off for every time that an answer's area is ``e`` times as large or as small as a
-            known one; at most 3 times.
+        known_area: What the sizes of accepted objects count, where they are known: a factor of
+            :meth:`~mis_lightning.segmenters.size_prior.SizePrior.cost`.
         size: ``(height, width)`` of the model's input at the first click; ``None``: as later.
         least: Side of the smallest window in pixels.
         step: From one window's side to the next, at least.
         most: Number of windows at most, the whole image among them.
         distinct: Alternatives overlap by an IoU of less than this.
+        sizes: Of the objects accepted so far, where they are known: objects are often alike.
     """
 
     cues: Mapping[str, Weight]
     bias: float = 0.0
     wide: float = 0.0
-    known_area: float = 0.3
+    known_area: float = 0.4
     size: tuple[int, int] | None = None
     least: int = 32
     step: float = 1.5
     most: int = 8
     distinct: float = 0.75
+    sizes: SizePrior | None = None
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.cues) - set(CUES))
@@ -110,7 +113,6 @@ class FirstLook:
         rois: Sequence[ROI],
         click: Click,
         shape: tuple[int, int],
-        area: float | None = None,
     ) -> list[ScoredLook]:
         """Order the answers, best first.
 
@@ -120,15 +122,14 @@ class FirstLook:
             rois: Where: as :meth:`rois` gave them.
             click: The click, positive, in pixels of the image.
             shape: ``(H, W)`` of the image.
-            area: Pixels of the user's last object in this image, if there was one: objects are often alike.
 
         Returns:
             All looks. Of equal ones the wider comes first; an empty answer comes last.
         """
         cues = measure_looks(views, probabilities, rois, click, shape)
         scores = self.score_cues(cues, np.array([max(roi.height, roi.width) for roi in rois], np.float64))
-        if area is not None:
-            scores -= self.known_area * _unlike(probabilities, rois, area)
+        if self.sizes is not None:
+            scores -= self.known_area * self.sizes.cost(answer_areas(probabilities, rois))
         scores[np.isnan(scores)] = -np.inf
         order = np.argsort(-scores, kind="stable")
         return [ScoredLook(int(i), 1 / (1 + exp(-scores[i])) if isfinite(scores[i]) else 0.0) for i in order]
@@ -180,7 +181,9 @@ class FirstLook:
 
     def to_json(self) -> dict[str, Any]:
         """JSON values, for :meth:`from_json`."""
-        return {**asdict(self), "cues": {name: list(weight) for name, weight in self.cues.items()}}
+        content = {**asdict(self), "cues": {name: list(weight) for name, weight in self.cues.items()}}
+        del content["sizes"]
+        return content if self.sizes is None else {**content, "sizes": [self.sizes.middle, self.sizes.spread]}
 
     @classmethod
     def from_json(cls, content: Any, where: str = "the settings of a first look") -> FirstLook:
@@ -207,8 +210,10 @@ class FirstLook:
                 for name in names
                 if name in content
             }
-            size = content.get("size")
-            return cls(cues, **given, size=None if size is None else (int(size[0]), int(size[1])))
+            size, sizes = content.get("size"), content.get("sizes")
+            given["size"] = None if size is None else (int(size[0]), int(size[1]))
+            given["sizes"] = None if sizes is None else SizePrior(float(sizes[0]), float(sizes[1]))
+            return cls(cues, **given)
         except (TypeError, ValueError, KeyError, AttributeError, IndexError, InputError) as error:
             raise InputError(
                 f"Expected the weights of a first look in {where}, but they cannot be used: {error!s} Write "
@@ -226,8 +231,7 @@ def _window(shape: tuple[int, int], click: Click, side: int) -> ROI:
     return ROI(*bounds)
 
 
-def _unlike(probabilities: NDArray[np.float32], rois: Sequence[ROI], area: float) -> NDArray[np.float64]:
-    """By how many factors of e the areas of the answers differ from a known one, at most 3; ``(n,)``."""
+def answer_areas(probabilities: NDArray[np.float32], rois: Sequence[ROI]) -> NDArray[np.float64]:
+    """Pixels of the image that each look's answer covers, float64, ``(n,)``."""
     shares = (probabilities > 0.5).mean(axis=(1, 2))
-    areas = np.maximum(shares * [roi.height * roi.width for roi in rois], 1e-3)
-    return np.minimum(np.abs(np.log(areas / max(area, 1.0))), 3)
+    return np.asarray(shares * [roi.height * roi.width for roi in rois], np.float64)

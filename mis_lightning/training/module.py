@@ -21,6 +21,7 @@ from mis_lightning import licences
 from mis_lightning.clicks.iterative import answer_every_click, simulate_clicks
 from mis_lightning.errors import InputError
 from mis_lightning.losses.interactive import ClickLoss
+from mis_lightning.losses.summed import mean_loss
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.initialise import load_initial_weights
 from mis_lightning.models.pretrained import (
@@ -34,7 +35,6 @@ from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.structures import Prompt
 from mis_lightning.training.noc_evaluation import NoCEvaluation
 from mis_lightning.training.optim import layerwise_decay_groups
-from mis_lightning.training.summed_loss import mean_loss
 
 
 class InteractiveSegmentation(L.LightningModule):

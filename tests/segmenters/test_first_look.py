@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from mis_lightning.models.pretrained import load_pretrained
 from mis_lightning.models.shipped import shipped_folder
 from mis_lightning.segmenters.first_look import FirstLook, ScoredLook, Weight
 from mis_lightning.segmenters.look_cues import CUES, measure_looks, overlaps
+from mis_lightning.segmenters.size_prior import SizePrior
 from mis_lightning.segmenters.zoom_in import ROI, crop, paste, to_crop
 from mis_lightning.structures import Click, Prompt
 
@@ -122,13 +124,15 @@ def test_an_empty_answer_comes_last() -> None:
     assert nothing == [ScoredLook(0, 0.0), ScoredLook(1, 0.0)]
 
 
-def test_the_last_object_says_how_large_this_one_is() -> None:
+def test_accepted_objects_say_how_large_this_one_is() -> None:
     rois = [ROI(0, 99, 0, 99), ROI(25, 74, 25, 74)]
     answers = np.full((2, *SIZE), 0.1, np.float32)
     answers[:, 24:72, 24:72] = 0.9  # a quarter of either window: 2500 and 625 pixels
     views = np.full((2, 3, *SIZE), 0.5, np.float32)
     for area, expected in ((2500, 0), (625, 1)):
-        looks = PLAIN.choose(views, answers, rois, Click(50, 50, True), (100, 100), area=area)
+        look = replace(PLAIN, known_area=1.0, sizes=SizePrior(float(np.log(area)), 0.3))
+        assert FirstLook.from_json(json.loads(json.dumps(look.to_json()))) == look
+        looks = look.choose(views, answers, rois, Click(50, 50, True), (100, 100))
         assert looks[0].roi == expected
 
 

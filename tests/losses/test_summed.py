@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mis_lightning.training.summed_loss import mean_loss
+from mis_lightning.losses.summed import mean_loss
 
 
 def network() -> nn.Sequential:

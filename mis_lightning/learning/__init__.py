@@ -1,0 +1,1 @@
+"""Learning from accepted objects while annotating: a click model gets better with every object saved."""

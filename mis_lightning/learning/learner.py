@@ -1,0 +1,208 @@
+"""A click model that learns from every accepted object, and the segmenter that answers with it.
+
+>>> import numpy as np
+>>> from mis_lightning.models.click_hybrid import HybridClickViT
+>>> from mis_lightning.segmenters.click_model import ClickModelSegmenter
+>>> network = HybridClickViT((32, 32), (4, 4, 8), 8, 1, 2, 1, 2)
+>>> small = LearningSettings(size=(32, 32), batch=2, steps=1, photographs=0)
+>>> learner = Learner(ClickModelSegmenter(network), small)
+>>> image, mask = np.zeros((40, 60, 3), np.uint8), np.zeros((40, 60), bool)
+>>> mask[10:20, 10:30] = True
+>>> learner.accept(image, mask, [Click(15, 20, True)])
+>>> learner.count
+1
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from mis_lightning.errors import InputError
+from mis_lightning.learning.lessons import Lesson, Views
+from mis_lightning.learning.look_choice import LookChoice
+from mis_lightning.learning.photographs import photograph_lessons
+from mis_lightning.learning.practice import Batch, agreement, draw_batch, practise
+from mis_lightning.losses.interactive import ClickLoss
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.structures import Click
+
+_ASKING, _PRACTISING = 0, 1  # what numbers are drawn for
+_QUESTIONS = 4  # views of an object on which the learned weights are compared with the start
+_PHOTOGRAPHS = 16  # lessons on photographs
+
+
+@dataclass(frozen=True)
+class LearningSettings:
+    """How a learner learns.
+
+    Attributes:
+        weights: Whether it learns weights.
+        looks: Whether it learns which first look to trust, and the usual size of objects.
+        rate: Learning rate of AdamW.
+        steps: Optimisation steps after an object.
+        batch: Views in a step; half of them are of the new object.
+        rounds: Simulated clicks on a view after the first points; every answer counts.
+        size: ``(height, width)`` of a view.
+        memory: Lessons kept; the oldest goes first.
+        photographs: Views of bundled photographs in a step. Their truth is what the model answered before it
+            learned anything, so that it does not forget them.
+        checked: Most recent objects that decide whether the learned weights are used (:class:`Learner`).
+        seed: Decides, with the number of the object, everything random.
+    """
+
+    weights: bool = True
+    looks: bool = True
+    rate: float = 2e-4
+    steps: int = 4
+    batch: int = 8
+    rounds: int = 2
+    size: tuple[int, int] = (128, 128)
+    memory: int = 64
+    photographs: int = 2
+    checked: int = 6
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        counts = (self.steps, self.memory, self.checked, self.batch - self.photographs)
+        if min(counts) < 1 or min(self.rounds, self.photographs) < 0 or not 0 < self.rate < 1:
+            raise InputError(
+                "Expected `steps`, `memory`, `checked` >= 1, `rounds` and `photographs` >= 0, `batch` above "
+                f"`photographs` and `rate` in (0, 1) of a learner, but got {self}."
+            )
+
+
+class Learner:
+    """Learns from accepted objects: which first look to trust, how large objects are, and weights.
+
+    Each object is first a question and then a lesson: before weights are learned from it, those learned so
+    far and those of the start answer the same clicks on the same views of it. The learned weights answer
+    clicks of the user only while their mean IoU over the last ``checked`` objects is at least that of the
+    start.
+
+    Everything is a function of the start, the settings and the sequence of objects.
+
+    Args:
+        start: The click model to start from; it stays as it is.
+        settings: How to learn.
+        pause: Called before every pass through the network, to wait while a user waits for an answer.
+
+    Attributes:
+        start: As given.
+        settings: As given.
+        pause: As given.
+        segmenter: What answers clicks now. It is never changed; another one takes its place.
+        lessons: Those kept, oldest first.
+        gains: Of each object, the IoU of the learned weights less that of the start, before it was learned.
+        count: Objects accepted.
+
+    Raises:
+        InputError: The model has no weights to learn.
+    """
+
+    def __init__(
+        self,
+        start: ClickModelSegmenter,
+        settings: LearningSettings | None = None,
+        pause: Callable[[], None] = lambda: None,
+    ) -> None:
+        if not isinstance(start.model, nn.Module):
+            raise InputError(
+                f"Expected a network to learn with, but {start.identity} has no weights to change."
+            )
+        self.start = start
+        self.settings = settings if settings is not None else LearningSettings()
+        self.pause = pause
+        self.segmenter = start
+        self.lessons: list[Lesson] = []
+        self.gains: list[float] = []
+        self.count = 0
+        self._views = Views()
+        self._loss = ClickLoss(smoothness_weight=0.0)
+        self._photographs: list[Lesson] | None = None
+        first_look = start.prediction.first_look
+        self._choice = LookChoice(first_look) if first_look is not None and self.settings.looks else None
+        self._start_model: nn.Module = start.model
+        self._model: nn.Module = copy.deepcopy(start.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._optimiser = torch.optim.AdamW(
+            self._model.parameters(), lr=self.settings.rate, weight_decay=0.0, betas=(0.9, 0.99)
+        )
+
+    @property
+    def taken(self) -> bool:
+        """Whether the learned weights did at least as well as the start on the last objects."""
+        recent = self.gains[-self.settings.checked :]
+        return len(recent) > 1 and float(np.mean(recent)) >= 0
+
+    def accept(self, image: NDArray[np.uint8], mask: NDArray[np.bool_], clicks: Sequence[Click] = ()) -> None:
+        """Learn from an accepted object. :attr:`segmenter` is another one afterwards.
+
+        Args:
+            image: RGB, uint8, ``(H, W, 3)``.
+            mask: The object, bool, ``(H, W)``.
+            clicks: The clicks that led to it, in pixels of the image.
+
+        Raises:
+            InputError: The mask is empty or does not fit the image.
+        """
+        lesson = Lesson.of(image, mask, clicks)
+        self.count += 1
+        if self._choice is not None:
+            first = clicks[0] if clicks and clicks[0].positive else None
+            self._choice.accept(self.segmenter, image, mask, first)
+        if self.settings.weights:
+            self.gains.append(self._gain(lesson))
+        self.lessons = [*self.lessons, lesson][-self.settings.memory :]
+        if self.settings.weights:
+            self._practise(lesson)
+        self.segmenter = self._as_it_is()
+
+    def _gain(self, lesson: Lesson) -> float:
+        """How much better the learned weights answer an object than the start, before it is learned from."""
+        if self.count == 1:
+            return 0.0
+        batch = self._batch([lesson] * _QUESTIONS, _ASKING)
+        learned, start = (
+            agreement(model, batch, 1, torch.Generator().manual_seed(self.count), self.pause)
+            for model in (self._model, self._start_model)
+        )
+        return learned - start
+
+    def _practise(self, lesson: Lesson) -> None:
+        how = self.settings
+        fresh = how.batch - how.photographs
+        for step in range(how.steps):
+            generator = np.random.default_rng([how.seed, self.count, _PRACTISING, step])
+            earlier = [self.lessons[i] for i in generator.integers(len(self.lessons), size=fresh // 2)]
+            shown = [lesson] * (fresh - fresh // 2) + earlier
+            if how.photographs:
+                known = self._known_photographs()
+                shown += [known[i] for i in generator.integers(len(known), size=how.photographs)]
+            batch = draw_batch(shown, self._views, how.size, generator)
+            clicking = torch.Generator().manual_seed(int(generator.integers(2**62)))
+            practise(self._model, self._optimiser, batch, how.rounds, self._loss, clicking, self.pause)
+
+    def _batch(self, lessons: Sequence[Lesson], *purpose: int) -> Batch:
+        """Views of lessons; the same ones for the same object and purpose."""
+        generator = np.random.default_rng([self.settings.seed, self.count, *purpose])
+        return draw_batch(lessons, self._views, self.settings.size, generator)
+
+    def _known_photographs(self) -> list[Lesson]:
+        if self._photographs is None:
+            self._photographs = photograph_lessons(self.start, _PHOTOGRAPHS, self.settings.seed)
+        return self._photographs
+
+    def _as_it_is(self) -> ClickModelSegmenter:
+        """A segmenter with what is learned and taken now."""
+        start = self.start
+        model = copy.deepcopy(self._model).eval() if self.taken else start.model
+        prediction = start.prediction
+        if self._choice is not None:
+            prediction = replace(prediction, first_look=self._choice.first_look)
+        return ClickModelSegmenter(model, prediction, start.device)

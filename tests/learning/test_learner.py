@@ -1,0 +1,139 @@
+"""A learner gets better at what it is shown, never answers worse than it can tell, and repeats itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mis_lightning.errors import InputError
+from mis_lightning.learning.learner import Learner, LearningSettings
+from mis_lightning.learning.lessons import Lesson
+from mis_lightning.models.click_hybrid import HybridClickViT
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.first_look import FirstLook, Weight
+from mis_lightning.segmenters.prediction_settings import PredictionSettings
+from mis_lightning.structures import Click
+
+SMALL = LearningSettings(size=(32, 32), batch=4, steps=1, rounds=0, photographs=0, rate=3e-3)
+LOOK = FirstLook({"node": Weight(0.5, 0.2, 0.3)}, size=(32, 32), most=3)
+
+
+def start(first_look: FirstLook | None = None) -> ClickModelSegmenter:
+    torch.manual_seed(0)
+    network = HybridClickViT((32, 32), (8, 8, 16), 16, 1, 2, 1, 4).eval()
+    return ClickModelSegmenter(network, PredictionSettings(first_look=first_look, flip=False))
+
+
+def disc(number: int) -> tuple[np.ndarray, np.ndarray, list[Click]]:
+    """A bright disc in noise, somewhere; the click is in its middle."""
+    generator = np.random.default_rng(number)
+    row, col, radius = generator.integers(20, 44), generator.integers(20, 44), generator.integers(5, 9)
+    rows, cols = np.mgrid[:64, :64]
+    mask = np.hypot(rows - row, cols - col) < radius
+    image = generator.integers(0, 60, (64, 64, 3)).astype(np.uint8)
+    image[mask] += 150
+    return image, mask, [Click(float(row), float(col), True)]
+
+
+def iou_of(learner: Learner, number: int) -> float:
+    image, mask, clicks = disc(number)
+    (state,) = learner.segmenter.click([learner.segmenter.begin(image)], [clicks])
+    answer = learner.segmenter.mask(state)
+    return float((answer & mask).sum() / (answer | mask).sum())
+
+
+def test_it_learns_what_it_is_shown() -> None:
+    learner = Learner(start(), replace(SMALL, steps=6, batch=6))
+    before = np.mean([iou_of(learner, number) for number in range(100, 106)])
+    for number in range(6):
+        learner.accept(*disc(number))
+    assert learner.count == len(learner.gains) == 6
+    assert learner.taken
+    assert np.mean([iou_of(learner, number) for number in range(100, 106)]) > before + 0.2
+
+
+def test_same_objects_same_weights_and_the_start_stays() -> None:
+    learners = [Learner(start(LOOK), SMALL) for _ in range(2)]
+    names = [learner.start.identity for learner in learners]
+    for learner in learners:
+        learner.gains = [0.5]  # so that what is learned is taken
+        for number in range(2):
+            learner.accept(*disc(number))
+    a, b = (learner.segmenter for learner in learners)
+    assert a.identity == b.identity != names[0]
+    assert a.settings() == b.settings()
+    fresh = start(LOOK)
+    assert all(
+        torch.equal(p, q)
+        for p, q in zip(learners[0].start.model.parameters(), fresh.model.parameters(), strict=True)
+    )
+    other = Learner(start(LOOK), replace(SMALL, seed=1))
+    other.gains = [0.5]
+    for number in range(2):
+        other.accept(*disc(number))
+    assert other.segmenter.identity != a.identity
+
+
+def test_weights_that_do_worse_are_not_taken() -> None:
+    learner = Learner(start(), SMALL)
+    for number in range(2):
+        learner.accept(*disc(number))
+    learner.gains = [0.1] * SMALL.checked
+    learner.accept(*disc(2))
+    assert learner.taken
+    assert learner.segmenter.model is not learner.start.model
+    learner.gains = [-1.0] * SMALL.checked
+    learner.accept(*disc(3))
+    assert not learner.taken
+    assert learner.segmenter.model is learner.start.model
+
+
+def test_each_object_is_asked_about_before_it_is_learned() -> None:
+    """With a rate of almost nothing, learned weights are those of the start: the gain is nothing."""
+    learner = Learner(start(), replace(SMALL, rate=1e-12))
+    for number in range(3):
+        learner.accept(*disc(number))
+    assert learner.gains == [0.0, 0.0, 0.0]
+
+
+def test_looks_alone_leave_the_weights() -> None:
+    learner = Learner(start(LOOK), replace(SMALL, weights=False))
+    for number in range(2):
+        learner.accept(*disc(number))
+    look = learner.segmenter.prediction.first_look
+    assert learner.segmenter.model is learner.start.model
+    assert learner.gains == []
+    assert look is not None
+    assert look.sizes is not None
+    assert look.sizes.middle == pytest.approx(
+        np.median([np.log(disc(n)[1].sum()) for n in range(2)]), abs=0.01
+    )
+    assert look.cues != LOOK.cues
+
+
+def test_memory_is_limited_and_pauses_are_asked_for() -> None:
+    asked = []
+    learner = Learner(start(), replace(SMALL, memory=2, steps=1), pause=lambda: asked.append(1))
+    for number in range(3):
+        learner.accept(*disc(number))
+    assert len(learner.lessons) == 2
+    assert np.array_equal(learner.lessons[-1].mask, Lesson.of(*disc(2)).mask)
+    assert len(asked) >= 3 * (SMALL.rounds + 1)
+
+
+def test_a_click_model_without_weights_cannot_learn() -> None:
+    def model(image: torch.Tensor, prompt: object) -> torch.Tensor:
+        return image[:, :1]
+
+    with pytest.raises(InputError, match="Expected a network to learn with"):
+        Learner(ClickModelSegmenter(model, PredictionSettings(size=(32, 32))))
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    with pytest.raises(InputError, match="`rate` in \\(0, 1\\)"):
+        LearningSettings(rate=0.0)
+    with pytest.raises(InputError, match="`batch` above `photographs`"):
+        LearningSettings(batch=2, photographs=2)
