@@ -34,6 +34,9 @@ from mis_lightning.models.pretrained import describe, load_pretrained
 if TYPE_CHECKING:
     from gpu_training.tables import Tables
 
+JUDGED = 2000
+"""Samples whose mean IoU tells whether the answers have become worse."""
+
 
 def grown(initial: str, depth: int) -> HybridClickViT:
     """A model of ``depth`` blocks and with granularity, that answers as the initial one does.
@@ -135,6 +138,7 @@ class Training:
         self.since = (time.monotonic(), 0)
         # What to go back to when the answers get worse: the best IoU of last answers, the weights of then.
         self.best, self.kept = 0.0, [p.clone() for p in self.average]
+        self.judged = torch.zeros(2)  # sum of the IoUs of last answers, and their number
         self.caution, self.restarted = 1.0, 0
         parameters = sum(p.numel() for p in self.parameters)
         say(f"{self.device}, torch {torch.__version__}, {parameters / 1e6:.2f} M weights")
@@ -322,7 +326,7 @@ class Training:
         """Go back to the last good weights at a third of the rate where the answers have become much worse.
 
         Args:
-            iou: Of the last answers to the latest samples, on average.
+            iou: Mean of the last answers to at least ``JUDGED`` samples; of fewer it is chance.
         """
         if iou >= 0.97 * self.best:
             self.best = max(iou, self.best)
@@ -350,7 +354,10 @@ class Training:
             f"IoU {ious}, loss {losses}, norm {float(self.norm) / steps:.2f}"
         )
         self.since = (now, self.steps)
-        self.go_back(float(self.ious[-1]) / steps)
+        self.judged += torch.tensor([float(self.ious[-1]), steps])
+        if self.judged[1] * self.settings.batch >= JUDGED:
+            self.go_back(float(self.judged[0] / self.judged[1]))
+            self.judged.zero_()
         self._clear()
 
     def _clear(self) -> None:
