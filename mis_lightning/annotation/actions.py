@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mis_lightning.annotation.drawn_actions import DrawnAction, TidyAction
+from mis_lightning.annotation.positions import as_line, number, short
 from mis_lightning.errors import InputError
 from mis_lightning.formats.rle import decode_rle, encode_rle
 from mis_lightning.segmenters.base import Box, check_box, check_click
@@ -30,7 +32,7 @@ class ClickAction:
 
     def clicks(self, shape: tuple[int, int]) -> list[Click]:
         """The click, checked against an image of size ``(H, W)``."""
-        return [check_click(_number(self.row), _number(self.col), self.positive, shape)]
+        return [check_click(number(self.row), number(self.col), self.positive, shape)]
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class ScribbleAction:
             raise InputError(
                 f"Expected 1 to {MAX_SCRIBBLE_CLICKS} points of a scribble, but got {len(self.points)}."
             )
-        return [check_click(_number(row), _number(col), self.positive, shape) for row, col in self.points]
+        return [check_click(number(row), number(col), self.positive, shape) for row, col in self.points]
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class BoxAction:
 
     def box(self, shape: tuple[int, int]) -> Box:
         """The box, checked against an image of size ``(H, W)``."""
-        top, left, bottom, right = map(_number, (self.top, self.left, self.bottom, self.right))
+        top, left, bottom, right = map(number, (self.top, self.left, self.bottom, self.right))
         return check_box(top, left, bottom, right, shape)
 
 
@@ -77,7 +79,7 @@ class LevelAction:
 
     def click(self, shape: tuple[int, int]) -> Click:
         """The pixel as a positive click, checked against an image of size ``(H, W)``."""
-        return check_click(_number(self.row), _number(self.col), True, shape)
+        return check_click(number(self.row), number(self.col), True, shape)
 
 
 @dataclass(frozen=True)
@@ -134,15 +136,22 @@ class CarryAction:
         """The click, if there is one, checked against an image of size ``(H, W)``."""
         if len(self.points) > 1:
             raise InputError(f"Expected at most one point of a carried object, but got {len(self.points)}.")
-        return [check_click(_number(row), _number(col), True, shape) for row, col in self.points]
+        return [check_click(number(row), number(col), True, shape) for row, col in self.points]
 
 
-Action = ClickAction | ScribbleAction | BoxAction | LevelAction | LookAction | MaskAction | CarryAction
+Action = (
+    ClickAction
+    | ScribbleAction
+    | BoxAction
+    | LevelAction
+    | LookAction
+    | MaskAction
+    | CarryAction
+    | DrawnAction
+    | TidyAction
+)
 
-_KINDS: Mapping[str, type[Action]] = {
-    kind.kind: kind
-    for kind in (ClickAction, ScribbleAction, BoxAction, LevelAction, LookAction, MaskAction, CarryAction)
-}
+_KINDS: Mapping[str, type[Action]] = {kind.kind: kind for kind in get_args(Action)}
 
 
 def action_to_json(action: Action) -> dict[str, Any]:
@@ -159,7 +168,7 @@ def action_from_json(entry: Any) -> Action:
     name = entry.get("kind") if isinstance(entry, dict) else None
     kind = _KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
-        raise InputError(f"Expected an action with a `kind` of {', '.join(_KINDS)}, but got {_short(entry)}.")
+        raise InputError(f"Expected an action with a `kind` of {', '.join(_KINDS)}, but got {short(entry)}.")
     names = {field.name for field in fields(kind)}
     given = {name: value for name, value in entry.items() if name != "kind"}
     try:
@@ -171,7 +180,7 @@ def action_from_json(entry: Any) -> Action:
         for field in fields(kind):
             _check_type(field.name, getattr(action, field.name))
     except (TypeError, ValueError) as error:
-        raise InputError(f"Expected a {kind.kind} action, but got {_short(entry)} ({error}).") from error
+        raise InputError(f"Expected a {kind.kind} action, but got {short(entry)} ({error}).") from error
     return action
 
 
@@ -188,16 +197,7 @@ def sample_scribble(points: ArrayLike, shape: tuple[int, int]) -> tuple[tuple[fl
     Raises:
         InputError: The points are not numbers on the image.
     """
-    try:
-        line = np.asarray(points, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"Expected the points of a scribble as numbers (row, col): {error}.") from error
-    inside = line.ndim == 2 and line.shape[1] == 2 and len(line) > 0
-    if not inside or not ((line >= 0) & (line < np.array(shape))).all():
-        raise InputError(
-            f"Expected the points of a scribble as (row, col) on the image of {shape[0]}x{shape[1]} pixels, "
-            f"(N, 2), N >= 1, but got shape {line.shape}{' with points outside' if inside else ''}."
-        )
+    line = as_line(points, shape)
     lengths = np.hypot(*np.diff(line, axis=0).T)
     along = np.concatenate([[0.0], np.cumsum(lengths)])
     count = min(MAX_SCRIBBLE_CLICKS, 1 + math.floor(along[-1] / (max(shape) / 40)))
@@ -206,27 +206,15 @@ def sample_scribble(points: ArrayLike, shape: tuple[int, int]) -> tuple[tuple[fl
     return tuple(zip(rows.tolist(), cols.tolist(), strict=True))
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise InputError(f"Expected a position in pixels, but got {_short(value)}.")
-    try:
-        return float(value)
-    except OverflowError:  # a whole number of hundreds of digits
-        return math.inf
-
-
 def _check_type(name: str, value: Any) -> None:
     if name == "positive" and not isinstance(value, bool):
         raise TypeError(f"`positive` is {value!r}")
     if name == "counts" and not isinstance(value, str):
         raise TypeError("`counts` is no text")
-    whole = name in ("level", "index", "source", "after", "run")
+    whole = name in ("level", "index", "pixels", "source", "after", "run")
     if whole and (isinstance(value, bool) or not isinstance(value, int)):
         raise TypeError(f"`{name}` is {value!r}")
     if name == "score" and not (type(value) in (int, float) and 0 <= value <= 1):
         raise TypeError(f"`score` is {value!r}")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"
+    if name == "radius" and type(value) not in (int, float):
+        raise TypeError(f"`radius` is {value!r}")

@@ -6,7 +6,8 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,11 +26,12 @@ _NOT_PLAIN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class ObjectLog:
-    """One object: its id, its name and its actions in order."""
+    """One object: its id, its name, its actions in order, and its class, if one was chosen."""
 
     id: int
     name: str
     actions: tuple[Action, ...]
+    category: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class ClickLog:
         objects: In the order they were made.
         active: Id of the object at work.
         next_id: Of the next object.
+        order: Ids of the objects in the order in which their actions were done; in logs of before this was
+            kept, one object after the other.
     """
 
     name: str
@@ -60,6 +64,12 @@ class ClickLog:
     objects: tuple[ObjectLog, ...]
     active: int | None
     next_id: int
+    order: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        counts = Counter({one.id: len(one.actions) for one in self.objects})
+        if Counter(self.order) != +counts:
+            object.__setattr__(self, "order", tuple(counts.elements()))
 
     @cached_property
     def digest(self) -> str:
@@ -89,10 +99,12 @@ class ClickLog:
             "overlap": self.overlap,
             "active": self.active,
             "next_id": self.next_id,
+            "order": list(self.order),
             "objects": [
                 {
                     "id": one.id,
                     "name": one.name,
+                    **({} if one.category is None else {"category": one.category}),
                     "actions": [action_to_json(action) for action in one.actions],
                 }
                 for one in self.objects
@@ -132,11 +144,12 @@ class ClickLog:
             objects,
             active,
             next_id,
+            _order(content, objects) if "order" in content else (),
         )
 
 
-def check_name(name: object) -> str:
-    """The name of an object, without blanks around it.
+def check_name(name: object, what: str = "name") -> str:
+    """The name of an object, or of ``what`` else, without blanks around it.
 
     Raises:
         InputError: It is no text, empty, too long, or holds control characters.
@@ -144,7 +157,7 @@ def check_name(name: object) -> str:
     text = name.strip() if isinstance(name, str) else ""
     if not 1 <= len(text) <= MAX_NAME or not is_plain(text):
         raise InputError(
-            f"Expected a name of 1 to {MAX_NAME} printable characters, but got {str(name)[:MAX_NAME]!r}."
+            f"Expected a {what} of 1 to {MAX_NAME} printable characters, but got {str(name)[:MAX_NAME]!r}."
         )
     return text
 
@@ -158,7 +171,21 @@ def _object(entry: Any) -> ObjectLog:
     if not isinstance(entry, dict):
         raise InputError("Expected each object of a click log as a JSON object.")
     actions = tuple(action_from_json(action) for action in _get(entry, "actions", list))
-    return ObjectLog(_get(entry, "id", int), check_name(entry.get("name")), actions)
+    category = entry.get("category")
+    return ObjectLog(
+        _get(entry, "id", int),
+        check_name(entry.get("name")),
+        actions,
+        None if category is None else check_name(category, "class"),
+    )
+
+
+def _order(content: Mapping[str, Any], objects: Sequence[ObjectLog]) -> tuple[int, ...]:
+    order = _get(content, "order", list)
+    counts = {one.id: len(one.actions) for one in objects}
+    if sorted(map(str, order)) != sorted(str(number) for number in Counter(counts).elements()):
+        raise InputError("Expected `order` of a click log to hold the id of an object for each action.")
+    return tuple(int(number) for number in order)
 
 
 def _get(content: Mapping[str, Any], key: str, kind: type) -> Any:

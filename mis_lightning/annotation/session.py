@@ -1,4 +1,4 @@
-"""One image, several objects, one user: every kind of action, with undo and redo for each object.
+"""One image, several objects, one user: every kind of action, with undo and redo of all of them.
 
 >>> import torch
 >>> from mis_lightning.segmenters.click_model import ClickModelSegmenter
@@ -35,11 +35,12 @@ from mis_lightning.annotation.actions import (
     ScribbleAction,
     sample_scribble,
 )
+from mis_lightning.annotation.hand_edits import HandEdits
 from mis_lightning.annotation.log import ClickLog, ObjectLog
-from mis_lightning.annotation.object_list import ObjectList
+from mis_lightning.annotation.object_list import line_of
 from mis_lightning.annotation.record import AnnotationRecord
 from mis_lightning.annotation.steps import ImageSteps
-from mis_lightning.annotation.tracked_object import TrackedObject
+from mis_lightning.annotation.tracked_object import Moment
 from mis_lightning.errors import InputError
 from mis_lightning.formats.overlap import Overlap
 from mis_lightning.images import ReadImage, Reading, checksum
@@ -51,12 +52,12 @@ class OtherImageError(InputError):
     """The pixels are not those that an annotation was made on."""
 
 
-class AnnotationSession(ObjectList):
-    """Objects on one image, from clicks, scribbles, boxes, masks and levels of the merge tree.
+class AnnotationSession(HandEdits):
+    """Objects on one image, from clicks, scribbles, boxes, masks, levels of the merge tree, and by hand.
 
-    Every action on an object is one step of its own undo and redo. Clicks are answered by the same steps as
-    those of :class:`~mis_lightning.segmenters.predictor.ClickPredictor` and ``mis test``. An action that
-    fails leaves everything as it was.
+    Every change, of whatever object, is one step of undo and redo (:meth:`step`, :meth:`undo`). Clicks are
+    answered by the same steps as those of :class:`~mis_lightning.segmenters.predictor.ClickPredictor` and
+    ``mis test``. An action that fails leaves everything as it was.
 
     Args:
         image: A path, a PIL image or an array (:func:`~mis_lightning.images.as_rgb`), or one that was read
@@ -199,13 +200,13 @@ class AnnotationSession(ObjectList):
         Raises:
             InputError: There is no object, it is not at its first click, or there is only one answer.
         """
-        state = self._current.history.state
-        count = len(self.segmenter.alternatives(state.state))
+        moment = self._current.moment
+        count = len(self.segmenter.alternatives(moment.state.state))
         if count < 2:
             raise InputError(
                 "Expected an object with one click and several answers to it, but there is only one answer."
             )
-        last = state.actions[-1]
+        last = moment.actions[-1]
         self._do(LookAction((last.index + 1) % count if isinstance(last, LookAction) else 1))
 
     @property
@@ -225,7 +226,10 @@ class AnnotationSession(ObjectList):
     def record(self, with_masks: bool = True) -> AnnotationRecord:
         """The click log and the own masks, before the overlap policy."""
         if self._record is None or self._record[0] != self.version:
-            objects = tuple(ObjectLog(one.id, one.name, one.actions) for one in self._objects.values())
+            objects = tuple(
+                ObjectLog(one.id, one.name, one.moment.actions, one.category)
+                for one in self._now.by_id.values()
+            )
             log = ClickLog(
                 self.name,
                 self.shape,
@@ -235,13 +239,14 @@ class AnnotationSession(ObjectList):
                 self._settings,
                 self._overlap,
                 objects,
-                self._active,
-                self._next_id,
+                self._now.active,
+                self._now.next_id,
+                self._now.order,
             )
             self._record = self.version, AnnotationRecord(log, {})
         if not with_masks:
             return self._record[1]
-        counts = {one.id: one.counts for one in self._objects.values()}
+        counts = {one.id: one.moment.counts for one in self._now.by_id.values()}
         return AnnotationRecord(self._record[1].log, counts)
 
     @classmethod
@@ -333,11 +338,11 @@ class AnnotationSession(ObjectList):
             InputError: The log is of another image, or an action does not fit; nothing changes.
         """
         self.check_image(log)
-        objects = {}
+        moments = {}
         for one in log.objects:
-            objects[one.id] = TrackedObject(one.id, one.name, self._steps)
-            objects[one.id].expect(one.actions, (masks or {}).get(one.id))
-            if one.id not in (masks or {}):
-                objects[one.id].replay()
-        self._objects, self._active, self._next_id = objects, log.active, log.next_id
-        self.version += 1
+            mask = (masks or {}).get(one.id)
+            moments[one.id] = Moment.of(self._steps, one.actions, mask)
+            if mask is None:
+                _ = moments[one.id].state
+                moments[one.id].pack()
+        self._start_from(line_of(log, moments))

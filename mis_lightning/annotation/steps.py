@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -18,9 +17,13 @@ from mis_lightning.annotation.actions import (
     ClickAction,
     LevelAction,
     LookAction,
+    MaskAction,
     ScribbleAction,
 )
+from mis_lightning.annotation.drawn_actions import DrawnAction, TidyAction
+from mis_lightning.annotation.painting import Paint
 from mis_lightning.errors import InputError
+from mis_lightning.formats.rle import decode_rle, encode_rle
 from mis_lightning.merge_tree.sampling import node_mask
 from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter, TreeState
@@ -32,12 +35,14 @@ class ObjectState:
     """An object after some actions. Never changed in place.
 
     Attributes:
-        actions: What was done, since the object was empty.
         state: What the segmenter keeps (:mod:`mis_lightning.segmenters.base`).
+        paint: What was set by hand; ``None``: nothing was, or it is packed.
+        packed_paint: The same while it is packed: both masks of it, run-length encoded.
     """
 
-    actions: tuple[Action, ...]
     state: Any
+    paint: Paint | None = None
+    packed_paint: tuple[str, str] | None = None
 
 
 class ImageSteps:
@@ -72,7 +77,7 @@ class ImageSteps:
     def first(self) -> ObjectState:
         """An object before the first action."""
         of_tree = self.segmenter is self._levels_of
-        return ObjectState((), self.tree if of_tree else self.segmenter.begin(self._image))
+        return ObjectState(self.tree if of_tree else self.segmenter.begin(self._image))
 
     def levels(self, click: Click) -> int:
         """Regions of the merge tree that hold a pixel, the patch and the whole image included."""
@@ -103,52 +108,81 @@ class ImageSteps:
         """Do an action.
 
         Raises:
-            InputError: It does not fit the image.
+            InputError: It does not fit the image, or changes nothing.
         """
-        segmenter, state, began = self.segmenter, before.state, time.perf_counter()
-        if isinstance(action, (ClickAction, ScribbleAction)):
-            (state,) = segmenter.click([state], [action.clicks(self.shape)])
-        elif isinstance(action, BoxAction):
-            state = segmenter.box(state, action.box(self.shape))
-        elif isinstance(action, LevelAction):
-            state = segmenter.place(state, self.region(action), [action.click(self.shape)])
-        elif isinstance(action, LookAction):
+        began = time.perf_counter()
+        if isinstance(action, DrawnAction | TidyAction):
+            after = self._by_hand(before, action)
+        elif isinstance(action, (ClickAction, ScribbleAction)):
+            clicks = action.clicks(self.shape)
+            (state,) = self.segmenter.click([before.state], [clicks])
+            after = self._obeying(state, before.paint.lifted(clicks) if before.paint is not None else None)
+        else:
+            after = ObjectState(self._begun(before.state, action))
+        self.seconds = time.perf_counter() - began
+        return after
+
+    def _begun(
+        self, state: Any, action: BoxAction | LevelAction | LookAction | MaskAction | CarryAction
+    ) -> Any:
+        """The state of the segmenter after an action that starts over, or chooses another answer."""
+        segmenter = self.segmenter
+        if isinstance(action, BoxAction):
+            return segmenter.box(state, action.box(self.shape))
+        if isinstance(action, LevelAction):
+            return segmenter.place(state, self.region(action), [action.click(self.shape)])
+        if isinstance(action, LookAction):
             found = segmenter.alternatives(state)
             if not 0 <= action.index < len(found):
                 raise InputError(f"Expected an answer in 0..{len(found) - 1}, but got {action.index}.")
-            state, _ = found[action.index]
-        elif isinstance(action, CarryAction):
-            state = segmenter.carry(state, action.mask(self.shape), action.clicks(self.shape))
+            return found[action.index][0]
+        if isinstance(action, CarryAction):
+            return segmenter.carry(state, action.mask(self.shape), action.clicks(self.shape))
+        return segmenter.place(state, action.mask(self.shape))
+
+    def _by_hand(self, before: ObjectState, action: DrawnAction | TidyAction) -> ObjectState:
+        """The state after pixels were set: they are the previous mask of the next answer, and stay."""
+        mask, clicks = self.mask(before), before.state.clicks
+        paint = before.paint if before.paint is not None else Paint.none(self.shape)
+        if isinstance(action, DrawnAction):
+            drawn = action.drawn(self.shape)
+            paint = paint.painted(drawn, action.positive)
+            clicks = [c for c in clicks if c.positive == action.positive or not drawn[int(c.row), int(c.col)]]
         else:
-            state = segmenter.place(state, action.mask(self.shape))
-        self.seconds = time.perf_counter() - began
-        return ObjectState((*before.actions, action), state)
+            tidy = action.changed(mask, clicks)
+            if np.array_equal(tidy, mask):
+                raise InputError("Nothing changes: the mask has nothing of that kind.")
+            paint = paint.painted(tidy & ~mask, True).painted(mask & ~tidy, False)
+        return ObjectState(self.segmenter.place(before.state, paint.over(mask), clicks), paint)
+
+    def _obeying(self, state: Any, paint: Paint | None) -> ObjectState:
+        """An answer that leaves what was set by hand as it is."""
+        if paint is None:
+            return ObjectState(state)
+        answer = self.segmenter.mask(state)
+        obeying = paint.over(answer)
+        if not np.array_equal(obeying, answer):
+            state = self.segmenter.place(state, obeying, state.clicks)
+        return ObjectState(state, paint)
 
     def mask(self, state: ObjectState) -> NDArray[np.bool_]:
         """The pixels of an object whatever the others are, bool, ``(H, W)``."""
         return self.segmenter.mask(state.state)
 
+    def probability(self, state: ObjectState) -> NDArray[np.float32]:
+        """The last prediction, float32, ``(H, W)``; 0 or 1 where pixels were set by hand since."""
+        return self.segmenter.probability(state.state)
+
     def pack(self, state: ObjectState) -> ObjectState:
         """A compact form of the state."""
-        return replace(state, state=self.segmenter.pack(state.state))
+        kept, paint = state.packed_paint, state.paint
+        if paint is not None:
+            kept = encode_rle(paint.inside), encode_rle(paint.outside)
+        return ObjectState(self.segmenter.pack(state.state), packed_paint=kept)
 
     def unpack(self, state: ObjectState) -> ObjectState:
         """Inverse of :meth:`pack`, exactly."""
-        return replace(state, state=self.segmenter.unpack(state.state))
-
-
-def clicks_of(actions: Iterable[Action], shape: tuple[int, int]) -> tuple[Click, ...]:
-    """The clicks in effect after some actions; a box, a level, a mask or what was carried starts over."""
-    clicks: list[Click] = []
-    for action in actions:
-        if isinstance(action, (ClickAction, ScribbleAction)):
-            clicks += action.clicks(shape)
-        elif isinstance(action, BoxAction):
-            clicks = [action.box(shape).centre]
-        elif isinstance(action, LevelAction):
-            clicks = [action.click(shape)]
-        elif isinstance(action, CarryAction):
-            clicks = action.clicks(shape)
-        elif not isinstance(action, LookAction):
-            clicks = []
-    return tuple(clicks)
+        kept, paint = state.packed_paint, state.paint
+        if kept is not None:
+            paint = Paint(decode_rle(kept[0], self.shape), decode_rle(kept[1], self.shape))
+        return ObjectState(self.segmenter.unpack(state.state), paint)

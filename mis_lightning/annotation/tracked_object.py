@@ -1,60 +1,138 @@
-"""One object of a session: its history, and its own mask."""
+"""One object of a session: its name, its class, and what was done to it."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mis_lightning.annotation.actions import Action
-from mis_lightning.annotation.steps import ImageSteps, ObjectState, clicks_of
-from mis_lightning.formats.rle import encode_rle
-from mis_lightning.segmenters.history import History
+from mis_lightning.annotation.click_origin import MadeClick, clicks_after
+from mis_lightning.annotation.steps import ImageSteps, ObjectState
+from mis_lightning.formats.rle import decode_rle, encode_rle
 from mis_lightning.structures import Click
 
 
-class TrackedObject:
-    """One object of a session, whatever the other objects are.
+class Moment:
+    """An object after some actions, whatever the other objects are.
 
-    The mask is kept while it is the same; the history of an object that was read from a log is replayed when
-    it is first needed, so that a session of many objects opens at once.
+    A value: an action makes a new moment and leaves this one alone. What can be made again (state, mask) is
+    made when it is asked for, from the moment before where nothing is kept, so that a session of many objects
+    opens at once; :meth:`pack` drops it again.
 
     Args:
-        number: Its id.
-        name: As the user calls it.
-        steps: Do its actions.
+        steps: Do the actions.
+        before: The moment before the last action; ``None``: the object is empty.
+        action: The last action.
+
+    Attributes:
+        before: As given.
+        actions: All actions since the object was empty.
     """
 
-    def __init__(self, number: int, name: str, steps: ImageSteps) -> None:
-        self.id, self.name = number, name
+    def __init__(self, steps: ImageSteps, before: Moment | None = None, action: Action | None = None) -> None:
+        self.before = before
+        self.actions: tuple[Action, ...] = ()
+        if before is not None and action is not None:
+            self.actions = (*before.actions, action)
         self._steps = steps
-        self._waiting: tuple[Action, ...] = ()
-        self._history: History[ObjectState] | None = None
+        self._state: ObjectState | None = None
         self._mask: NDArray[np.bool_] | None = None
         self._counts: str | None = None
-        self._clicks: tuple[Click, ...] | None = None
+        self._clicks: tuple[MadeClick, ...] | None = None
 
-    def expect(self, actions: tuple[Action, ...], mask: NDArray[np.bool_] | None) -> None:
-        """Set pending actions and their mask; they are replayed when the object is changed."""
-        clicks_of(actions, self._steps.shape)  # they are on the image
-        self._waiting, self._mask = actions, mask
+    @classmethod
+    def of(
+        cls, steps: ImageSteps, actions: Iterable[Action], mask: NDArray[np.bool_] | None = None
+    ) -> Moment:
+        """The moment after some actions; they are done when the state is first asked for.
+
+        Args:
+            steps: Do them.
+            actions: In order.
+            mask: What they lead to, bool, ``(H, W)``, if that is known.
+
+        Raises:
+            InputError: A click is not on the image.
+        """
+        moment = cls(steps)
+        for action in actions:
+            moment = cls(steps, moment, action)
+        _ = moment.made_clicks
+        moment._mask = mask
+        return moment
+
+    def after(self, action: Action) -> Moment:
+        """Do an action.
+
+        Raises:
+            InputError: It does not fit.
+        """
+        moment = Moment(self._steps, self, action)
+        moment._state = self._steps.after(self.state, action)
+        return moment
+
+    def noted(self, action: Action) -> Moment:
+        """The same moment with its last action noted as another, which leads to the same."""
+        moment = Moment(self._steps, self.before, action)
+        moment._state, moment._mask = self._state, self._mask
+        return moment
+
+    def edited(self, actions: tuple[Action, ...]) -> Moment:
+        """The moment after other actions; those that both begin with are not done again.
+
+        Raises:
+            InputError: One does not fit.
+        """
+        moment: Moment = self
+        while moment.before is not None and moment.actions != actions[: len(moment.actions)]:
+            moment = moment.before
+        for action in actions[len(moment.actions) :]:
+            moment = moment.after(action)
+        return moment
 
     @property
-    def actions(self) -> tuple[Action, ...]:
-        """The actions in effect."""
-        return self._waiting if self._history is None else self._history.kept.actions
+    def state(self) -> ObjectState:
+        """What the segmenter keeps, unpacked."""
+        missing: list[Moment] = []
+        moment: Moment = self
+        while moment._state is None and moment.before is not None:
+            missing.append(moment)
+            moment = moment.before
+        if moment._state is None:
+            moment._state = self._steps.first
+        state = moment._state = self._steps.unpack(moment._state)
+        for one in reversed(missing):
+            moment.pack()
+            state = one._state = self._steps.after(state, one.actions[-1])
+            moment = one
+        return state
 
     @property
-    def clicks(self) -> tuple[Click, ...]:
-        """The clicks in effect."""
-        if self._clicks is None:
-            self._clicks = clicks_of(self.actions, self._steps.shape)
-        return self._clicks
+    def made_clicks(self) -> tuple[MadeClick, ...]:
+        """The clicks in effect, and which actions made them."""
+        missing: list[Moment] = []
+        moment: Moment | None = self
+        while moment is not None and moment._clicks is None:
+            missing.append(moment)
+            moment = moment.before
+        clicks: tuple[MadeClick, ...] = () if moment is None or moment._clicks is None else moment._clicks
+        for one in reversed(missing):
+            if one.actions:
+                clicks = clicks_after(clicks, len(one.actions) - 1, one.actions[-1], self._steps.shape)
+            one._clicks = clicks
+        return clicks
 
     @property
     def mask(self) -> NDArray[np.bool_]:
         """Its pixels, bool, ``(H, W)``; not to be written to."""
         if self._mask is None:
-            self._mask = self._steps.mask(self.history.state)
+            known = self._counts
+            self._mask = (
+                decode_rle(known, self._steps.shape) if known is not None else self._steps.mask(self.state)
+            )
         return self._mask
 
     @property
@@ -67,72 +145,36 @@ class TrackedObject:
     @property
     def probability(self) -> NDArray[np.float32]:
         """The last prediction, float32, ``(H, W)``; zeros before the first answer."""
-        return self._steps.segmenter.probability(self.history.state.state)
+        return self._steps.probability(self.state)
+
+    def pack(self, *, shown: bool = True) -> None:
+        """Make the state small; where the object is not ``shown``, the mask, too."""
+        if self._state is not None:
+            self._state = self._steps.pack(self._state)
+        if not shown and self._mask is not None:
+            _ = self.counts
+            self._mask = None
+
+
+@dataclass(frozen=True, eq=False)
+class TrackedObject:
+    """One object of a session. A value, as its moment is.
+
+    Attributes:
+        id: Its label.
+        name: As the user calls it.
+        category: Its class; ``None``: none was chosen.
+        moment: What was done to it.
+        undone: What was undone of it alone, the last first.
+    """
+
+    id: int
+    name: str
+    category: str | None
+    moment: Moment
+    undone: tuple[Moment, ...] = ()
 
     @property
-    def history(self) -> History[ObjectState]:
-        """All its states."""
-        if self._history is None:
-            history = History(self._steps.first, self._steps.pack, self._steps.unpack)
-            for action in self._waiting:
-                history.push(self._steps.after(history.state, action))
-            self._history = history
-        return self._history
-
-    @property
-    def undoable(self) -> int:
-        """Steps that can be undone."""
-        return len(self._waiting) if self._history is None else self._history.undoable
-
-    @property
-    def redoable(self) -> int:
-        """Steps that can be redone."""
-        return 0 if self._history is None else self._history.redoable
-
-    @property
-    def undone(self) -> Action | None:
-        """The action that redo does again; ``None`` where it does none."""
-        state = None if self._history is None else self._history.undone
-        return state.actions[-1] if state is not None and state.actions else None
-
-    def do(self, action: Action) -> None:
-        """Do an action; where it fails nothing changes."""
-        self.take(self.tried(action))
-
-    def tried(self, action: Action) -> ObjectState:
-        """The state that an action leads to; nothing changes."""
-        return self._steps.after(self.history.state, action)
-
-    def take(self, state: ObjectState) -> None:
-        """Go to a state of :meth:`tried`."""
-        self._move_to(state)
-
-    def empty(self) -> None:
-        """Reset the object, as a step that can be undone."""
-        self._move_to(self._steps.first)
-
-    def undo(self) -> None:
-        """Step back."""
-        self.history.undo()
-        self._forget_mask()
-
-    def redo(self) -> None:
-        """Step forward again."""
-        self.history.redo()
-        self._forget_mask()
-
-    def replay(self) -> None:
-        """Replay pending actions."""
-        self.history.pack()
-
-    def pack(self) -> None:
-        """Drop what can be recomputed."""
-        if self._history is not None:
-            self._history.pack()
-
-    def _move_to(self, state: ObjectState) -> None:
-        self.history.push(state)
-        self._forget_mask()
-
-    def _forget_mask(self) -> None:
-        self._mask = self._counts = self._clicks = None
+    def clicks(self) -> tuple[Click, ...]:
+        """The clicks in effect."""
+        return tuple(made.click for made in self.moment.made_clicks)

@@ -18,7 +18,7 @@ from mis_lightning.annotation.actions import CarryAction
 from mis_lightning.annotation.propagation import Carrying, move_mask, score
 from mis_lightning.annotation.record import AnnotationRecord
 from mis_lightning.annotation.session import AnnotationSession
-from mis_lightning.annotation.steps import ObjectState
+from mis_lightning.annotation.tracked_object import Moment
 from mis_lightning.annotation.volume_log import (
     Carried,
     Direction,
@@ -192,11 +192,11 @@ class VolumeObjects(ABC):
             after = self.open(k)
             moved = move_mask(before.image, after.image, mask, how)
             action = carried(run, moved)
-            state, answer = after.tried(run.id, action)
+            moment = after.tried(run.id, action)
+            answer = moment.mask
             value = round(score(before.image, mask, after.image, moved, answer), 4)
             if answer.any() and (known_beyond or value >= how.stop):
-                state = replace(state, actions=(*state.actions[:-1], replace(action, score=value)))
-                self._take(run, k, state)
+                self._take(run, k, moment.noted(replace(action, score=value)))
                 return Carried(k, value, True)
         elif done == run.start and known_beyond:
             return None  # two ends: what is between them belongs to the other one
@@ -217,7 +217,7 @@ class VolumeObjects(ABC):
         last = {j: last_action(record, id) for j, record in self._records()}
         slices = slices_of_run(last, k, len(actions_of(self.record(k), id)), latest=True)
         for j in slices:
-            self.change(j, lambda session: session.undo(id))
+            self.change(j, lambda session: session.undo_object(id))
         return slices
 
     def redo(self, k: int, id: int) -> list[int]:
@@ -233,7 +233,7 @@ class VolumeObjects(ABC):
         undone = {j: session.undone(id) for j, session in sessions if session is not None}
         slices = slices_of_run(undone, k, len(actions_of(self.record(k), id)), latest=False)
         for j in slices:
-            self.change(j, lambda session: session.redo(id))
+            self.change(j, lambda session: session.redo_object(id))
         return slices
 
     def _limit(self, run: Run, way: Direction) -> tuple[int, bool]:
@@ -255,13 +255,13 @@ class VolumeObjects(ABC):
             record = self.record(k)
             if record is not None and mask_of(record, run.id).any():
                 nothing = carried(run, np.zeros(record.log.shape, np.bool_))
-                self._take(run, k, self.open(k).tried(run.id, nothing)[0])
+                self._take(run, k, self.open(k).tried(run.id, nothing))
                 return Carried(k, 0.0, False)
         return None
 
-    def _take(self, run: Run, k: int, state: ObjectState) -> None:
+    def _take(self, run: Run, k: int, moment: Moment) -> None:
         name = self._name(run.id)
-        self.change(k, lambda session: session.take(run.id, name, state))
+        self.change(k, lambda session: session.take(run.id, name, moment))
 
     def _records(self) -> Iterator[tuple[int, AnnotationRecord]]:
         for k in range(len(self)):

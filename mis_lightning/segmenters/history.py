@@ -61,6 +61,10 @@ class History(Generic[S]):
         """The state that redo leads to, as it is kept; ``None`` where nothing can be redone."""
         return self._states[self._position + 1] if self.redoable else None
 
+    def replace(self, state: S) -> None:
+        """Put another state in the place of the current one; that is no step."""
+        self._states[self._position] = state
+
     def push(self, state: S) -> None:
         """Make a new state the current one; undone ones can no longer be redone."""
         self.pack()

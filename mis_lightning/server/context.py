@@ -95,9 +95,22 @@ class ImageContext:
     async def change(
         self, asked: messages.Change, action: Callable[[AnnotationSession], Any], *, grows: bool = False
     ) -> messages.State:
-        """Do something to the objects of the image."""
+        """Do something to the objects of the image, as one step of undo."""
+
+        def stepped(session: AnnotationSession) -> None:
+            with session.step():
+                action(session)
+
         return await self.answer(
-            asked.known, lambda: self.workspace.change(self.entry, asked.revision, action, grows=grows)
+            asked.known, lambda: self.workspace.change(self.entry, asked.revision, stepped, grows=grows)
+        )
+
+    async def travel(
+        self, asked: messages.Change, action: Callable[[AnnotationSession], Any]
+    ) -> messages.State:
+        """Undo or redo."""
+        return await self.answer(
+            asked.known, lambda: self.workspace.change(self.entry, asked.revision, action)
         )
 
     async def act(self, asked: messages.Change, action: Callable[[AnnotationSession], Any]) -> messages.State:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mis_lightning.annotation.log import MAX_NAME
 
 MAX_POINTS = 4096
-"""Most points of a scribble."""
+"""Most points of a line."""
 MAX_KNOWN = 1024
 """Most masks a page may say it has; beyond them masks are simply sent again."""
 
@@ -66,8 +66,8 @@ class Click(Change):
     positive: bool = True
 
 
-class Scribble(Change):
-    """A line, as (row, col) in pixels of the image."""
+class Line(Change):
+    """A line, or a polygon, as (row, col) in pixels of the image."""
 
     points: Annotated[
         list[Annotated[list[Position], Field(min_length=2, max_length=2)]],
@@ -184,9 +184,8 @@ class ObjectState(Answer):
     id: int
     name: str
     area: int
+    category: str | None
     actions: int
-    undoable: int
-    redoable: int
     clicks: list[ClickMark]
     mask: Mask
 
@@ -205,6 +204,8 @@ class State(Answer):
         revision: Names this state; the next change refers to it.
         saved: ``"none"``: nothing done; ``"draft"``: kept, but for this tab only; ``"saved"``: a result.
         next: Id of the next object.
+        undo: What would be undone, in words; ``None``: nothing.
+        redo: What would be done again.
     """
 
     revision: Key
@@ -213,6 +214,8 @@ class State(Answer):
     width: int
     active: int | None
     next: int
+    undo: str | None
+    redo: str | None
     objects: list[ObjectState]
     times: Times = Times(model=0, server=0)
 

@@ -38,8 +38,7 @@ def describe(session: AnnotationSession, saved: messages.Saved, known: Mapping[s
                 name=one.name,
                 area=one.area,
                 actions=one.n_actions,
-                undoable=one.undoable,
-                redoable=one.redoable,
+                category=one.category,
                 clicks=clicks,
                 mask=messages.to_mask(runs.get(one.id, empty), known.get(str(one.id))),
             )
@@ -51,6 +50,8 @@ def describe(session: AnnotationSession, saved: messages.Saved, known: Mapping[s
         width=session.shape[1],
         active=session.active,
         next=log.next_id,
+        undo=session.undoable,
+        redo=session.redoable,
         objects=objects,
     )
 

@@ -126,7 +126,7 @@ async def click(asked: messages.Click, here: OfImageInTab) -> messages.State:
 
 
 @router.post(IMAGE + "/scribble")
-async def scribble(asked: messages.Scribble, here: OfImageInTab) -> messages.State:
+async def scribble(asked: messages.Line, here: OfImageInTab) -> messages.State:
     """Click along a line."""
     return await here.act(asked, lambda session: session.scribble(asked.points, asked.positive))
 
@@ -181,20 +181,20 @@ async def rename_object(number: Number, asked: messages.Rename, here: OfImageInT
 
 @router.delete(IMAGE + "/objects/{number}")
 async def delete_object(number: Number, asked: messages.Change, here: OfImageInTab) -> messages.State:
-    """Remove an object for good."""
+    """Remove an object."""
     return await here.change(asked, lambda session: session.delete(number))
 
 
 @router.post(IMAGE + "/undo")
 async def undo(asked: messages.Change, here: OfImageInTab) -> messages.State:
-    """Take the last step of the active object back."""
-    return await here.change(asked, lambda session: session.undo())
+    """Take the last step on the image back."""
+    return await here.travel(asked, lambda session: session.undo())
 
 
 @router.post(IMAGE + "/redo")
 async def redo(asked: messages.Change, here: OfImageInTab) -> messages.State:
     """Take the last undo back."""
-    return await here.change(asked, lambda session: session.redo())
+    return await here.travel(asked, lambda session: session.redo())
 
 
 @router.post(IMAGE + "/reset")

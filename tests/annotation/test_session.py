@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import zlib
@@ -55,14 +56,15 @@ def seen(session: AnnotationSession) -> dict:
 
 
 def random_action(session: AnnotationSession, random: np.random.Generator) -> None:
-    """One of everything that is a step of undo."""
+    """One of everything that is done to an object."""
     row, col = (float(random.uniform(0, side)) for side in SHAPE)
-    kind = random.integers(7)
+    kind = random.integers(10)
+    points = random.uniform((0, 0), SHAPE, (int(random.integers(3, 6)), 2))
+    positive = bool(random.random() < 0.6)
     if kind <= 1:
-        session.click(row, col, bool(random.random() < 0.6))
+        session.click(row, col, positive)
     elif kind == 2:
-        points = random.uniform((0, 0), SHAPE, (int(random.integers(1, 6)), 2))
-        session.scribble(points, bool(random.random() < 0.6))
+        session.scribble(points, positive)
     elif kind == 3:
         (top, bottom), (left, right) = (np.sort(random.uniform(0, side, 2)) for side in SHAPE)
         session.box(top, left, bottom, right)
@@ -70,55 +72,119 @@ def random_action(session: AnnotationSession, random: np.random.Generator) -> No
         session.choose_level(row, col, int(random.integers(session.levels(row, col))))
     elif kind == 5:
         session.load_mask(random.random(SHAPE) < random.random())
+    elif kind == 6:
+        session.brush(points, float(random.uniform(0.5, 9)), positive)
+    elif kind == 7:
+        session.polygon(points, positive)
+    elif kind == 8:
+        tidy = [lambda: session.smooth_border(1.5), session.fill_holes, session.drop_specks]
+        with contextlib.suppress(InputError):  # it is tidy
+            tidy[random.integers(3)]()
     else:
         session.reset()
 
 
-def test_doing_and_undoing_is_identity_over_random_sequences(session) -> None:
-    random = np.random.default_rng(0)
-    for _ in range(3):
+def random_change(session: AnnotationSession, random: np.random.Generator) -> None:
+    """One of everything that is a step of undo, on any of the objects."""
+    ids = [one.id for one in session.objects]
+    kind = random.integers(10) if len(ids) > 1 else 0
+    number = int(random.choice(ids)) if ids else 0
+    if kind == 0:
         session.add_object()
-    steps = {number: [] for number in (1, 2, 3)}  # what was seen before each step of each object
-    undone = {number: [] for number in (1, 2, 3)}
-    for _ in range(150):
-        number = int(random.integers(1, 4))
+    elif kind == 1:
+        session.delete(number)
+    elif kind == 2:
+        session.rename(number, f"name {random.integers(100)}")
+    elif kind == 3:
+        session.set_category(number, random.choice(["cell", "nucleus"]))
+    elif kind == 4:
+        with session.step("both"):
+            session.select(number)
+            session.click(5, 5)
+            session.add_object()
+    else:
         session.select(number)
-        before, version = seen(session), session.version
-        move = random.random()
-        if move < 0.5:
-            random_action(session, random)
-            steps[number].append(own(before, number))
-            undone[number].clear()
-            after = seen(session)
-            session.undo()
-            again = seen(session)
-            assert own(again, number) == own(before, number)
-            assert all(own(again, other) == own(before, other) for other in (1, 2, 3))
-            session.redo()
-            assert seen(session) == after
-        elif move < 0.8 and steps[number]:
-            undone[number].append(own(before, number))
-            session.undo()
-            assert own(seen(session), number) == steps[number].pop()
-        elif undone[number]:
-            steps[number].append(own(before, number))
-            session.redo()
-            assert own(seen(session), number) == undone[number].pop()
+        one = next(one for one in session.objects if one.id == number)
+        if kind == 5 and one.clicks:
+            with contextlib.suppress(InputError):  # the middle of a box
+                session.delete_click(int(random.integers(len(one.clicks))))
         else:
-            continue
-        assert session.version > version
-        one = session.objects[number - 1]
-        assert (one.undoable, one.redoable) == (len(steps[number]), len(undone[number]))
+            random_action(session, random)
 
 
-def own(state: dict, number: int) -> tuple:
-    """What is to be seen of one object, whatever the others are."""
-    return (
-        state["log"]["objects"][number - 1],
-        state["objects"][number - 1].clicks,
-        state["masks"][number],
-        state["probabilities"][number],
-    )
+def test_doing_and_undoing_is_identity_over_random_sequences(session) -> None:
+    """One line of undo for all objects, what is done to the list of them included."""
+    random = np.random.default_rng(0)
+    past: list[dict] = []  # what was seen before each step
+    future: list[dict] = []
+    for _ in range(80):
+        before = seen(session)
+        move = random.random()
+        if move < 0.55 or not past:
+            random_change(session, random)
+            if own(seen(session)) == own(before):  # it was tidy, or another was selected
+                continue
+            past.append(before)
+            future.clear()
+        elif move < 0.8:
+            future.append(before)
+            session.undo()
+            assert own(seen(session)) == own(past.pop())
+        elif future:
+            past.append(before)
+            session.redo()
+            assert own(seen(session)) == own(future.pop())
+        assert (session.undoable is None, session.redoable is None) == (not past, not future)
+    assert len(past) > 10
+    while past:
+        session.undo()
+        assert own(seen(session)) == own(past.pop())
+    assert session.objects == ()
+
+
+def own(state: dict) -> dict:
+    """What is seen, whichever object is selected."""
+    return {**state, "active": None, "log": {**state["log"], "active": None}}
+
+
+def test_what_is_undone_is_named_and_selected(session) -> None:
+    session.add_object("cat")
+    session.click(20, 30)
+    session.add_object("dog")
+    session.click(70, 20)
+    session.select(1)
+    assert session.undo() == "click on dog"
+    assert session.active == 2
+    session.delete(1)
+    assert session.undoable == "deletion of cat"
+    assert session.undo() == "deletion of cat"
+    assert [one.name for one in session.objects] == ["cat", "dog"]
+    assert (session.active, session.redoable) == (1, "deletion of cat")
+    with pytest.raises(ValueError, match="enough"), session.step("two"):  # noqa: PT012
+        session.click(1, 1)
+        session.add_object("bird")
+        raise ValueError("enough")
+    assert [one.n_actions for one in session.objects] == [1, 0]  # what failed is undone as a whole
+    assert session.redoable == "deletion of cat"
+
+
+def test_a_log_is_undone_in_the_order_it_was_done(session, image, model) -> None:
+    for number in (1, 2):
+        session.add_object()
+        session.click(20 * number, 30)
+    session.select(1)
+    session.click(70, 20, False)
+    session.select(2)
+    again = AnnotationSession.replay(session.log(), image, asking(model))
+    done = [one.undo() for one in (again, session) for _ in range(2)]
+    assert done[:2] == ["click on object 1", "click on object 2"] == done[2:]
+    assert own(seen(again))["masks"] == own(seen(session))["masks"]
+    broken = session.log()
+    broken["order"].append(7)
+    with pytest.raises(InputError, match="`order`"):
+        AnnotationSession.replay(broken, image, asking(model))
+    del broken["order"]  # as in logs of before it was kept
+    AnnotationSession.replay(broken, image, asking(model)).undo()
 
 
 def test_undoing_asks_the_network_nothing(image, net) -> None:
@@ -268,7 +334,7 @@ def test_replay_gives_the_same_bits(session, image, model) -> None:
     again = AnnotationSession.replay(log, image, asking(model))
     here, there = seen(session), seen(again)
     for state in (here, there):  # what was undone is not in the log, and there is nothing before a reset
-        state["objects"] = [{**asdict(o), "redoable": 0, "undoable": 0} for o in state["objects"]]
+        state["objects"] = [asdict(o) for o in state["objects"]]
     here["log"]["image"]["name"] = there["log"]["image"]["name"] = ""
     assert here == there
     for number in (1, 3):
@@ -355,7 +421,8 @@ def test_objects_are_added_selected_renamed_and_deleted(session) -> None:
     session.select(1)
     session.click(20, 30)
     session.rename(1, "cat")  # names may repeat
-    assert [(one.n_actions, one.undoable) for one in session.objects] == [(1, 1), (0, 0)]
+    session.set_category(2, " animal ")
+    assert [(one.n_actions, one.category) for one in session.objects] == [(1, None), (0, "animal")]
     session.delete(1)
     assert session.active == 2
     session.delete(2)
@@ -383,6 +450,15 @@ def test_objects_are_added_selected_renamed_and_deleted(session) -> None:
         lambda s: s.choose_level(20, 20, 10_000),
         lambda s: s.region(-1, 20, 0),
         lambda s: s.redo(),
+        lambda s: s.brush([[90, 0]], 3),
+        lambda s: s.brush([[20, 20]], 0),
+        lambda s: s.brush([[20, 20]], float("nan")),
+        lambda s: s.polygon([[1, 1], [2, 2]]),
+        lambda s: s.smooth_border(65),
+        lambda s: s.delete_click(1),
+        lambda s: s.move_click(0, 90, 0),
+        lambda s: s.set_category(1, ""),
+        lambda s: s.set_category(7, "cat"),
         lambda s: s.select(7),
         lambda s: s.delete(0),
         lambda s: s.rename(7, "cat"),
@@ -420,7 +496,7 @@ def test_a_failing_model_leaves_everything_as_it_was(image, net, monkeypatch) ->
     assert seen(session) == before
 
 
-@pytest.mark.parametrize("use", ["click", "undo", "redo", "reset", "mask", "probability"])
+@pytest.mark.parametrize("use", ["click", "reset", "mask", "probability"])
 def test_without_an_object_the_remedy_is_named(session, use) -> None:
     with pytest.raises(InputError, match="add_object"):
         getattr(session, use)(*((1, 1) if use == "click" else ()))
@@ -467,9 +543,15 @@ def test_states_that_rest_are_small(net) -> None:
         for k in range(4):
             session.click(100 + k, 100)
     session.select(1)
-    kept = [one for tracked in session._objects.values() for one in tracked.history._states[:-1]]
-    assert kept
-    assert all(one.state.probability is None for one in kept)
+    moments = {
+        one.moment
+        for objects in session._history._states
+        for one in objects.by_id.values()
+        if one.moment.actions and one.moment is not session._current.moment
+    }
+    assert len(moments) == 7
+    assert all(one._state.state.probability is None for one in moments)
+    assert sum(one._mask is not None for one in moments) <= 1  # that of the other object is shown
 
 
 def test_a_copy_of_the_log_is_not_needed(session, image, model) -> None:

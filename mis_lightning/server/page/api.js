@@ -33,13 +33,18 @@ async function request(method, path, body) {
 }
 
 let tail = Promise.resolve();
+let unanswered = 0;
+
+/** Whether something asked for is not answered yet. */
+export const waiting = () => unanswered > 0;
 
 /** Wait for all changes asked for so far. */
 export const settled = () => tail.catch(() => {});
 
 /** Do something after all changes asked for before. */
 export function queued(work) {
-  tail = tail.catch(() => {}).then(work);
+  unanswered += 1;
+  tail = tail.catch(() => {}).then(work).finally(() => { unanswered -= 1; });
   return tail;
 }
 

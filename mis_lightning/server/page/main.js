@@ -2,13 +2,14 @@
 
 import { Refused, get, openTab } from "./api.js";
 import "./clicks.js";
+import "./region.js";
+import "./brush.js";
 import { exportAll, images, openImage, save, step } from "./images.js";
 import { addKeys } from "./keys.js";
 import "./objects.js";
 import { page } from "./page.js";
 import { find, menu, notice } from "./panels.js";
 import { listen } from "./pointer.js";
-import "./region.js";
 import { adding, choose, chosen, setSign } from "./tools.js";
 
 export const { view } = page;
@@ -38,6 +39,12 @@ function hide() {
   view.draw();
 }
 
+function outlinesOnly() {
+  view.outlines = !view.outlines;
+  find("outlines").setAttribute("aria-pressed", String(view.outlines));
+  view.draw();
+}
+
 const fit = () => page.state && view.fit();
 const help = () => find("help-dialog").showModal();
 
@@ -59,6 +66,7 @@ addKeys(["↑", "↓", "←", "→"], "move the cross (Shift: by one pixel)", {
   arrowright: (event) => moveCross(0, 1, event.shiftKey),
 });
 addKeys(["H"], "hide or show masks", { h: hide });
+addKeys(["O"], "outlines only", { o: outlinesOnly });
 addKeys(["+", "−", "0"], "zoom in, out, fit", {
   "+": () => view.zoom(1.25), "=": () => view.zoom(1.25), "-": () => view.zoom(0.8), 0: fit,
 });
@@ -79,6 +87,7 @@ on("zoom-in", "click", () => view.zoom(1.25));
 on("zoom-out", "click", () => view.zoom(0.8));
 on("fit", "click", fit);
 on("hide", "click", hide);
+on("outlines", "click", outlinesOnly);
 on("help", "click", help);
 on("opacity", "input", (event) => {
   view.opacity = event.target.value / 100;

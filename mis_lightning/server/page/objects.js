@@ -1,8 +1,9 @@
 // The objects of the image: the list at the side, undo and redo.
 
+import { waiting } from "./api.js";
 import { addKeys } from "./keys.js";
 import { page } from "./page.js";
-import { ObjectList, ask, find } from "./panels.js";
+import { ObjectList, find } from "./panels.js";
 
 const objects = new ObjectList({
   select,
@@ -21,20 +22,30 @@ function select(id) {
 }
 
 async function remove(object = page.active()) {
-  if (!object) return;
-  const sure = !object.actions || await ask(`Delete “${object.name}”? This cannot be undone.`, [["Cancel", false], ["Delete", true]]);
-  if (sure) change("DELETE", `objects/${object.id}`);
+  if (object && await change("DELETE", `objects/${object.id}`)) page.say(`Deleted ${object.name}. Undo brings it back.`);
 }
 
-const undo = () => { if (page.active()?.undoable || page.view.pending.length) change("POST", "undo"); };
-const redo = () => { if (page.active()?.redoable) change("POST", "redo"); };
+const erase = () => { if (!page.tell("delete")) remove(); };
+
+/** The steps of the image, whichever object they were of. */
+async function undo() {
+  if (page.tell("undo")) return; // of what is being drawn
+  if ((page.state?.undo || waiting()) && await change("POST", "undo")) page.say(`Undone: ${page.state.redo}.`);
+}
+
+async function redo() {
+  if ((page.state?.redo || waiting()) && await change("POST", "redo")) page.say(`Done again: ${page.state.undo}.`);
+}
+
 const begin = () => change("POST", "objects");
 
 page.on("taken", (state) => {
   objects.fill(state.objects, state.active);
   const object = page.active();
-  find("undo").disabled = !object?.undoable;
-  find("redo").disabled = !object?.redoable;
+  for (const [id, label, keys, step] of [["undo", "Undo", "Ctrl+Z", state.undo], ["redo", "Redo", "Ctrl+Y", state.redo]]) {
+    find(id).disabled = !step;
+    find(id).title = `${label}${step ? `: ${step}` : ""} (${keys})`;
+  }
   find("reset").disabled = !object?.actions;
   find("load-mask").disabled = false;
   find("save").disabled = state.saved !== "draft";
@@ -49,7 +60,7 @@ addKeys(["1 – 9"], "switch to an object", Object.fromEntries(
   [1, 2, 3, 4, 5, 6, 7, 8, 9].map((number) => [String(number), () => select(page.state?.objects[number - 1]?.id)]),
 ));
 addKeys(["R"], "rename the object", { r: () => page.active() && objects.rename(page.active().id) });
-addKeys(["Delete"], "delete the object", { delete: () => remove(), backspace: () => remove() });
+addKeys(["Delete"], "delete the object, or the click below the cross", { delete: erase, backspace: erase });
 find("undo").addEventListener("click", undo);
 find("redo").addEventListener("click", redo);
 find("reset").addEventListener("click", () => change("POST", "reset"));

@@ -3,6 +3,7 @@
 import { page } from "./page.js";
 
 const STILL = 5; // screen pixels a press may wander and still be a click
+const TWICE = 400; // milliseconds in which a second press is a double click
 
 /**
  * @param view the View
@@ -14,6 +15,16 @@ export function listen(view, tool, adds) {
   const fingers = new Map();
   let press = null; // {x, y, id, adds, kind: "pan" | "press" | "draw", start, line}
   let space = false;
+  let last = { time: -TWICE, x: 0, y: 0 };
+
+  /** A press at a place: one click, however often the button goes down there at once. */
+  const answer = (event, x, y, sign) => {
+    const place = view.at(x, y);
+    const double = event.timeStamp - last.time < TWICE && Math.hypot(x - last.x, y - last.y) < STILL;
+    last = { time: event.timeStamp, x, y };
+    if (place && double) tool().double?.();
+    else if (place) tool().click(place, sign);
+  };
 
   const local = (event) => {
     const box = canvas.getBoundingClientRect();
@@ -22,6 +33,7 @@ export function listen(view, tool, adds) {
   const stop = () => {
     press = null;
     view.rubber = null;
+    view.moving = null;
     canvas.classList.remove("panning");
     view.draw();
   };
@@ -59,12 +71,15 @@ export function listen(view, tool, adds) {
       press.start = view.near(x, y);
       press.line = [[press.start.row, press.start.col]];
     }
+    if (press.kind === "press" && tool().moved) {
+      press.marker = view.markerAt(x, y, press.touch ? 14 : 6);
+      if (press.marker >= 0) press.kind = "marker";
+    }
     // A mouse click is answered when the button goes down: that is when the user looks for it.
     if (press.kind === "press" && !press.touch) {
-      const place = view.at(x, y);
       const { adds: sign } = press;
       press = null;
-      if (place) tool().click(place, sign);
+      answer(event, x, y, sign);
     }
   });
 
@@ -82,6 +97,10 @@ export function listen(view, tool, adds) {
     if (fingers.has(event.pointerId)) fingers.set(event.pointerId, [x, y]);
     if (!press) return;
     if (press.kind === "press" && Math.hypot(x - press.fromX, y - press.fromY) > STILL) press.kind = "pan"; // a finger
+    if (press.kind === "marker" && (view.moving || Math.hypot(x - press.fromX, y - press.fromY) > STILL)) {
+      view.moving = { index: press.marker, ...view.near(x, y) };
+      view.draw();
+    }
     if (press.kind === "pan") {
       view.pan(x - press.x, y - press.y);
       [press.x, press.y] = [x, y];
@@ -92,7 +111,8 @@ export function listen(view, tool, adds) {
         view.rubber = { box: [Math.min(row, start.row), Math.min(col, start.col), Math.max(row, start.row), Math.max(col, start.col)] };
       } else {
         if (press.line.length < 4000) press.line.push([row, col]);
-        view.rubber = { line: press.line, positive: press.adds, radius: tool().radius?.() };
+        const positive = tool().sign?.(press.adds) ?? press.adds;
+        view.rubber = { line: press.line, positive, radius: tool().radius?.(), colour: tool().colour?.() };
       }
       view.draw();
     }
@@ -101,13 +121,15 @@ export function listen(view, tool, adds) {
   const up = (event) => {
     fingers.delete(event.pointerId);
     if (!press || fingers.size) return;
-    const { kind, x, y, adds: sign, line } = press;
-    const rubber = view.rubber;
+    const { kind, x, y, adds: sign, line, marker } = press;
+    const { rubber, moving } = view;
     stop();
     if (event.type === "pointercancel") return;
     if (kind === "press") {
-      const place = view.at(x, y);
-      if (place) tool().click(place, sign);
+      answer(event, x, y, sign);
+    } else if (kind === "marker") {
+      if (moving) tool().moved(marker, moving);
+      else tool().marked(marker, sign);
     } else if (kind === "draw") {
       if (rubber?.box && rubber.box[2] > rubber.box[0] && rubber.box[3] > rubber.box[1]) tool().box(rubber.box, sign);
       else if (rubber?.line?.length > 1) tool().line(line, sign);

@@ -17,7 +17,10 @@ let current = null;
  * @param help said in the status line when it is chosen
  * @param press "click", "box" or "line": what the user draws
  * @param click (place, adds), box ([top, left, bottom, right], adds), line ([[row, col], …], adds): answer it
- * @param radius () => of the line in pixels of the image, for lines that have a width
+ * @param double () => answers the second press of a double click; without it that is nothing
+ * @param moved (index, place), marked (index, adds): the marker of a click was dragged, or pressed
+ * @param radius () => of the line in pixels of the image, for lines that have a width, colour () => of theirs, and
+ *   sign (adds) => whether they paint
  * @param enter, leave: called when it is chosen, and when another one is
  */
 export function addTool(tool) {

@@ -10,6 +10,8 @@ export class View {
     this.context = canvas.getContext("2d");
     this.opacity = 0.45;
     this.hidden = false;
+    this.outlines = false; // without the fills
+    this.moving = null; // {index, row, col}: the click that is being moved, and where it is
     this.onzoom = () => {};
     this.layers = []; // (context) => …: draw over the masks and below the clicks, in CSS pixels of the canvas
     this.ground = new Layer(); // the picture as it lies
@@ -141,12 +143,12 @@ export class View {
       layer.imageSmoothingQuality = scale < 0.5 ? "medium" : "low";
       layer.drawImage(picture, x, y, width, height);
     });
-    const still = this.still.drawn([...this.ground.key, this.objects, this.opacity, this.hidden], canvas, ratio, (layer) => {
+    const still = this.still.drawn([...this.ground.key, this.objects, this.opacity, this.hidden, this.outlines], canvas, ratio, (layer) => {
       layer.drawImage(ground, 0, 0, canvas.width / ratio, canvas.height / ratio);
       if (this.hidden) return;
       layer.imageSmoothingEnabled = scale < 1;
       layer.globalAlpha = this.opacity;
-      layer.drawImage(this.overlay.canvas, x, y, width, height);
+      if (!this.outlines) layer.drawImage(this.overlay.canvas, x, y, width, height);
       layer.globalAlpha = 1;
       for (const object of this.objects) if (!object.active) this.outline(layer, object.mask?.outline, colourOf(object.id), 1.5);
       for (const object of this.objects) if (object.active) this.outline(layer, object.mask?.outline, colourOf(object.id), 2.5);
@@ -159,7 +161,10 @@ export class View {
       context.restore();
     }
     const active = this.objects.find((object) => object.active);
-    for (const click of active?.clicks ?? []) this.dot(click, false);
+    active?.clicks.forEach((click, i) => {
+      const moved = this.moving?.index === i;
+      this.dot(moved ? { ...this.moving, positive: click.positive } : click, moved);
+    });
     for (const click of this.pending) this.dot(click, true);
     if (this.rubber) this.drawRubber();
     if (this.cross) this.drawCross();
@@ -229,6 +234,9 @@ export class View {
       const [top, left, bottom, right] = rubber.box;
       const [x, y] = [this.x + left * this.scale, this.y + top * this.scale];
       trace.rect(x, y, (right + 1 - left) * this.scale, (bottom + 1 - top) * this.scale);
+    } else if (rubber.radius) {
+      this.drawStroke(context, rubber, rubber.colour);
+      return;
     } else {
       rubber.line.forEach(([row, col], i) => trace[i ? "lineTo" : "moveTo"](...this.place({ row, col })));
     }
@@ -241,6 +249,28 @@ export class View {
     }
     context.setLineDash([]);
     context.lineCap = "butt";
+  }
+
+  /** A stroke of a brush, {line, radius, positive}, as wide as it is. */
+  drawStroke(context, { line, radius, positive }, colour) {
+    const trace = new Path2D();
+    line.forEach(([row, col], i) => trace[i ? "lineTo" : "moveTo"](...this.place({ row, col })));
+    if (line.length === 1) trace.lineTo(...this.place({ row: line[0][0], col: line[0][1] }));
+    context.save();
+    context.lineJoin = context.lineCap = "round";
+    context.lineWidth = Math.max(1, 2 * radius * this.scale);
+    context.globalAlpha = 0.55;
+    context.strokeStyle = positive ? colour : "#20262b";
+    context.stroke(trace);
+    context.restore();
+  }
+
+  /** Index of the click of the active object whose marker is at a place on the canvas; -1: none is. */
+  markerAt(x, y, reach) {
+    const clicks = this.hidden ? [] : this.objects.find((object) => object.active)?.clicks ?? [];
+    const distances = clicks.map((click) => Math.hypot(...this.place(click).map((at, i) => at - [x, y][i])));
+    const nearest = distances.indexOf(Math.min(...distances));
+    return nearest >= 0 && distances[nearest] <= reach ? nearest : -1;
   }
 
   drawCross() {
