@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import io
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +116,155 @@ def page(app: Any) -> Page:
     opened = Page(app)
     opened.open()
     return opened
+
+
+CHROMIUM = Path(os.environ.get("MIS_CHROMIUM", "/usr/bin/chromium"))
+PATIENCE = 60_000  # milliseconds; a busy machine is slow
+
+
+class Server:
+    """The application behind a real socket, in a thread."""
+
+    def __init__(self, app) -> None:
+        import uvicorn
+
+        self.server = uvicorn.Server(
+            uvicorn.Config(app, port=0, log_level="error", ws="none", timeout_graceful_shutdown=1)
+        )
+        self.thread = threading.Thread(target=self.server.run)
+        self.thread.start()
+        while not self.server.started:
+            time.sleep(0.01)
+        self.url = f"http://127.0.0.1:{self.server.servers[0].sockets[0].getsockname()[1]}/"
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self.thread.join()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator:
+    """One browser for the tests of a file; without Chromium they are skipped."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    if not CHROMIUM.is_file():
+        pytest.skip(f"no Chromium at {CHROMIUM}; MIS_CHROMIUM says where")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def serve(make_app) -> Iterator:
+    running = []
+
+    def start(**options) -> str:
+        running.append(Server(make_app(**options)))
+        return running[-1].url
+
+    yield start
+    for server in running:
+        server.stop()
+
+
+class Tab:
+    """A tab, and what a user does in it."""
+
+    def __init__(self, context, url: str) -> None:
+        self.page = context.new_page()
+        self.page.set_default_timeout(PATIENCE)
+        self.problems: list[str] = []
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("console", lambda m: m.type == "error" and self.problems.append(m.text))
+        self.page.goto(url)
+        self.ready()
+
+    def ready(self) -> None:
+        self.page.wait_for_selector("#canvas[data-revision]")
+
+    @property
+    def revision(self) -> str:
+        return self.page.get_attribute("#canvas", "data-revision")
+
+    def changes(self, do) -> None:
+        """Do something, and wait until the page shows what it led to."""
+        before = self.revision
+        do()
+        self.page.wait_for_function(
+            """before => {
+                const now = document.getElementById('canvas').dataset.revision;
+                return now && now !== before;
+            }""",
+            arg=before,
+        )
+
+    def place(self, row: float, col: float) -> tuple[float, float]:
+        """Where a pixel of the image is in the window, by what the page says of itself."""
+        return tuple(
+            self.page.evaluate(
+                """async ([row, col]) => {
+                    const { view } = await import('/page/main.js');
+                    const box = view.canvas.getBoundingClientRect();
+                    const [x, y] = view.place({ row, col });
+                    return [box.x + x, box.y + y];
+                }""",
+                [row, col],
+            )
+        )
+
+    def click(self, row: float, col: float, **options) -> None:
+        self.changes(lambda: self.page.mouse.click(*self.place(row, col), **options))
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float], **options) -> None:
+        """Press at one pixel of the image, and let go at another."""
+        (x, y), to = self.place(*start), self.place(*end)
+        self.page.mouse.move(x, y)
+        self.page.mouse.down(**options)
+        self.page.mouse.move(*to, steps=4)
+        self.page.mouse.up(**options)
+
+    def clicks(self) -> list[list]:
+        """The clicks of the active object, as (row, col, whether it adds)."""
+        return self.page.evaluate(
+            """async () => {
+                const { page } = await import('/page/page.js');
+                return page.active().clicks.map(({ row, col, positive }) => [row, col, positive]);
+            }"""
+        )
+
+    def press(self, key: str) -> None:
+        self.changes(lambda: self.page.keyboard.press(key))
+
+    def areas(self) -> list[int]:
+        texts = self.page.locator("#object-list .text small").all_inner_texts()
+        return [int(text.split(" ")[0].replace(",", "")) if text.endswith("px") else 0 for text in texts]
+
+    def names(self) -> list[str]:
+        return self.page.locator("#object-list .name").all_inner_texts()
+
+    def colour(self, row: float, col: float) -> np.ndarray:
+        """What is painted there, RGB."""
+        x, y = self.place(row, col)
+        shot = self.page.screenshot(clip={"x": int(x), "y": int(y), "width": 1, "height": 1})
+        return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"), np.int64)[0, 0]
+
+    def status(self) -> str:
+        return self.page.inner_text("#status")
+
+
+@pytest.fixture
+def open_tab(chromium) -> Iterator:
+    contexts, tabs = [], []
+
+    def start(url: str, context=None, **options) -> Tab:
+        if context is None:
+            context = chromium.new_context(viewport={"width": 1280, "height": 800}, **options)
+            contexts.append(context)
+        tabs.append(Tab(context, url))
+        return tabs[-1]
+
+    yield start
+    problems = [problem for tab in tabs for problem in tab.problems]
+    for context in contexts:
+        context.close()
+    assert problems == []  # no script failed, and the policy of the page let everything through

@@ -127,7 +127,7 @@ async function begin() {
   find("model").textContent = info.model;
   document.querySelector("[data-format=nifti]").hidden = !info.volumes;
   find("model").title = info.trained ? `Clicks are answered by ${info.model}` : "Clicks are answered by the merge tree of the image, without a trained model.";
-  find("answerer").textContent = info.trained ? "Model" : "Model (none)";
+  find("answerer").textContent = info.trained ? "the model" : "the merge tree";
   find("about").textContent = `mis_lightning ${info.version}. Masks are saved in ${info.results}.`;
   images.fill(list);
   choose("click");

@@ -62,7 +62,7 @@ class Page {
    * Ask for a change of the image shown, after all changes asked for before; the answer is its new state.
    * @param body JSON values, or a Blob
    * @param pending clicks to show until they are answered
-   * @param timed whether to say how long the answer took
+   * @param timed whether the answer of the model is told, and timed
    * @returns whether it was done
    */
   change(method, path, body = {}, { pending, timed = false } = {}) {
@@ -114,11 +114,12 @@ class Page {
     }
   }
 
+  /** Say what an answer did, and note how long it took. */
   time({ times }, total) {
     showTimes({ total, model: times.model, rest: total - times.model });
-    const clicks = this.active()?.clicks.length ?? 0;
-    this.say(`Click ${clicks} took ${Math.round(total)} ms: ${this.info.trained ? "model" : "merge tree"} ${Math.round(times.model)} ms, `
-      + `rest of the server ${Math.round(times.server - times.model)} ms, transfer and drawing ${Math.round(total - times.server)} ms.`);
+    const object = this.active();
+    const clicks = object.clicks.length;
+    this.say(`${clicks ? `Click ${clicks} of ` : ""}${object.name}: ${object.area.toLocaleString("en")} pixels.`);
   }
 }
 

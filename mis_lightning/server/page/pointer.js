@@ -39,6 +39,7 @@ export function listen(view, tool, adds) {
   };
 
   addEventListener("keydown", (event) => {
+    last.time = -TWICE; // a press after a key is a new one
     if (event.code !== "Space" || event.target.closest?.("button, input, dialog, a")) return;
     space = true;
     canvas.classList.add("panning");
