@@ -121,3 +121,34 @@ def parse(monkeypatch: pytest.MonkeyPatch):
         return yaml.safe_load(cli.parser.dump(cli.config, skip_none=False))
 
     return parsed
+
+
+@pytest.fixture(scope="session")
+def scene() -> Callable[..., Any]:
+    """Draws bright disks and green squares, apart, on a dark and noisy ground.
+
+    It returns RGB, uint8, ``(H, W, 3)``, the masks of the disks and those of the squares, bool.
+    """
+    import numpy as np
+
+    def draw(seed: int = 0, size: Any = (150, 180), disks: int = 9, squares: int = 4, radius: int = 8) -> Any:
+        generator = np.random.default_rng(seed)
+        rows, cols = np.mgrid[: size[0], : size[1]]
+        image = np.full((*size, 3), 40.0)
+        cells = [(r, c) for r in range(14, size[0] - 14, 28) for c in range(14, size[1] - 14, 28)]
+        places = [cells[k] for k in generator.permutation(len(cells))]
+        round_ones, square_ones = [], []
+        for number, (row, col) in enumerate(places[: disks + squares]):
+            row, col = row + generator.integers(-3, 4), col + generator.integers(-3, 4)
+            if number < disks:
+                mask = np.hypot(rows - row, cols - col) < radius + generator.uniform(-1, 1)
+                image[mask] = (200, 170, 60)
+                round_ones.append(mask)
+            else:
+                mask = (abs(rows - row) < radius - 1) & (abs(cols - col) < radius - 1)
+                image[mask] = (60, 160, 60)
+                square_ones.append(mask)
+        image += generator.normal(0, 5, image.shape)
+        return np.clip(image, 0, 255).astype(np.uint8), round_ones, square_ones
+
+    return draw

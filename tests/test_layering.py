@@ -37,6 +37,7 @@ ORDER = (
     "data",
     "segmenters",
     "evaluation",
+    "alike",
     "export",
     "annotation",
     "learning",
