@@ -135,6 +135,13 @@ def _run(given: list[str]) -> int:
     if verb not in VERBS:
         print(f"mis: no verb {verb!r}.\n\n{usage()}", file=sys.stderr)
         return 2
+    if any("help" in arg or arg == "-h" for arg in given[1:]):
+        from mis_lightning.commands.help_pages import page
+
+        text = page(verb, given[1:], VERBS[verb][0])
+        if text is not None:
+            print(text)
+            return 0
     command = importlib.import_module(VERBS[verb][0])
     return int(command.main(given if verb in WITH_VERB else given[1:]))
 

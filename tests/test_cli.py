@@ -236,10 +236,3 @@ def test_interpolation_and_one_seed_reach_the_parts(config) -> None:
     assert rates[-1] == pytest.approx(0.0, abs=1e-12)
     assert rates[-2] > 0.01
     assert cli.model.seed == cli.datamodule.seed == 3
-
-
-def test_help_of_a_verb_names_its_options(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["fit", "--help"])
-    assert stopped.value.code == 0
-    assert "--data.images" in capsys.readouterr().out

@@ -15,8 +15,8 @@ from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.cli import VERBS, main
 from mis_lightning.commands.bench import PARTS
 from mis_lightning.commands.config_files import find_config
-from mis_lightning.commands.figure import KINDS
 from mis_lightning.commands.lightning import run
+from mis_lightning.commands.options import FIGURES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -96,7 +96,7 @@ def test_the_verb_and_its_files_are_there(command):
     if words[1] == "bench":
         assert words[2] in PARTS
     if words[1] == "figure":
-        assert words[2] in KINDS
+        assert words[2] in FIGURES
     for word in words:
         if word.startswith("configs/"):
             assert (ROOT / word).is_file()
@@ -194,5 +194,5 @@ def test_the_reference_knows_every_source_and_picture():
     text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
     for path in (ROOT / "configs" / "sources").glob("*.yaml"):
         assert f"`{path.stem}`" in text
-    for kind in KINDS:
+    for kind in FIGURES:
         assert f"| `{kind}` |" in text

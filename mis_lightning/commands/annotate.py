@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import atexit
 import contextlib
 import os
@@ -13,20 +12,18 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from fastapi import FastAPI
 
 from mis_lightning.annotation.session import AnnotationSession
+from mis_lightning.commands import options
 from mis_lightning.console import counted
 from mis_lightning.errors import InputError
-from mis_lightning.formats.overlap import Overlap
-from mis_lightning.formats.slice_view import Axis
 from mis_lightning.images import Reading
-from mis_lightning.models.shipped import DEFAULT
 from mis_lightning.segmenters.base import Segmenter
-from mis_lightning.segmenters.registry import NAMES_HELP, label_of, open_segmenter
+from mis_lightning.segmenters.registry import label_of, open_segmenter
 from mis_lightning.server.access import Access
 from mis_lightning.server.app import cookie_name, create_app
 from mis_lightning.server.library import Library
@@ -41,7 +38,7 @@ def main(args: Sequence[str]) -> int:
     Raises:
         InputError: The options do not fit, there is no image, or the port is taken.
     """
-    given = _parser().parse_args(list(args))
+    given = options.annotate().parse_args(list(args))
     source: Path = given.images
     out: Path = given.out if given.out is not None else default_out(source)
     reading = Reading(
@@ -152,38 +149,6 @@ def address(host: str, port: int | None, token: str | None, root_path: str = "")
     name = f"[{name}]" if ":" in name and not name.startswith("[") else name
     place = f"https://{name}" if port is None else f"http://{name}:{port}"
     return f"{place}{root_path}/" + (f"#token={token}" if token is not None else "")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="mis annotate", description="Annotate images in the browser by clicking."
-    )
-    add = parser.add_argument
-    add("images", type=Path, help="a folder, an image, a NIfTI volume, or a text file with one path per line")
-    add("--model", default=DEFAULT, metavar="NAME", help=f"the segmenter ({DEFAULT}): {NAMES_HELP}")
-    add("--device", help="where a model computes: cpu, cuda, mps (cpu)")
-    add("--out", type=Path, help="folder of the masks; default: IMAGES_masks")
-    add("--overlap", default="keep", choices=get_args(Overlap), help="how overlaps are resolved")
-    add("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="values that become 0 and 255")
-    add("--axis", default="axial", choices=get_args(Axis), help="axis along which volumes are sliced (axial)")
-    add("--channels", type=int, nargs="+", help="use one or three channels of the files")
-    add("--port", type=int, default=8765, help="0 picks a free one (8765)")
-    add(
-        "--host",
-        default="127.0.0.1",
-        help="address to listen on; any but this machine's own needs a token (127.0.0.1)",
-    )
-    add("--token", help="token that browsers must enter; generated and printed if one is needed")
-    add(
-        "--allow-host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="a name that browsers use for a proxy in front of the server, e.g. lab.example.org; repeatable",
-    )
-    add("--root-path", default="", metavar="/PATH", help="path below which a proxy shows the page")
-    add("--open", action="store_true", help="open the page in the browser")
-    return parser
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import get_args
 
 from tqdm import tqdm
 
+from mis_lightning.commands import options
 from mis_lightning.console import counted
 from mis_lightning.data.benchmark import Benchmark
 from mis_lightning.data.benchmarks import BENCHMARKS
@@ -17,13 +17,12 @@ from mis_lightning.data.bundled import BundledBenchmark
 from mis_lightning.data.labelled_folder import LabelledFolder
 from mis_lightning.errors import InputError
 from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_sessions
-from mis_lightning.formats.slice_view import Axis
 from mis_lightning.images import Reading
 from mis_lightning.metrics.report import COLUMNS, FEEL_COLUMNS, format_table, write_report
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.pretrained import describe
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
-from mis_lightning.segmenters.registry import NAMES_HELP, label_of, open_segmenter
+from mis_lightning.segmenters.registry import label_of, open_segmenter
 
 
 def main(args: Sequence[str]) -> int:
@@ -32,7 +31,7 @@ def main(args: Sequence[str]) -> int:
     Raises:
         InputError: There is no such model, or the images of the benchmark are not there.
     """
-    given = _parser().parse_args(args)
+    given = options.compare().parse_args(args)
     benchmark = _benchmark(given)
     entries = [_label(entry) for entry in given.what]
     if len({label for label, _ in entries}) < len(entries):
@@ -113,42 +112,6 @@ def _heading(benchmark: Benchmark) -> str:
 
 def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="mis compare",
-        description="Evaluate several segmenters with the same simulated user; all 20 clicks are made.",
-        epilog="On the bundled photographs unless --benchmark or --images names others.",
-    )
-    parser.add_argument(
-        "what",
-        nargs="+",
-        metavar="NAME",
-        help=f"{NAMES_HELP}; LABEL=NAME gives it another name in the table",
-    )
-    parser.add_argument(
-        "--folder", type=Path, default=Path("runs/compare"), help="output folder of the reports"
-    )
-    parser.add_argument("--batch-size", type=int, default=8, help="objects evaluated together (8)")
-    published = parser.add_argument_group("a benchmark")
-    published.add_argument("--benchmark", choices=["bundled", *BENCHMARKS])
-    published.add_argument("--root", type=Path, help="its folder; `bundled` needs none")
-    published.add_argument(
-        "--incomplete", action="store_true", help="accept a part of it; figures are then not comparable"
-    )
-    own = parser.add_argument_group("your own images").add_argument
-    own("--images", help="folder of images or volumes, or a text file with one path per line")
-    own("--masks", help="their masks: a folder, what `mis annotate` saves, a COCO file, a label volume")
-    own("--objects-per-image", type=int, metavar="N", help="at most so many of each image, drawn (4)")
-    own("--limit", type=int, metavar="N", help="at most so many in all, drawn (all)")
-    own("--min-area", type=int, metavar="PIXELS", help="least pixels of an object (80)")
-    own("--seed", type=int, help="of the draws (0)")
-    own("--ignore-label", type=int, metavar="N", help="label of pixels that do not count")
-    own("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="values that become 0 and 255")
-    own("--channels", type=int, nargs="+", help="use one or three channels of the files")
-    own("--axis", choices=get_args(Axis), help="axis along which volumes are sliced (axial)")
-    return parser
 
 
 def _label(entry: str) -> tuple[str, str]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
+from mis_lightning.commands import options
 from mis_lightning.errors import InputError
 from mis_lightning.export.onnx import OPSET, export_onnx
 from mis_lightning.export.torchscript import export_pt2, export_torchscript
@@ -18,27 +17,7 @@ def main(args: Sequence[str]) -> int:
     Raises:
         InputError: No such model, an option that does not fit the format, or a missing extra.
     """
-    parser = argparse.ArgumentParser(
-        prog="mis export",
-        description="Write a click model for other programs: image (B, 3, H, W) in [0, 1], previous_mask "
-        "(B, 1, H, W) and points (B, 2K, 3) -> logits (B, 1, H, W). The clicks are drawn inside the graph; B "
-        "and K are free, H and W are the model's input size. The file is compared with the model before it "
-        "gets its name.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("model", help="a model folder, a .ckpt of `mis fit`, or owner/name on the hub")
-    parser.add_argument(
-        "--format",
-        required=True,
-        choices=("onnx", "torchscript", "pt2", "safetensors"),
-        help="onnx: for onnxruntime, and ClickPredictor.from_pretrained reads it; torchscript: for libtorch "
-        "(torch.jit is deprecated); pt2: its successor, for torch.export.load; safetensors: a model folder",
-    )
-    parser.add_argument(
-        "--out", required=True, type=Path, help="the file; for safetensors a folder or a file"
-    )
-    parser.add_argument("--opset", type=int, help=f"ONNX operator set version (default: {OPSET})")
-    given = parser.parse_args(args)
+    given = options.export().parse_args(args)
     if given.opset is not None and given.format != "onnx":
         raise InputError(f"Expected --opset with --format onnx only, but got it with {given.format}.")
     model = load_pretrained(given.model)

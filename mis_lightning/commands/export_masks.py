@@ -19,7 +19,9 @@ def main(args: Sequence[str]) -> int:
     Raises:
         InputError: There is nothing to write, or some annotations are damaged; the others are written.
     """
-    parser = argparse.ArgumentParser(prog="mis export-masks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="mis export-masks", description="Export annotations to the formats of other programs."
+    )
     parser.add_argument(
         "folder", type=Path, help="annotations saved by `mis annotate`, `mis predict` or an AnnotationSession"
     )

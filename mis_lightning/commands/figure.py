@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from mis_lightning.commands.compare import open_benchmark
 from mis_lightning.commands.config_files import with_config_files
+from mis_lightning.commands.options import FIGURES, figure_help
 from mis_lightning.errors import InputError
 from mis_lightning.evaluation.simulation import EvaluationSettings
 from mis_lightning.figures.click_sequence import click_sequence, simulated_steps
@@ -27,17 +28,8 @@ from mis_lightning.metrics.training_log import TrainingLog, join_logs, read_trai
 from mis_lightning.models.shipped import DEFAULT
 from mis_lightning.regions.merge_tree import MergeTreeRegions
 from mis_lightning.regions.source import RegionSource
-from mis_lightning.segmenters.registry import NAMES_HELP, open_segmenter
-
-KINDS = {
-    "merging": "single merges, the two regions that join outlined (Figure II)",
-    "levels": "the regions left when the last merges are undone",
-    "shallow": "the regions of the nodes nearest to the root, which training favours (Figure III)",
-    "drawn": "regions that training draws of an image, from any source",
-    "clicks": "one object of a benchmark, click by click (Figures IV and V)",
-    "curves": "mean IoU against clicks of several runs (Figure I)",
-    "training": "loss and NoC against the steps of training runs",
-}
+from mis_lightning.segmenters.names import NAMES_HELP
+from mis_lightning.segmenters.registry import open_segmenter
 
 
 def main(args: Sequence[str]) -> int:
@@ -46,12 +38,11 @@ def main(args: Sequence[str]) -> int:
     Raises:
         InputError: There is no such kind, or what it needs is not there.
     """
-    if not args or args[0] in ("-h", "--help"):
-        print("usage: mis figure KIND [options] --out FILE\n\nkinds:")
-        print("\n".join(f"  {kind:<8} {text}" for kind, text in KINDS.items()))
+    if not args:
+        print(figure_help())
         return 0
-    if args[0] not in KINDS:
-        raise InputError(f"Expected one of {', '.join(KINDS)}, but got {args[0]!r}.")
+    if args[0] not in FIGURES:
+        raise InputError(f"Expected one of {', '.join(FIGURES)}, but got {args[0]!r}.")
     options, draw = _OTHERS.get(args[0], _tree)(args[0])
     options.add_argument(
         "--out", type=str, required=True, help="path of the PNG and the PDF, without a suffix"
@@ -69,7 +60,7 @@ Draw = Callable[[Namespace], Figure]
 
 def _parser(kind: str, width: float, **options: Any) -> ArgumentParser:
     parser = ArgumentParser(
-        prog=f"mis figure {kind}", description=KINDS[kind], exit_on_error=False, **options
+        prog=f"mis figure {kind}", description=FIGURES[kind], exit_on_error=False, **options
     )
     parser.add_argument("--width", type=float, default=width, help="in inches")
     return parser

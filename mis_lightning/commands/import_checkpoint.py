@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
+from mis_lightning.commands import options
 from mis_lightning.models.official_checkpoint import import_official
 from mis_lightning.models.pretrained import save_pretrained
 
@@ -20,12 +19,7 @@ CONFIGS = {
 
 def main(args: Sequence[str]) -> int:
     """Run ``mis import-checkpoint FILE OUT``."""
-    parser = argparse.ArgumentParser(
-        prog="mis import-checkpoint", description=__doc__.replace("``", ""), allow_abbrev=False
-    )
-    parser.add_argument("file", type=Path, help="the published .pth; nothing in it is executed")
-    parser.add_argument("out", type=Path, help="a model folder, or a .safetensors with config.json beside it")
-    given = parser.parse_args(args)
+    given = options.import_checkpoint().parse_args(args)
     model = import_official(given.file)
     written = save_pretrained(model, given.out)
     count = sum(value.numel() for value in model.state_dict().values())

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
 from mis_lightning import licences
 from mis_lightning.commands.paper_runs import OVERLAYS, Run
 from mis_lightning.data.benchmarks import BENCHMARKS
@@ -90,6 +88,8 @@ def look(runs: Sequence[Run], machine: Machine) -> Needs:
             *_extractor(run, machine, needs),
         ]
     _disk(runs, machine, needs)
+    import torch  # takes a second, and --help does without
+
     if machine.device == "cuda" and not torch.cuda.is_available():
         needs.miss("a GPU", "torch finds none; --device cpu runs all the same, for weeks", every)
     return needs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import SUPPRESS
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +28,10 @@ def main(args: Sequence[str]) -> int:
         InputError: The options do not fit, or some images cannot be read; the others are done.
     """
     parser = ArgumentParser(
-        prog="mis precompute", description=__doc__, parser_mode="omegaconf", exit_on_error=False
+        prog="mis precompute",
+        description=__doc__.replace("``", ""),
+        parser_mode="omegaconf",
+        exit_on_error=False,
     )
     parser.add_argument("--config", action="config", help="configs of `mis fit`; only their `data` is used")
     parser.add_argument("--accelerator", default="auto", help="as of the Trainer: auto, cpu, gpu")
@@ -36,7 +40,7 @@ def main(args: Sequence[str]) -> int:
     )
     parser.add_argument("--num_nodes", type=int, default=1, help="machines, under torchrun or SLURM")
     for name in NOT_HERE:
-        parser.add_argument(f"--{name}", type=Any, help="==SUPPRESS==")
+        parser.add_argument(f"--{name}", type=Any, help=SUPPRESS)
     parser.add_class_arguments(MISDataModule, "data")
     try:
         with TemporaryDirectory() as folder:

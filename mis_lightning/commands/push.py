@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from mis_lightning.commands import options
 from mis_lightning.export.model_card import CardFacts
 from mis_lightning.export.publish import check_name, stage, upload
 from mis_lightning.models.pretrained import load_pretrained
@@ -18,28 +18,7 @@ def main(args: Sequence[str]) -> int:
     Raises:
         InputError: No such model, a name or a fact that does not fit, or the hub refuses.
     """
-    parser = argparse.ArgumentParser(
-        prog="mis push",
-        description="Publish a model on the hub: model.safetensors, config.json and a model card. Afterwards "
-        "ClickPredictor.from_pretrained('owner/name') works anywhere.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("model", help="a model folder, a .ckpt of `mis fit`, or owner/name on the hub")
-    parser.add_argument("name", metavar="owner/name", help="name of the repository on the hub")
-    parser.add_argument("--licence", metavar="ID", help="of the weights, e.g. apache-2.0, cc-by-nc-4.0")
-    parser.add_argument("--data", metavar="TEXT", help="what the model was trained on")
-    parser.add_argument(
-        "--recipe", type=Path, metavar="CONFIG", help="config.yaml of the training run; paths are shortened"
-    )
-    parser.add_argument(
-        "--results", type=Path, metavar="JSON", help="results.json of `mis test` with this model"
-    )
-    parser.add_argument("--private", action="store_true", help="a new repository is for its owner only")
-    parser.add_argument("--message", help="of the commit")
-    parser.add_argument(
-        "--dry-run", type=Path, metavar="DIR", help="write exactly what would be uploaded there, and stop"
-    )
-    given = parser.parse_args(args)
+    given = options.push().parse_args(args)
     check_name(given.name)
     facts = CardFacts(given.licence, given.data, given.recipe, given.results)
     model = load_pretrained(given.model)

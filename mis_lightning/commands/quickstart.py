@@ -6,7 +6,6 @@ see the method work; the images of the benchmark are those of the training, thei
 
 from __future__ import annotations
 
-import argparse
 import logging
 import time
 import warnings
@@ -14,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mis_lightning.commands import options
 from mis_lightning.commands.lightning import MISCLI, run
 from mis_lightning.data.bundled import BundledBenchmark, bundled_images
 from mis_lightning.figures.click_sequence import click_sequence, simulated_steps
@@ -33,10 +33,7 @@ SHOWN_CLICKS = (1, 2, 3, 5, 8, 12, 20)
 
 def main(args: Sequence[str]) -> int:
     """Run ``mis quickstart [--folder DIR] [--steps N]``."""
-    parser = argparse.ArgumentParser(prog="mis quickstart", description=__doc__.split("\n")[0])
-    parser.add_argument("--folder", type=Path, default=Path("runs/quickstart"), help="output folder")
-    parser.add_argument("--steps", type=int, default=None, help="training steps (default: the config's)")
-    given = parser.parse_args(args)
+    given = options.quickstart().parse_args(args)
     quiet()
     started = time.monotonic()
     folder: Path = given.folder

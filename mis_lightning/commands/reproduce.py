@@ -21,7 +21,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from mis_lightning.commands import report
@@ -56,6 +55,8 @@ def main(argv: Sequence[str]) -> int:
     chosen = choose_rows(tables, given.tables, given.rows or [])
     runs = runs_of(chosen)
     device = given.device or "cuda"
+    import torch  # takes a second, and --help does without
+
     gpus = given.gpus or (torch.cuda.device_count() if device == "cuda" else 1) or 1
     if gpus < 1 or BATCH % gpus:
         raise InputError(f"Expected --gpus to divide the batch of {BATCH}, but got {gpus}.")
@@ -227,7 +228,9 @@ def _call(command: Sequence[str], environment: dict[str, str]) -> bool:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="mis reproduce", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="mis reproduce",
+        description=__doc__.replace("``", ""),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("tables", nargs="*", metavar="TABLE", help="main, I, II, III, IV, V (default: all)")
     parser.add_argument(

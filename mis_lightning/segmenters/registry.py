@@ -19,6 +19,7 @@ from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.grabcut import GrabCutSegmenter
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
+from mis_lightning.segmenters.names import CHAIN, PUBLISHED
 from mis_lightning.segmenters.onnx_model import OnnxClickModel
 from mis_lightning.segmenters.prediction_settings import PredictionSettings
 
@@ -28,16 +29,6 @@ WITHOUT_TRAINING: Mapping[str, Callable[[], Segmenter[Any]]] = {
     "cv2.grabCut-plain": lambda: GrabCutSegmenter(click_radius=2, iterations=1),
 }
 """Segmenters without weights."""
-CHAIN = "attention-chain"
-"""With ``:MODEL`` behind it, a timm ViT, and ``@FILE``, its weights."""
-PUBLISHED = ":published"
-"""Behind the name of a model: asked by the published protocol, not as the model recommends."""
-NAMES_HELP = (
-    f"{', '.join(WITHOUT_TRAINING)}; {CHAIN}[:MODEL[@FILE]], the attention of a timm ViT; the name of a "
-    "shipped model, owner/name on the hub, a model folder, a .safetensors, .ckpt or .onnx file, each with "
-    f"{PUBLISHED} behind it for the published settings; or the dotted name of a Segmenter class of your own"
-)
-"""What a command line says about these names."""
 
 
 def open_segmenter(

@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 
 from mis_lightning.cli import main
 from mis_lightning.commands import paper_needs, reproduce
@@ -96,7 +97,7 @@ def test_an_empty_machine_is_told_everything_it_lacks(tmp_path, capsys, monkeypa
 def test_disk_and_gpu_are_looked_at(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(paper_needs, "_in_cache", lambda _address: True)
     monkeypatch.setattr(paper_needs.shutil, "disk_usage", lambda _place: type("Usage", (), {"free": 20e9}))
-    monkeypatch.setattr(paper_needs.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     machine = Machine(tmp_path, tmp_path, tmp_path, tmp_path / "new" / "runs", False, "cuda")
     needs = look(RUNS, machine)
     assert "a GPU" in needs.missing
