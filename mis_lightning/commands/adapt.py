@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from mis_lightning.commands.adapt_task import Task, parser, report, write_json
+from mis_lightning.commands import options
+from mis_lightning.commands.adapt_task import Task, report, write_json
 from mis_lightning.commands.lightning import MISCLI, run
 from mis_lightning.console import counted, told
 from mis_lightning.data.benchmark import Benchmark
@@ -51,7 +52,7 @@ def main(args: Sequence[str]) -> int:
         InputError: There is nothing to learn from, an option does not fit, or the folder holds other things.
         Interrupted: The run was stopped; the same command goes on with it.
     """
-    given, extra = parser().parse_known_args(args)
+    given, extra = options.adapt().parse_known_args(args)
     task = Task(given, extra)
     task.begin()
     if task.record.is_file():
@@ -152,8 +153,8 @@ def _cli(task: Task, start: ClickNetwork, material: Material) -> MISCLI:
     """Everything that ``mis fit`` would make, for this start and this material."""
     kind = type(start)
     model = {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": start.config}
-    options = [f"--config={name}" for name in CONFIGS]
-    options += [
+    words = [f"--config={name}" for name in CONFIGS]
+    words += [
         f"--seed_everything={task.seed}",
         f"--trainer.default_root_dir={task.folder}",
         f"--trainer.enable_progress_bar={str(sys.stderr.isatty()).lower()}",  # else there are lines
@@ -163,9 +164,9 @@ def _cli(task: Task, start: ClickNetwork, material: Material) -> MISCLI:
         f"--data.augment.init_args.size={list(start.input_size)}",
     ]
     if task.steps is not None:
-        options.append(f"--trainer.max_steps={task.steps}")
-        options.append(f"--model.lr_scheduler.init_args.warmup_steps={max(1, task.steps // 10)}")
-    cli = run([*options, *task.extra], run=False)
+        words.append(f"--trainer.max_steps={task.steps}")
+        words.append(f"--model.lr_scheduler.init_args.warmup_steps={max(1, task.steps // 10)}")
+    cli = run([*words, *task.extra], run=False)
     data = cli.datamodule
     data.store = data.store or str(default_store(str(task.images), data.regions.settings()))
     if material.objects is not None:

@@ -20,6 +20,7 @@ from mis_lightning.errors import InputError
 ALL = "all"
 """After ``--help``: every option."""
 _OPTIONS = {
+    "adapt": "adapt",
     "annotate": "annotate",
     "compare": "compare",
     "export": "export",

@@ -28,6 +28,45 @@ FIGURES = {
 """Kinds of figures."""
 
 
+def adapt() -> argparse.ArgumentParser:
+    """The options of ``mis adapt``."""
+    made = argparse.ArgumentParser(
+        prog="mis adapt",
+        description="Adapt a model to your own images: to the masks of some of them, or without a label.",
+        epilog="Every option of `mis fit` goes on top, e.g. --model.optimizer.init_args.lr 1e-4; stopped, "
+        "the same command goes on.",
+        allow_abbrev=False,
+    )
+    add = made.add_argument
+    add("images", type=Path, help="a folder, or a text file with one path per line")
+    add(
+        "--masks",
+        type=Path,
+        help="masks of some of the images: label maps, binary PNGs, COCO JSON, what "
+        "`mis annotate` saves; without them nothing but the images is used",
+    )
+    add("--out", type=Path, required=True, metavar="MODEL", help="new folder for the model and the run")
+    add("--model", default=DEFAULT, help=f"model to start from ({DEFAULT})")
+    add("--replay", type=Path, metavar="IMAGES", help="images of other kinds that must not be forgotten")
+    add("--steps", type=int, help="training steps (those of the config)")
+    add(
+        "--share",
+        type=float,
+        default=0.5,
+        help="how far the weights go from the start to the trained ones: less forgets less (%(default)s)",
+    )
+    add(
+        "--hold-back",
+        type=float,
+        default=0.25,
+        metavar="SHARE",
+        help="of the images, to measure with (%(default)s)",
+    )
+    add("--measured", type=int, default=12, metavar="N", help="objects to measure with at most (%(default)s)")
+    add("--seed", type=int, default=0, help="decides what is held back, and the training (%(default)s)")
+    return made
+
+
 def annotate() -> argparse.ArgumentParser:
     """Of `mis annotate`."""
     parser = argparse.ArgumentParser(

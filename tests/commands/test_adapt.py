@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from mis_lightning.cli import main
-from mis_lightning.commands import adapt, adapt_task
+from mis_lightning.commands import adapt, adapt_task, options
 from mis_lightning.evaluation.simulation import EvaluationSettings
 from mis_lightning.models.pretrained import load_pretrained, save_pretrained
 from mis_lightning.segmenters.registry import open_segmenter
@@ -188,7 +188,7 @@ def test_folders_that_hold_something_else(images, start, tmp_path, capfd):
 
 
 def test_no_better_than_before_keeps_the_old_model(tmp_path):
-    given = adapt_task.parser().parse_args([str(tmp_path), "--out", "new"])
+    given = options.adapt().parse_args([str(tmp_path), "--out", "new"])
     task = adapt_task.Task(given, [])
     worse = [{"name": "a", "ious": [0.9]}], [{"name": "a", "ious": [0.1, 0.9]}]
     said = adapt_task.report(task, dict(zip(("before", "after"), worse, strict=True)))
