@@ -57,8 +57,10 @@ def export_masks(
     """Write annotations for other programs. Overlaps are resolved by the policy of each record.
 
     * ``"png"``: ``<image>.png``, 0 and 255; of several objects ``<image>.<id>.png``;
-    * ``"labels"``: ``<image>.png``, the ids of the objects, with their names in ``labels.json``;
-    * ``"coco"``: ``coco.json``;
+    * ``"labels"``: ``<image>.png``, the ids of the objects, with their names in ``labels.json``; where there
+      are classes, also ``<image>.classes.png``, the numbers of the classes, with their names in
+      ``classes.json``;
+    * ``"coco"``: ``coco.json``; the classes are its categories, without them the names of the objects;
     * ``"nifti"``: ``<volume>.nii.gz`` on the grid of the volume; the label of an object is its id, the same
       through all slices, and the names are in ``labels.json``. Where one id has several names, because the
       slices were annotated as images of their own, objects of one name have one label. Keys that are no
@@ -86,7 +88,8 @@ def export_masks(
         raise InputError(f"Expected annotations in {store.folder}, but found none.")
     result = Exported()
     if form == "coco":
-        write_coco(out / "coco.json", (record.named(key) for key, record in _records(store, keys, result)))
+        images = (record.named(key) for key, record in _records(store, keys, result))
+        write_coco(out / "coco.json", images, store.classes())
         result.files.append(out / "coco.json")
     elif form == "nifti":
         _write_volumes(store, out, keys, volumes, result)
@@ -110,6 +113,7 @@ def _write_pictures(
     store: AnnotationStore, out: Path, form: Format, keys: Sequence[str], result: Exported
 ) -> None:
     stems, names = _stems(keys), {}
+    classes = list(store.classes())
     for key, record in _records(store, keys, result):
         if form == "labels":
             targets = {out / f"{stems[key]}.png": 0}
@@ -125,11 +129,18 @@ def _write_pictures(
             if form == "labels":
                 write_label_png(path, record.labels)
                 names[path.relative_to(out).as_posix()] = {one.id: one.name for one in record.log.objects}
+                classes += sorted({one.category for one in record.log.objects if one.category} - {*classes})
+                if classes:
+                    kinds = path.with_name(f"{path.name.removesuffix('.png')}.classes.png")
+                    write_label_png(kinds, _by_class(record, classes))
+                    result.files.append(kinds)
             else:
                 write_binary_png(path, record.masks[number])
             result.files.append(path)
     if form == "labels":
-        _write_names(out, names)
+        _write_names(out / "labels.json", names)
+        if classes:
+            _write_names(out / "classes.json", dict(enumerate(classes, 1)))
 
 
 def _write_volumes(
@@ -167,7 +178,7 @@ def _write_volumes(
             continue
         names[path.relative_to(out).as_posix()] = {label: name for (_, name), label in labels.items()}
         result.files.append(path)
-    _write_names(out, names)
+    _write_names(out / "labels.json", names)
 
 
 def _volume_labels(records: Iterable[AnnotationRecord]) -> dict[tuple[int, str], int]:
@@ -206,6 +217,15 @@ def _stems(keys: Sequence[str]) -> dict[str, str]:
     return {key: stem if count[stem] == 1 else key for key, stem in stems.items()}
 
 
-def _write_names(out: Path, names: Mapping[str, Mapping[int, str]]) -> None:
-    with written_whole(out / "labels.json") as temporary:
+def _by_class(record: AnnotationRecord, classes: Sequence[str]) -> NDArray[np.uint16]:
+    """The numbers of the classes, uint16, ``(H, W)``; 0 where there is no object, or one without a class."""
+    numbers = np.zeros(record.log.next_id, np.uint16)
+    for one in record.log.objects:
+        if one.category is not None:
+            numbers[one.id] = 1 + classes.index(one.category)
+    return numbers[record.labels]
+
+
+def _write_names(path: Path, names: Mapping[str, Mapping[int, str]] | Mapping[int, str]) -> None:
+    with written_whole(path) as temporary:
         temporary.write_text(json.dumps(names, ensure_ascii=False, indent=1), encoding="utf-8")

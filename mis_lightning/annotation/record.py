@@ -80,5 +80,8 @@ class AnnotationRecord:
 
     def named(self, image: str) -> NamedMasks:
         """The masks after the overlap policy with their names, as the formats take them."""
-        objects = {one.id: NamedMask(one.name, self.counts[one.id]) for one in self.log.objects}
+        objects = {
+            one.id: NamedMask(one.name, self.counts[one.id], category=one.category)
+            for one in self.log.objects
+        }
         return without_overlaps(image, self.log.shape, objects, self.log.overlap)

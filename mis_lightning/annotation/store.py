@@ -6,9 +6,12 @@ programs and is regenerated from it. Overlapping objects are whole in the JSON; 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import tempfile
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mis_lightning.annotation.actions import MaskAction
-from mis_lightning.annotation.log import is_plain
+from mis_lightning.annotation.class_list import FILE_NAME, read_classes, write_classes
+from mis_lightning.annotation.log import check_name, is_plain
 from mis_lightning.annotation.record import AnnotationRecord
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.console import counted
@@ -52,6 +56,27 @@ class AnnotationStore:
             raise InputError(f"Expected a folder for the annotations, but {self.folder} is a file.")
         if self.folder.is_dir():
             sweep(self.folder)
+
+    def check_writable(self) -> None:
+        """See whether the folder can be written to; what is made for that is removed again.
+
+        Raises:
+            InputError: It cannot.
+        """
+        missing = [one for one in (self.folder, *self.folder.parents) if not one.exists()]
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise InputError(
+                f"Expected a folder that annotations can be saved in, but {self.folder} refuses: {error}. "
+                "Choose another one."
+            ) from error
+        finally:
+            for one in missing:
+                with contextlib.suppress(OSError):
+                    one.rmdir()
 
     def save(self, key: str, session: AnnotationSession) -> None:
         """Save a session; undone actions are not saved.
@@ -132,6 +157,32 @@ class AnnotationStore:
         session.take_over(log, record.own_masks)
         self._restore_png(key, session)
         return session
+
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of their numbers, from ``classes.txt`` in the folder.
+
+        Raises:
+            InputError: The file is damaged.
+        """
+        path = self.folder / FILE_NAME
+        return read_classes(path) if path.exists() else ()
+
+    def add_classes(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Add classes that are not there yet, at the end; returns all of them.
+
+        Raises:
+            InputError: One is no name, or the file cannot be written.
+        """
+        with _WRITING:
+            known = self.classes()
+            new = dict.fromkeys(name for name in (check_name(one, "class") for one in names))
+            both = (*known, *(name for name in new if name not in known))
+            if both != known:
+                try:
+                    write_classes(self.folder / FILE_NAME, both)
+                except OSError as error:
+                    raise InputError(f"The classes cannot be kept in {self.folder}: {error}.") from error
+        return both
 
     def remove(self, key: str) -> None:
         """Remove the annotation of an image, if there is one."""

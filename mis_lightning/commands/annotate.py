@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 from fastapi import FastAPI
 
+from mis_lightning.annotation.class_list import read_classes
 from mis_lightning.annotation.session import AnnotationSession
+from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.commands import options
 from mis_lightning.console import counted
 from mis_lightning.errors import InputError
@@ -26,6 +28,7 @@ from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.segmenters.registry import label_of, open_segmenter
 from mis_lightning.server.access import Access
 from mis_lightning.server.app import cookie_name, create_app
+from mis_lightning.server.begun_masks import BegunMasks
 from mis_lightning.server.library import Library
 
 MAX_CONNECTIONS = 256
@@ -45,11 +48,17 @@ def main(args: Sequence[str]) -> int:
         tuple(given.window) if given.window else None,
         channels=tuple(given.channels) if given.channels else None,
     )
-    library = Library(source, leave_out=out, reading=reading, axis=given.axis)
+    store = AnnotationStore(out)
+    store.check_writable()
+    if given.classes is not None:
+        store.add_classes(read_classes(given.classes))
+    sources = [out] if given.masks is None or not given.masks.is_dir() else [out, given.masks]
+    library = Library(source, leave_out=sources, reading=reading, axis=given.axis)
     for path, reason in library.left_out.items():
         print(f"left out: {path} ({reason})")
     if not len(library):
         raise InputError(f"None of the images in {source} can be shown.")
+    begun = BegunMasks(source, given.masks, reading, given.axis) if given.masks is not None else None
     segmenter, name = open_segmenter(given.model, device=given.device), label_of(given.model)
     token = given.token
     names = tuple(given.allow_host)
@@ -64,9 +73,12 @@ def main(args: Sequence[str]) -> int:
         overlap=given.overlap,
         access=access,
         root_path=given.root_path,
+        begun=begun,
     )
     listening = _listen(given.host, given.port)
     url = address(given.host, listening.getsockname()[1], token)
+    if begun is not None:
+        print(f"{counted(len(begun), 'image')} with masks from {given.masks}, to be corrected.")
     print(
         f"{counted(len(library), 'image')} from {source}; masks go to {out}; clicks are answered by {name}."
     )

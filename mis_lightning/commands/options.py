@@ -77,6 +77,13 @@ def annotate() -> argparse.ArgumentParser:
     add("--model", default=DEFAULT, metavar="NAME", help=f"the segmenter ({DEFAULT}): {NAMES_HELP}")
     add("--device", help="where a model computes: cpu, cuda, mps (cpu)")
     add("--out", type=Path, help="folder of the masks; default: IMAGES_masks")
+    add(
+        "--masks",
+        type=Path,
+        metavar="PATH",
+        help="masks to correct: a COCO file, or a folder of label maps, masks or what `mis annotate` saved",
+    )
+    add("--classes", type=Path, metavar="FILE", help="text file of class names, one a line")
     add("--overlap", default="keep", choices=get_args(Overlap), help="how overlaps are resolved")
     add("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="values that become 0 and 255")
     add("--axis", default="axial", choices=get_args(Axis), help="axis along which volumes are sliced (axial)")

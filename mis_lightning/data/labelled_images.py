@@ -98,6 +98,20 @@ class LabelledImages:
             raise ImageError(f"Expected a label volume for {image.path}, but got {image.masks.whole}.")
         return LabelledObjects(labels[image.slice], self._ignored)
 
+    def named(self, image: LabelledImage) -> NamedMasks:
+        """Read the masks of an image with the names and classes that they have; crowds among them.
+
+        Raises:
+            InputError: A file cannot be read, or is no mask.
+        """
+        if isinstance(image.masks, NamedMasks):
+            return image.masks
+        if image.masks.whole is not None and image.masks.whole.suffix == ".json":
+            return read_saved_masks(image.masks.whole)
+        objects = self.objects(image)
+        masks = [(f"object {name}", objects.mask(name)) for name in objects.areas]
+        return NamedMasks.of(image.key, masks, objects.shape)
+
     def read(self, image: LabelledImage) -> tuple[ReadImage, ImageObjects]:
         """Read an image and its masks.
 

@@ -1,12 +1,13 @@
 """COCO JSON: the objects of many images in one file, masks run-length encoded, overlaps kept.
 
-https://cocodataset.org/#format-data. Names of objects are the categories.
+https://cocodataset.org/#format-data. The classes of objects are the categories, and their names are kept
+beside them; where no object has a class, their names are the categories.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,28 @@ from mis_lightning.files import written_whole
 from mis_lightning.formats.named_masks import NamedMask, NamedMasks
 from mis_lightning.formats.rle import area_and_box, counts_to_text, decode_rle
 
+DESCRIPTION = "Annotated with mis_lightning"
+"""Of the files written here."""
+UNCLASSIFIED = "unclassified"
+"""Category of an object without a class, where others have one."""
 
-def write_coco(path: Path, images: Iterable[NamedMasks]) -> int:
+
+def write_coco(path: Path, images: Iterable[NamedMasks], classes: Sequence[str] = ()) -> int:
     """Write the objects of images (:func:`coco_content`), whole or not at all; returns how many."""
-    content = coco_content(images)
+    content = coco_content(images, classes)
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps(content), encoding="utf-8")
     return len(content["annotations"])
 
 
-def coco_content(images: Iterable[NamedMasks]) -> dict[str, Any]:
+def coco_content(images: Iterable[NamedMasks], classes: Sequence[str] = ()) -> dict[str, Any]:
     """The objects of images as the JSON values of a COCO file.
 
     Objects without a pixel are left out, for COCO has no box for them; their images stay.
 
     Args:
         images: Taken one by one; only their encoded masks are held.
+        classes: The categories that come first, in their order; those that are not used stay.
     """
     entries: list[dict[str, Any]] = []
     found: list[tuple[int, NamedMasks, NamedMask]] = []
@@ -40,8 +47,9 @@ def coco_content(images: Iterable[NamedMasks]) -> dict[str, Any]:
         height, width = image.shape
         entries.append({"id": number, "file_name": image.image, "height": height, "width": width})
         found += [(number, image, one) for one in image.objects]
-    names = sorted({one.name for *_, one in found})
-    category = {name: number for number, name in enumerate(names, 1)}
+    classified = bool(classes) or any(one.category is not None for *_, one in found)
+    names = sorted({_category(one, classified) for *_, one in found} - set(classes))
+    category = {name: number for number, name in enumerate([*classes, *names], 1)}
     annotations: list[dict[str, Any]] = []
     for number, image, one in found:
         area, box = area_and_box(one.counts, image.shape)
@@ -50,7 +58,8 @@ def coco_content(images: Iterable[NamedMasks]) -> dict[str, Any]:
                 {
                     "id": len(annotations) + 1,
                     "image_id": number,
-                    "category_id": category[one.name],
+                    "category_id": category[_category(one, classified)],
+                    **({"name": one.name} if classified else {}),
                     "segmentation": {"size": list(image.shape), "counts": one.counts},
                     "area": area,
                     "bbox": list(box),
@@ -58,11 +67,17 @@ def coco_content(images: Iterable[NamedMasks]) -> dict[str, Any]:
                 }
             )
     return {
-        "info": {"description": "Annotated with mis_lightning"},
+        "info": {"description": DESCRIPTION},
         "images": entries,
         "annotations": annotations,
         "categories": [{"id": number, "name": name} for name, number in category.items()],
     }
+
+
+def _category(one: NamedMask, classified: bool) -> str:
+    if not classified:
+        return one.name
+    return one.category if one.category is not None else UNCLASSIFIED
 
 
 def read_coco(path: str | Path) -> list[NamedMasks]:
@@ -80,11 +95,17 @@ def read_coco(path: str | Path) -> list[NamedMasks]:
         raise InputError(f"Expected a COCO file at {path}, but: {error}.") from error
     try:
         names = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
+        info, entries = content.get("info"), content["annotations"]
+        ours = isinstance(info, dict) and info.get("description") == DESCRIPTION
+        classified = not ours or any("name" in entry for entry in entries)
         objects: dict[Any, list[NamedMask]] = {entry["id"]: [] for entry in content["images"]}
         shapes = {entry["id"]: (int(entry["height"]), int(entry["width"])) for entry in content["images"]}
-        for entry in content["annotations"]:
+        for entry in entries:
             counts = _counts(entry["segmentation"], shapes[entry["image_id"]])
-            one = NamedMask(names[entry["category_id"]], counts, bool(entry.get("iscrowd", 0)))
+            category = names[entry["category_id"]]
+            name = str(entry.get("name", category))
+            crowd, kind = bool(entry.get("iscrowd", 0)), category if classified else None
+            one = NamedMask(name, counts, crowd, None if kind == UNCLASSIFIED else kind)
             objects[entry["image_id"]].append(one)
         return [
             NamedMasks(str(entry["file_name"]), shapes[entry["id"]], tuple(objects[entry["id"]]))

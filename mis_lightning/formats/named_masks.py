@@ -15,14 +15,16 @@ class NamedMask:
     """One object.
 
     Attributes:
-        name: What it is; the category in COCO.
+        name: What it is called; where no object has a class, the category in COCO.
         counts: Its pixels, run-length encoded (:mod:`mis_lightning.formats.rle`).
         crowd: It is no object but a region of many, which measurements leave out (``iscrowd`` in COCO).
+        category: Its class, the category in COCO; ``None``: it has none.
     """
 
     name: str
     counts: str
     crowd: bool = False
+    category: str | None = None
 
 
 @dataclass(frozen=True)

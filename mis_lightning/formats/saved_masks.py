@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mis_lightning.errors import InputError
 from mis_lightning.formats.named_masks import NamedMask, NamedMasks
 from mis_lightning.formats.overlap import Overlap, check_overlap, paint
-from mis_lightning.formats.rle import decode_rle
+from mis_lightning.formats.rle import decode_rle, encode_rle
 
 
 def without_overlaps(
@@ -30,7 +31,8 @@ def without_overlaps(
     if policy == "allow":  # they are encoded as they are
         return NamedMasks(image, shape, tuple(objects.values()))
     labels = paint({number: decode_rle(one.counts, shape) for number, one in objects.items()}, shape, policy)
-    return NamedMasks.of(image, [(one.name, labels == number) for number, one in objects.items()], shape)
+    seen = (replace(one, counts=encode_rle(labels == number)) for number, one in objects.items())
+    return NamedMasks(image, shape, tuple(seen))
 
 
 def read_saved_masks(path: str | Path) -> NamedMasks:
@@ -44,7 +46,8 @@ def read_saved_masks(path: str | Path) -> NamedMasks:
         image = content["image"]
         shape = int(image["height"]), int(image["width"])
         objects = {
-            int(one["id"]): NamedMask(str(one["name"]), one["mask"]["counts"]) for one in content["objects"]
+            int(one["id"]): NamedMask(str(one["name"]), one["mask"]["counts"], category=one.get("category"))
+            for one in content["objects"]
         }
         masks = without_overlaps(str(image["name"]), shape, objects, check_overlap(content["overlap"]))
         masks.masks()  # raises where one is damaged

@@ -23,6 +23,7 @@ from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
 from mis_lightning.server import edit_routes, routes
 from mis_lightning.server.access import Access, Guard
+from mis_lightning.server.begun_masks import BegunMasks
 from mis_lightning.server.context import ServerContext
 from mis_lightning.server.library import Library
 from mis_lightning.server.open_sessions import OpenSessions
@@ -65,6 +66,7 @@ def create_app(
     overlap: Overlap = "keep",
     access: Access | None = None,
     root_path: str = "",
+    begun: BegunMasks | None = None,
 ) -> FastAPI:
     """Make the server of one folder of images.
 
@@ -77,6 +79,7 @@ def create_app(
         access: Who may ask; by default whoever is on this machine.
         root_path: Path below which a proxy shows the page, such as ``/annotate``; requests may come with it
             or without.
+        begun: Masks that were there before, to be corrected.
 
     Raises:
         InputError: ``results`` is a file, or the path is none.
@@ -87,7 +90,9 @@ def create_app(
     segmenter = segmenter if segmenter is not None else MergeTreeSegmenter()
     if isinstance(segmenter, ClickModelSegmenter) and isinstance(segmenter.model, nn.Module):
         segmenter.model.eval()  # once: switching it back and forth in several threads would mix them
-    shared = SharedState(library, AnnotationStore(results), segmenter, overlap, OpenSessions())
+    shared = SharedState(library, AnnotationStore(results), segmenter, overlap, OpenSessions(), begun)
+    if begun is not None and begun.classes:
+        shared.results.add_classes(begun.classes)
     app = FastAPI(
         title="mis annotate",
         version=__version__,

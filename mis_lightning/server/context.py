@@ -21,6 +21,7 @@ from mis_lightning.server.tabs import Tabs
 from mis_lightning.server.workspace import MAX_OBJECTS, SharedState, TooManyError, Workspace
 
 T = TypeVar("T")
+Number = Annotated[int, Path(ge=1, le=65535)]
 IMAGE = "/tabs/{tab}/images/{image}"
 """Where a route about one image begins."""
 _REFUSALS = (400, 401, 403, 404, 409, 410, 412, 413, 422, 507)
@@ -85,6 +86,7 @@ class ImageContext:
         def timed() -> messages.State:
             session = work()
             state = describe(session, self.workspace.saved(self.entry), known)
+            state.classes = list(self.server.shared.results.classes())
             state.times = messages.Times(
                 model=1e3 * session.seconds, server=1e3 * (time.perf_counter() - began)
             )
@@ -125,7 +127,7 @@ class ImageContext:
 
 
 def add_object(session: AnnotationSession, name: str | None) -> None:
-    """Add an object, unless there are too many.
+    """Add an object, of the class of the one that was active, unless there are too many.
 
     Raises:
         TooManyError: There are.
@@ -133,7 +135,8 @@ def add_object(session: AnnotationSession, name: str | None) -> None:
     """
     if len(session.objects) >= MAX_OBJECTS:
         raise TooManyError(f"There are {MAX_OBJECTS} objects on this image, as many as it can have.")
-    session.add_object(name)
+    before = next((one.category for one in session.objects if one.id == session.active), None)
+    session.add_object(name, category=before)
 
 
 KeyInPath = Annotated[str, Path(pattern="^[0-9a-f]{16}$")]

@@ -1,4 +1,4 @@
-"""What is done to the active object by hand, and its class."""
+"""What is done to the active object by hand, and the classes of objects."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from fastapi import Path
 from pydantic import Field
 
+from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.server import messages
-from mis_lightning.server.context import IMAGE, OfImageInTab, api_router
+from mis_lightning.server.context import IMAGE, InServer, Number, OfImageInTab, OfTab, api_router
 
 router = api_router()
 
@@ -67,3 +68,22 @@ async def move_click(index: ClickIndex, asked: Move, here: OfImageInTab) -> mess
 async def delete_click(index: ClickIndex, asked: messages.Change, here: OfImageInTab) -> messages.State:
     """Take a click of the active object away."""
     return await here.change(asked, lambda session: session.delete_click(index))
+
+
+@router.post("/tabs/{tab}/classes")
+async def add_class(asked: messages.NewClass, server: InServer, workspace: OfTab) -> list[str]:
+    """Add a class for all images; the answer is all of them."""
+    return list(await server.compute(workspace, lambda: server.shared.results.add_classes([asked.name])))
+
+
+@router.put(IMAGE + "/objects/{number}/class")
+async def classify(number: Number, asked: messages.Classify, here: OfImageInTab) -> messages.State:
+    """Choose the class of an object."""
+    results = here.server.shared.results
+
+    def choose(session: AnnotationSession) -> None:
+        session.set_category(number, asked.category)
+        if asked.category is not None:
+            results.add_classes([asked.category])
+
+    return await here.change(asked, choose)

@@ -11,7 +11,7 @@ import os
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -66,7 +66,7 @@ class Library:
 
     Args:
         source: The folder, list or image.
-        leave_out: A folder whose images are not listed: where the masks go.
+        leave_out: Folders whose images are not listed: where masks go, and come from.
         reading: How pixels deeper than 8 bits become bytes, and which channels count.
         axis: Across which volumes are cut.
 
@@ -80,7 +80,7 @@ class Library:
     def __init__(
         self,
         source: Path,
-        leave_out: Path | None = None,
+        leave_out: Path | Sequence[Path] = (),
         reading: Reading | None = None,
         axis: Axis = "axial",
     ) -> None:
@@ -88,7 +88,7 @@ class Library:
         self._axis: Axis = axis
         self._volumes: dict[Path, tuple[tuple[int, int], NiftiSlices]] = {}  # with the state of the file
         self._reading_volume = threading.Lock()  # nibabel's files are not for several threads
-        self._leave_out = leave_out
+        self._leave_out = [leave_out] if isinstance(leave_out, Path) else list(leave_out)
         self._reading = reading if reading is not None else Reading()
         self._entries: dict[str, Entry] = {}
         self._pixels: _Cache[ReadImage] = _Cache(_PIXEL_MEMORY, lambda image: image.rgb.nbytes)
@@ -104,7 +104,7 @@ class Library:
         entries, left_out = {}, {}
         for path in paths:
             real = path.resolve()
-            if self._leave_out is not None and real.is_relative_to(self._leave_out.resolve()):
+            if any(real.is_relative_to(folder.resolve()) for folder in self._leave_out):
                 continue
             shown = path.relative_to(self.source) if is_folder else real.relative_to(root)
             name = shown.as_posix()

@@ -112,6 +112,18 @@ class Rename(Change):
     name: Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
 
 
+class Classify(Change):
+    """A class, perhaps a new one; ``None``: none."""
+
+    category: Annotated[str, Field(min_length=1, max_length=MAX_NAME)] | None
+
+
+class NewClass(Question):
+    """A class for all images."""
+
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+
+
 class Save(Change):
     """Save the masks to the results; ``replace`` what someone else has saved in the meantime."""
 
@@ -149,12 +161,12 @@ class Info(Answer):
 
 
 class ImageLine(Answer):
-    """One entry of the image list."""
+    """One entry of the image list; ``objects`` is ``None`` where masks were not counted yet."""
 
     key: Key
     name: str
     state: Saved
-    objects: int
+    objects: int | None
 
 
 class ClickMark(Answer):
@@ -203,6 +215,7 @@ class State(Answer):
     Attributes:
         revision: Names this state; the next change refers to it.
         saved: ``"none"``: nothing done; ``"draft"``: kept, but for this tab only; ``"saved"``: a result.
+        classes: Names of the classes, in the order of their numbers.
         next: Id of the next object.
         undo: What would be undone, in words; ``None``: nothing.
         redo: What would be done again.
@@ -213,6 +226,7 @@ class State(Answer):
     height: int
     width: int
     active: int | None
+    classes: list[str] = []
     next: int
     undo: str | None
     redo: str | None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Body, HTTPException, Path, Query, Request, Response
+from fastapi import Body, HTTPException, Query, Request, Response
 
 from mis_lightning import __version__
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
@@ -16,6 +16,7 @@ from mis_lightning.server import messages
 from mis_lightning.server.context import (
     IMAGE,
     InServer,
+    Number,
     OfImage,
     OfImageInTab,
     OfSession,
@@ -29,7 +30,6 @@ from mis_lightning.server.responses import levels_at
 
 COOKIE_AGE = 365 * 24 * 3600
 """Seconds that a browser is remembered."""
-Number = Annotated[int, Path(ge=1, le=65535)]
 router = api_router()
 
 

@@ -25,9 +25,11 @@ from mis_lightning.errors import InputError
 from mis_lightning.files import written_whole
 from mis_lightning.formats.overlap import Overlap
 from mis_lightning.segmenters.base import Segmenter
+from mis_lightning.server.begun_masks import BegunMasks
 from mis_lightning.server.library import Entry, Library
 from mis_lightning.server.messages import Saved
 from mis_lightning.server.open_sessions import Opened, OpenSessions
+from mis_lightning.server.shown import Shown
 
 MAX_ACTIONS = 2000
 """Most actions on the objects of one image."""
@@ -69,6 +71,24 @@ class SharedState:
     segmenter: Segmenter[Any]
     overlap: Overlap
     sessions: OpenSessions
+    begun: BegunMasks | None = None
+
+    def has_begun(self, entry: Entry) -> bool:
+        """Whether an image has masks that were there before."""
+        return self.begun is not None and self.begun.has(entry.path, entry.slice)
+
+    def begin(self, entry: Entry) -> AnnotationSession:
+        """A session of an image that nothing is kept of: the masks that were there before, or nothing.
+
+        Raises:
+            InputError: The image or its masks cannot be read.
+        """
+        session = AnnotationSession(
+            self.library.read(entry), self.segmenter, overlap=self.overlap, name=entry.name
+        )
+        if self.begun is not None and self.has_begun(entry):
+            self.begun.begin(session, entry.path, entry.slice)
+        return session
 
 
 class Workspace:
@@ -111,7 +131,7 @@ class Workspace:
                     raise ReplacedError(_REPLACED.format(name)) from None
                 break
         else:
-            session = AnnotationSession(image, segmenter, overlap=self.shared.overlap, name=name)
+            session = self.shared.begin(entry)
         session.levels(0, 0)  # builds the merge tree now, not at the first click
         self._put(entry, session, result)
         return session
@@ -220,10 +240,12 @@ class Workspace:
         """How far the image is."""
         if entry.name in self._drafts:
             return "draft"
-        return "saved" if entry.name in self.shared.results else "none"
+        if entry.name in self.shared.results:
+            return "saved"
+        return "draft" if self.shared.has_begun(entry) else "none"
 
-    def count(self, entry: Entry) -> int:
-        """Number of objects kept of an image; 0 where that is damaged."""
+    def count(self, entry: Entry) -> int | None:
+        """Number of objects kept of an image; 0 where that is damaged, ``None`` where it is not known yet."""
         for store in (self._drafts, self.shared.results):
             path = store.folder / f"{entry.name}.json"
             try:
@@ -233,7 +255,7 @@ class Workspace:
                 continue
             except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 return 0
-        return 0
+        return None if self.shared.has_begun(entry) else 0
 
     def record(self, entry: Entry) -> AnnotationRecord | None:
         """What this tab shows of an image, draft before result; ``None`` where there is nothing.
@@ -244,11 +266,11 @@ class Workspace:
         for store in (self._drafts, self.shared.results):
             if entry.name in store:
                 return store.read(entry.name)
-        return None
+        return self.shared.begin(entry).record() if self.shared.has_begun(entry) else None
 
     def shown(self) -> AnnotationStore:
         """The annotations of all images as this tab shows them, drafts before results; to be read."""
-        return _Shown(self, self.shared)
+        return Shown(self)
 
     def _keep(self, entry: Entry, session: AnnotationSession) -> None:
         try:
@@ -299,24 +321,6 @@ class Workspace:
 def _count(path: Path, modified: int, size: int) -> int:
     """Objects in a record, read once for each state of its file: a folder may hold thousands."""
     return len(json.loads(path.read_bytes())["objects"])
-
-
-class _Shown(AnnotationStore):
-    """Two folders seen as one."""
-
-    def __init__(self, workspace: Workspace, shared: SharedState) -> None:
-        super().__init__(workspace.folder, label_maps=False)
-        self._entries = {entry.name: entry for entry in shared.library.refresh()}
-        self._workspace = workspace
-
-    def keys(self) -> list[str]:
-        return [name for name, entry in self._entries.items() if self._workspace.saved(entry) != "none"]
-
-    def read(self, key: str) -> AnnotationRecord:
-        record = self._workspace.record(self._entries[key])
-        if record is None:
-            raise InputError(f"There is no annotation of {key}.")
-        return record
 
 
 def revision(session: AnnotationSession) -> str:

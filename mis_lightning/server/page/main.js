@@ -4,6 +4,7 @@ import { Refused, get, openTab } from "./api.js";
 import "./clicks.js";
 import "./region.js";
 import "./brush.js";
+import "./classes.js";
 import { exportAll, images, openImage, save, step } from "./images.js";
 import { addKeys } from "./keys.js";
 import "./objects.js";

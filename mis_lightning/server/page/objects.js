@@ -56,8 +56,10 @@ page.on("taken", (state) => {
 addKeys(["Ctrl+Z"], "undo", { "ctrl+z": undo });
 addKeys(["Ctrl+Y", "Ctrl+Shift+Z"], "redo", { "ctrl+y": redo, "ctrl+shift+z": redo });
 addKeys(["N"], "new object", { n: begin });
-addKeys(["1 – 9"], "switch to an object", Object.fromEntries(
-  [1, 2, 3, 4, 5, 6, 7, 8, 9].map((number) => [String(number), () => select(page.state?.objects[number - 1]?.id)]),
+addKeys(["1 – 9"], "class of the object; without classes: switch to an object", Object.fromEntries(
+  [1, 2, 3, 4, 5, 6, 7, 8, 9].map((number) => [String(number), () => {
+    if (!page.tell("digit", number)) select(page.state?.objects[number - 1]?.id);
+  }]),
 ));
 addKeys(["R"], "rename the object", { r: () => page.active() && objects.rename(page.active().id) });
 addKeys(["Delete"], "delete the object, or the click below the cross", { delete: erase, backspace: erase });

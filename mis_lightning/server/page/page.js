@@ -12,7 +12,7 @@ import { View } from "./view.js";
  *   opened(entry, state) an image is shown: its entry in the image list, and its state
  *   taken(state)         a state of the image is shown, also after `opened`
  *   replaced(key, text)  the file of an image holds another image than before
- *   escape(), enter(away), wheel(event), undo(), delete()  the user's; `away`: with Alt or Shift
+ *   escape(), enter(away), wheel(event), undo(), delete(), digit(number)  the user's; `away`: with Alt or Shift
  */
 class Page {
   constructor() {

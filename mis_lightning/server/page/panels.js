@@ -61,7 +61,8 @@ export class ImageList {
     if (!entry) return;
     Object.assign(entry.image, { state, objects });
     entry.item.classList.toggle("saved", state === "saved");
-    const text = state === "none" ? "not begun" : `${count(objects, "object")}${state === "draft" ? ", draft" : ""}`;
+    const known = objects === null ? "masks to correct" : `${count(objects, "object")}${state === "draft" ? ", draft" : ""}`;
+    const text = state === "none" ? "not begun" : known;
     entry.small.replaceChildren(...(state === "saved" ? [icon("check")] : []), text);
     entry.button.setAttribute("aria-label", `${entry.image.name}, ${state === "saved" ? "saved, " : ""}${text}`);
     this.tell();
@@ -111,7 +112,7 @@ export class ObjectList {
     swatch.style.color = inkOn(colour);
     const choose = make("button", { className: "choose", title: object.name }, swatch,
       make("span", { className: "text" }, make("span", { className: "name", textContent: object.name }),
-        make("small", { textContent: object.area ? `${object.area.toLocaleString("en")} px` : "empty" })));
+        make("small", { textContent: `${object.category ? `${object.category} · ` : ""}${object.area ? `${object.area.toLocaleString("en")} px` : "empty"}` })));
     choose.setAttribute("aria-pressed", String(active));
     choose.dataset.focus = `choose-${object.id}`;
     choose.addEventListener("click", () => this.actions.select(object.id));

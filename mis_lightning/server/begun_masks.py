@@ -1,0 +1,79 @@
+"""Masks that were there before: of another tool, or proposals, opened as objects to be corrected."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from mis_lightning.annotation.actions import MaskAction
+from mis_lightning.annotation.log import ObjectLog, check_name
+from mis_lightning.annotation.session import AnnotationSession
+from mis_lightning.data.labelled_images import LabelledImage, LabelledImages
+from mis_lightning.errors import InputError
+from mis_lightning.formats.named_masks import NamedMasks
+from mis_lightning.formats.slice_view import Axis
+from mis_lightning.images import Reading
+
+
+class BegunMasks:
+    """The masks of some images, by file and slice.
+
+    Args:
+        images: As of :class:`~mis_lightning.server.library.Library`.
+        masks: Whatever :class:`~mis_lightning.data.labelled_folder.LabelledFolder` reads: a COCO file, a
+            folder of label maps, of a file for each object, or of ``mis annotate``, or a label volume.
+        reading: How the images become RGB.
+        axis: Across which volumes are cut.
+
+    Attributes:
+        classes: Of the objects of a COCO file, in the order of their first object.
+
+    Raises:
+        InputError: No image has masks, or a file cannot be read.
+    """
+
+    def __init__(
+        self, images: Path, masks: Path, reading: Reading | None = None, axis: Axis = "axial"
+    ) -> None:
+        self._images = LabelledImages(images, masks, reading if reading is not None else Reading(), axis)
+        self._found: dict[tuple[Path, int | None], LabelledImage] = {
+            (one.path.resolve(), one.slice): one for one in self._images
+        }
+        named = [one.masks for one in self._found.values() if isinstance(one.masks, NamedMasks)]
+        kinds = (one.category for image in named for one in image.objects if not one.crowd)
+        self.classes = tuple(dict.fromkeys(kind for kind in kinds if kind is not None))
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def has(self, path: Path, slice: int | None) -> bool:
+        """Whether an image, or a slice of a volume, has masks."""
+        return (path, slice) in self._found
+
+    def begin(self, session: AnnotationSession, path: Path, slice: int | None) -> None:
+        """Give a session the objects of its image, each begun with its mask.
+
+        Raises:
+            InputError: The masks cannot be read, or are of an image of another size.
+        """
+        image = self._found[path, slice]
+        found = self._images.named(image)
+        if found.shape != session.shape:
+            raise InputError(
+                f"The masks of {image.key} have {found.shape[0]} rows and {found.shape[1]} columns, but the "
+                f"image has {session.shape[0]} and {session.shape[1]}. Replace one of the two files."
+            )
+        objects, masks = [], {}
+        whole = [(one, mask) for one, mask in zip(found.objects, found.masks(), strict=True) if not one.crowd]
+        for number, (one, mask) in enumerate(whole, 1):
+            called = f"{one.name} {number}" if one.name == one.category else one.name
+            kind = None if one.category is None else check_name(one.category, "class")
+            objects.append(ObjectLog(number, check_name(called), (MaskAction(one.counts),), kind))
+            masks[number] = np.ascontiguousarray(mask)
+        log = session.record(with_masks=False).log
+        active = objects[-1].id if objects else None
+        session.take_over(
+            replace(log, objects=tuple(objects), active=active, next_id=len(objects) + 1), masks
+        )

@@ -1,0 +1,85 @@
+"""Masks of other tools, opened as objects to be corrected."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mis_lightning.annotation.store import AnnotationStore
+from mis_lightning.errors import InputError
+from mis_lightning.formats.coco import write_coco
+from mis_lightning.formats.named_masks import NamedMasks
+from mis_lightning.server.begun_masks import BegunMasks
+
+
+@pytest.fixture
+def labels() -> np.ndarray:
+    labels = np.zeros((60, 80), np.uint8)
+    labels[10:30, 10:40], labels[40:50, 50:70] = 3, 7
+    return labels
+
+
+def test_label_maps_open_as_objects(make_app, open_page, photos, tmp_path, labels):
+    (tmp_path / "old").mkdir()
+    Image.fromarray(labels).save(tmp_path / "old" / "a_labels.png")
+    with pytest.warns(UserWarning, match="left out for want of"):
+        begun = BegunMasks(photos, tmp_path / "old")
+    page = open_page(make_app(begun=begun))
+    assert [(line["state"], line["objects"]) for line in page.list()] == [("draft", None), ("none", 0)]
+    state = page.open()
+    assert [(one["name"], one["area"]) for one in state["objects"]] == [("object 3", 600), ("object 7", 200)]
+    assert (state["saved"], state["active"], state["next"]) == ("draft", 2, 3)
+    names = page.client.get(f"/api/tabs/{page.tab}/export?format=coco").json()["categories"]
+    assert [one["name"] for one in names] == ["object 3", "object 7"]  # exported before it is touched
+    page.do("objects/1/select")
+    state = page.do("click", row=12, col=12, positive=False)  # and corrected
+    assert state["objects"][0]["area"] != 600
+    page.do("save")
+    record = AnnotationStore(tmp_path / "masks").read("a.png")
+    assert [action.kind for action in record.log.objects[0].actions] == ["mask", "click"]
+    assert page.list()[0]["state"] == "saved"
+
+
+def test_a_coco_file_brings_its_classes(make_app, open_page, photos, tmp_path, labels):
+    path = tmp_path / "other.json"
+    write_coco(path, [NamedMasks.of("a.png", [("cell", labels == 3), ("cell", labels == 7)], labels.shape)])
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["info"]  # of another tool
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.warns(UserWarning, match="left out for want of"):
+        begun = BegunMasks(photos, path)
+    state = open_page(make_app(begun=begun)).open()
+    assert [(one["name"], one["category"]) for one in state["objects"]] == [
+        ("cell 1", "cell"),
+        ("cell 2", "cell"),
+    ]
+    assert state["classes"] == ["cell"]
+    assert AnnotationStore(tmp_path / "masks").classes() == ("cell",)
+
+
+def test_masks_of_another_size_are_refused_when_their_image_is_opened(make_app, open_page, photos, tmp_path):
+    (tmp_path / "old").mkdir()
+    Image.fromarray(np.ones((5, 5), np.uint8)).save(tmp_path / "old" / "a.png")
+    Image.fromarray(np.ones((48, 64), np.uint8)).save(tmp_path / "old" / "b.png")
+    page = open_page(make_app(begun=BegunMasks(photos, tmp_path / "old")))
+    answer = page.client.get(page.url())
+    assert answer.status_code == 422
+    assert "5 rows and 5 columns, but the image has 60 and 80" in answer.json()["detail"]
+    assert page.open("sub/b.png")["objects"][0]["area"] == 48 * 64
+    with pytest.raises(InputError, match="nothing"):
+        BegunMasks(photos, tmp_path / "nothing")
+
+
+def test_classes_by_their_routes(page, open_page, app):
+    url = f"/api/tabs/{page.tab}/classes"
+    assert page.client.post(url, json={"name": "cell"}).json() == ["cell"]
+    assert page.client.post(url, json={"name": "two\nlines"}).status_code == 422
+    page.do("click", row=20, col=20)
+    state = page.do("objects/1/class", "PUT", category="nucleus")  # a new one
+    assert (state["objects"][0]["category"], state["classes"]) == ("nucleus", ["cell", "nucleus"])
+    assert page.do("objects")["objects"][1]["category"] == "nucleus"  # as the one before
+    assert page.do("objects/2/class", "PUT", category=None)["undo"] == "class of object 2"
+    assert open_page(app).open()["classes"] == ["cell", "nucleus"]  # for everybody
