@@ -27,6 +27,7 @@ PARTS = {
     "gpu": "training, evaluation and extraction at the paper's sizes on one GPU",
     "startup": "how long until something happens in a fresh process",
     "memory": "peak memory of precompute and training, on n and on 4n images",
+    "campaign": "a simulated annotator works through a folder, with a model that learns or does not",
     "all": "every part with goals, then one table of the goals and one JSON",
 }
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mis_lightning.clicks.simulated_user import next_click
 from mis_lightning.errors import InputError
+from mis_lightning.formats.rle import encode_rle
 from mis_lightning.metrics.functional import far_share, iou, reaches
 from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.structures import Click, Sample
@@ -59,6 +60,7 @@ class SimulatedSession:
         model_seconds: The model's part of it (crops, forward passes, maps back).
         far: Share of the pixels each click changed that lie farther from it than the object's own radius,
             float32, ``(k,)``, ``nan`` where nothing changed; ``None``: not measured.
+        counts: The last mask, run-length encoded (:mod:`mis_lightning.formats.rle`); ``None``: not kept.
     """
 
     name: str
@@ -67,6 +69,7 @@ class SimulatedSession:
     seconds: float
     model_seconds: float
     far: NDArray[np.float32] | None = None
+    counts: str | None = None
 
 
 def simulate_session(
@@ -167,6 +170,7 @@ class _User:
             self.seconds,
             self.model_seconds,
             np.array(self.far, dtype=np.float32),
+            encode_rle(self.prediction),
         )
 
 

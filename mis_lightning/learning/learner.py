@@ -51,6 +51,8 @@ class LearningSettings:
         rounds: Simulated clicks on a view after the first points; every answer counts.
         size: ``(height, width)`` of a view.
         memory: Lessons kept; the oldest goes first.
+        decay: Of the running mean of the weights, which answers; it begins at 0.1 and gets there in as many
+            steps as it averages over.
         photographs: Views of bundled photographs in a step. Their truth is what the model answered before it
             learned anything, so that it does not forget them.
         checked: Most recent objects that decide whether the learned weights are used (:class:`Learner`).
@@ -59,10 +61,11 @@ class LearningSettings:
 
     weights: bool = True
     looks: bool = True
-    rate: float = 2e-4
-    steps: int = 4
-    batch: int = 8
-    rounds: int = 2
+    rate: float = 3e-4
+    steps: int = 6
+    batch: int = 6
+    rounds: int = 1
+    decay: float = 0.97
     size: tuple[int, int] = (128, 128)
     memory: int = 64
     photographs: int = 2
@@ -71,10 +74,11 @@ class LearningSettings:
 
     def __post_init__(self) -> None:
         counts = (self.steps, self.memory, self.checked, self.batch - self.photographs)
-        if min(counts) < 1 or min(self.rounds, self.photographs) < 0 or not 0 < self.rate < 1:
+        sound = min(counts) >= 1 and min(self.rounds, self.photographs) >= 0
+        if not (sound and 0 < self.rate < 1 and 0 <= self.decay < 1):
             raise InputError(
                 "Expected `steps`, `memory`, `checked` >= 1, `rounds` and `photographs` >= 0, `batch` above "
-                f"`photographs` and `rate` in (0, 1) of a learner, but got {self}."
+                f"`photographs`, `rate` in (0, 1) and `decay` in [0, 1) of a learner, but got {self}."
             )
 
 
@@ -130,6 +134,8 @@ class Learner:
         self._choice = LookChoice(first_look) if first_look is not None and self.settings.looks else None
         self._start_model: nn.Module = start.model
         self._model: nn.Module = copy.deepcopy(start.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._mean: nn.Module = copy.deepcopy(start.model)
+        self._steps = 0
         self._optimiser = torch.optim.AdamW(
             self._model.parameters(), lr=self.settings.rate, weight_decay=0.0, betas=(0.9, 0.99)
         )
@@ -170,7 +176,7 @@ class Learner:
         batch = self._batch([lesson] * _QUESTIONS, _ASKING)
         learned, start = (
             agreement(model, batch, 1, torch.Generator().manual_seed(self.count), self.pause)
-            for model in (self._model, self._start_model)
+            for model in (self._mean, self._start_model)
         )
         return learned - start
 
@@ -187,6 +193,15 @@ class Learner:
             batch = draw_batch(shown, self._views, how.size, generator)
             clicking = torch.Generator().manual_seed(int(generator.integers(2**62)))
             practise(self._model, self._optimiser, batch, how.rounds, self._loss, clicking, self.pause)
+            self._average()
+
+    def _average(self) -> None:
+        """Move the running mean towards the weights; at the start it follows them closely."""
+        self._steps += 1
+        share = 1 - min(self.settings.decay, self._steps / (self._steps + 9))
+        with torch.no_grad():
+            for mean, weight in zip(self._mean.parameters(), self._model.parameters(), strict=True):
+                mean.lerp_(weight, share)
 
     def _batch(self, lessons: Sequence[Lesson], *purpose: int) -> Batch:
         """Views of lessons; the same ones for the same object and purpose."""
@@ -201,7 +216,7 @@ class Learner:
     def _as_it_is(self) -> ClickModelSegmenter:
         """A segmenter with what is learned and taken now."""
         start = self.start
-        model = copy.deepcopy(self._model).eval() if self.taken else start.model
+        model = copy.deepcopy(self._mean) if self.taken else start.model
         prediction = start.prediction
         if self._choice is not None:
             prediction = replace(prediction, first_look=self._choice.first_look)
