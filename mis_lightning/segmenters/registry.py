@@ -79,11 +79,16 @@ def open_segmenter(
 
 
 def label_of(name: str) -> str:
-    """What a table calls a segmenter: its name, of a path the last part without its suffix."""
+    """What a table calls a segmenter: its name, of a path the last part without its suffix.
+
+    A checkpoint of a run is called after both: ``runs/cpu/checkpoints/last.ckpt`` is ``cpu/last``.
+    """
     if name in WITHOUT_TRAINING:
         return name
     source, published, _ = name.partition(PUBLISHED)
-    return f"{Path(source).stem if Path(source).suffix else Path(source).name}{published}"
+    path = Path(source)
+    run = f"{path.absolute().parents[1].name}/" if path.parent.name == "checkpoints" else ""
+    return f"{run}{path.stem if path.suffix else path.name}{published}"
 
 
 def _chain(name: str, device: str | None) -> Callable[[], Segmenter[Any]] | None:

@@ -16,6 +16,7 @@ from mis_lightning.server import messages
 from mis_lightning.server.context import (
     IMAGE,
     InServer,
+    KeyInPath,
     Number,
     OfImage,
     OfImageInTab,
@@ -50,6 +51,12 @@ async def open_tab(
     )
     tab = await server.read(lambda: server.tabs.claim(session, asked.tab, asked.open))
     return messages.Tab(tab=tab)
+
+
+@router.post("/tabs/{tab}/leave", status_code=204)
+async def leave_tab(tab: KeyInPath, server: InServer, session: OfSession) -> None:
+    """A page was closed."""
+    server.tabs.leave(session, tab)
 
 
 @router.get("/info")

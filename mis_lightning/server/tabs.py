@@ -45,9 +45,11 @@ class Tabs:
         Returns:
             Its own; else the one with the youngest drafts that nobody uses; else a new one.
         """
-        if tab is not None:
-            return tab
         home = self._home(session)
+        if tab is not None:
+            with self._lock:
+                self._given[home / tab] = time.monotonic()
+            return tab
         with self._lock:
             now = time.monotonic()
             self._given = {path: when for path, when in self._given.items() if now - when < _JUST_NOW}
@@ -62,6 +64,11 @@ class Tabs:
             youngest = max(idle, key=lambda path: path.stat().st_mtime, default=home / secrets.token_hex(8))
             self._given[youngest] = now
         return youngest.name
+
+    def leave(self, session: str, tab: str) -> None:
+        """Note that the page of a tab was closed: the next page may have it at once."""
+        with self._lock:
+            self._given.pop(self._home(session) / tab, None)
 
     def workspace(self, session: str, tab: str) -> Workspace:
         """The workspace of a tab. Nothing is written before its first change."""

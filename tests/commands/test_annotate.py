@@ -139,3 +139,20 @@ def test_ctrl_c_ends_it_without_a_word(photos, model, wait):
     _, err = process.communicate(timeout=60)
     assert err == ""
     assert process.returncode == 0
+
+
+def test_classes_and_masks_to_correct(run, photos, tmp_path):
+    Image.fromarray(np.ones((40, 50), np.uint8)).save(tmp_path / "a_mask.png")
+    (tmp_path / "names.txt").write_text("cell\nnucleus\n", encoding="utf-8")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "a_mask.png").rename(tmp_path / "old" / "a_mask.png")
+    options = ["--masks", tmp_path / "old", "--classes", tmp_path / "names.txt", "--model", "merge-tree"]
+    seen = run(photos, "--port", 0, "--out", tmp_path / "out", *options)
+    assert f"1 image with masks from {tmp_path / 'old'}, to be corrected." in seen["text"]
+    assert (tmp_path / "out" / "classes.txt").read_text(encoding="utf-8") == "cell\nnucleus\n"
+
+
+def test_an_output_that_cannot_be_written_is_said_at_the_start(run, photos, tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(InputError, match="Choose another"):
+        run(photos, "--out", tmp_path / "file" / "masks", "--model", "merge-tree")

@@ -56,6 +56,8 @@ def test_segmenters_without_training() -> None:
         assert segmenter.mask(state)[10, 10]
         assert segmenter.threshold == 0.3
         assert label_of(name) == name
+    assert label_of("runs/cpu/checkpoints/last.ckpt") == "cpu/last"
+    assert label_of("exports/own:published") == "own:published"
     with pytest.raises(InputError, match="no settings of a click model for merge-tree"):
         open_segmenter("merge-tree", flip=False)
 

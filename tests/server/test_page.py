@@ -111,11 +111,10 @@ def test_the_region_tool(serve, open_tab):
     assert seen[0][0] < seen[last // 2][0] < seen[last][0] == 100
     assert seen[0][1] != seen[last][1]  # the preview covers the ground only at the end
     assert tab.areas() == []  # nothing was chosen yet
-    shares = []
-    for level in range(last + 1):
-        slider.fill(str(level))
-        shares.append(float(tab.page.inner_text("#level-text").split("·")[1].strip(" %")))
-    slider.fill(str(np.argmin(np.abs(np.subtract(shares, 12.5)))))  # the red box, 600 of 4800 pixels
+    slider.fill("500")  # an eighth of the image, the red box, 600 of 4800 pixels
+    for _ in range(2):
+        slider.press("ArrowRight")  # level by level
+        slider.press("ArrowLeft")
     tab.press("Enter")
     assert tab.areas()[0] == pytest.approx(600, rel=0.15)  # to the patch
     assert not slider.is_visible()
@@ -294,3 +293,27 @@ def test_everything_has_a_name(serve, open_tab):
             .map((one) => one.outerHTML)"""
     )
     assert nameless == []
+
+
+def test_a_tab_that_was_closed_is_found_at_once(serve, open_tab):
+    tab = open_tab(serve())
+    tab.click(20, 20)
+    context = tab.page.context
+    context.new_page()  # or the browser would end
+    tab.page.close()
+    again = open_tab(tab.page.url, context)
+    assert again.areas() == [600]
+
+
+def test_an_image_that_cannot_be_read_counts_as_such(serve, open_tab, photos):
+    (photos / "broken.png").write_bytes(b"no image")
+    tab = open_tab(serve())
+    tab.page.click("text=broken.png")
+    tab.page.wait_for_selector("#notice:has-text('broken.png')")
+    assert tab.page.inner_text("#progress-text") == "0 of 2 images saved, 1 unreadable"
+    assert "cannot be read" in tab.page.inner_text("#image-list .unreadable")
+    tab.page.click("text=a.png")
+    tab.ready()
+    assert not tab.page.locator("#notice").is_visible()  # it was about the other
+    assert all("422" in problem for problem in tab.problems)  # the refusals, nothing else
+    tab.problems.clear()

@@ -2,13 +2,14 @@
 
 import { Refused, download, get, queued, send, settled } from "./api.js";
 import { page } from "./page.js";
-import { ImageList, ask, find, showTimes } from "./panels.js";
+import { ImageList, ask, find, quiet, showTimes } from "./panels.js";
 
 export const images = new ImageList((key) => openImage(key));
 
 export async function openImage(key) {
   if (!key || key === page.image) return;
   page.tell("leaving");
+  quiet();
   page.image = key;
   page.state = null;
   page.masks.clear();
@@ -35,6 +36,7 @@ export async function openImage(key) {
   } catch (error) {
     if (page.image === key) {
       page.image = null;
+      if (error.status === 422) images.mark(key, "unreadable", 0);
       await page.fail(error, key);
     }
   } finally {

@@ -59,7 +59,7 @@ addKeys(["Enter"], "use the region, or click at the cross", {
     if (!page.tell("enter", away) && view.cross) chosen().click(view.cross, adding() !== away);
   },
 });
-addKeys(["Esc"], "cancel the region or box", { escape: () => page.tell("escape") });
+addKeys(["Esc"], "cancel what is being drawn", { escape: () => page.tell("escape") });
 addKeys(["↑", "↓", "←", "→"], "move the cross (Shift: by one pixel)", {
   arrowup: (event) => moveCross(-1, 0, event.shiftKey),
   arrowdown: (event) => moveCross(1, 0, event.shiftKey),
@@ -137,6 +137,11 @@ async function begin() {
   const first = list.find((image) => image.key === last) ?? list.find((image) => image.state !== "saved") ?? list[0];
   await openImage(first?.key);
 }
+
+addEventListener("pagehide", () => { // a page opened at once goes on in this tab
+  if (page.tab) fetch(`api/tabs/${page.tab}/leave`, { method: "POST", keepalive: true, credentials: "same-origin" }).catch(() => {});
+});
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); }); // another may have it by now
 
 begin().catch((error) => {
   find("busy").hidden = true;

@@ -22,11 +22,12 @@ function bytes(text) {
 const MOST_EDGES = 120000; // beyond that an outline is noise, and slow
 
 export class Mask {
-  constructor(version, text, height, width) {
+  /** `runs`: as the server sends them, base64, or a Uint32Array. */
+  constructor(version, runs, height, width) {
     this.version = version;
     this.height = height;
     this.width = width;
-    const runs = new Uint32Array(bytes(text).buffer);
+    if (typeof runs === "string") runs = new Uint32Array(bytes(runs).buffer);
     this.runs = runs;
     this.top = runs.length ? Math.floor(runs[0] / width) : height;
     this.bottom = runs.length ? Math.floor((runs[runs.length - 1] - 1) / width) + 1 : 0;
@@ -156,44 +157,53 @@ export class Overlay {
 
 /** Nested regions about a clicked patch: for each patch of the grid the first level that holds it. */
 export class Levels {
-  constructor(answer) {
-    [this.height, this.width] = answer.grid;
+  /** `answer`: of the server; on an image of height x width pixels. */
+  constructor(answer, height, width) {
+    this.grid = answer.grid;
     this.first = new Uint16Array(bytes(answer.first).buffer);
     this.shares = answer.shares;
     this.row = answer.row;
     this.col = answer.col;
     this.numbers = answer.levels;
     this.level = answer.start;
-    this.canvas = document.createElement("canvas");
-    this.canvas.height = this.height;
-    this.canvas.width = this.width;
+    this.size = [height, width];
+    this.overlay = new Overlay(height, width);
   }
 
   get count() { return this.numbers.length; }
 
-  /** Choose a level: paint its patches, trace its border. */
-  choose(level, colour) {
+  /** Choose a level: its mask, painted in the colour of the object `id`. */
+  choose(level, id) {
     this.level = Math.max(0, Math.min(level, this.count - 1));
-    const number = this.numbers[this.level];
-    const context = this.canvas.getContext("2d");
-    const pixels = context.createImageData(this.width, this.height);
-    const words = new Uint32Array(pixels.data.buffer);
-    const [r, g, b] = channels(colour);
-    const word = ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
-    for (let i = 0; i < words.length; i += 1) if (this.first[i] <= number) words[i] = word;
-    context.putImageData(pixels, 0, 0);
-    const { width, height } = this;
-    function* rows() {
-      for (let row = 0; row < height; row += 1) {
-        const edges = [];
-        for (let col = 0; col <= width; col += 1) {
-          const inside = col < width && words[row * width + col] !== 0;
-          const before = col > 0 && words[row * width + col - 1] !== 0;
-          if (inside !== before) edges.push(col);
-        }
-        yield [row, edges];
-      }
+    const [height, width] = this.size;
+    this.mask = new Mask("", this.runs(this.numbers[this.level]), height, width);
+    this.overlay.draw([[id, this.mask]]);
+  }
+
+  /** The pixels of a level as runs; a pixel is of the patch that it lies in, docs/protocol.md. */
+  runs(number) {
+    const [[rows, cols], [height, width]] = [this.grid, this.size];
+    const runs = [];
+    let edges = [];
+    let last = -1;
+    for (let row = 0; row < height; row += 1) {
+      const patch = Math.floor((row * rows) / height);
+      if (patch !== last) edges = this.edges(patch * cols, cols, number).map((col) => Math.ceil((col * width) / cols));
+      last = patch;
+      for (const edge of edges) runs.push(row * width + edge);
     }
-    this.path = tracePath(rows(), height);
+    return Uint32Array.from(runs);
+  }
+
+  /** Columns of patches where a row goes in or out. */
+  edges(from, cols, number) {
+    const edges = [];
+    let inside = false;
+    for (let col = 0; col <= cols; col += 1) {
+      const now = col < cols && this.first[from + col] <= number;
+      if (now !== inside) edges.push(col);
+      inside = now;
+    }
+    return edges;
   }
 }

@@ -47,6 +47,7 @@ export class ImageList {
         make("img", { alt: "", loading: "lazy", width: 64, height: 48, src: `api/images/${image.key}/thumbnail` }),
         make("span", { className: "text" }, make("span", { className: "name", textContent: image.name }), small));
       button.addEventListener("click", () => this.open(image.key));
+      button.querySelector("img").addEventListener("error", () => this.mark(image.key, "unreadable", 0));
       const item = make("li", {}, button);
       this.entries.set(image.key, { item, button, small, image });
       this.mark(image.key, image.state, image.objects);
@@ -55,14 +56,15 @@ export class ImageList {
     this.tell();
   }
 
-  /** Say how far an image is: "none", "draft" or "saved". */
+  /** Say how far an image is: "none", "draft", "saved", or "unreadable". */
   mark(key, state, objects) {
     const entry = this.entries.get(key);
     if (!entry) return;
     Object.assign(entry.image, { state, objects });
     entry.item.classList.toggle("saved", state === "saved");
     const known = objects === null ? "masks to correct" : `${count(objects, "object")}${state === "draft" ? ", draft" : ""}`;
-    const text = state === "none" ? "not begun" : known;
+    const text = { none: "not begun", unreadable: "cannot be read" }[state] ?? known;
+    entry.item.classList.toggle("unreadable", state === "unreadable");
     entry.small.replaceChildren(...(state === "saved" ? [icon("check")] : []), text);
     entry.button.setAttribute("aria-label", `${entry.image.name}, ${state === "saved" ? "saved, " : ""}${text}`);
     this.tell();
@@ -85,9 +87,10 @@ export class ImageList {
   }
 
   tell() {
-    const saved = this.images.filter((image) => image.state === "saved").length;
-    find("progress-text").textContent = `${saved} of ${count(this.images.length, "image")} saved`;
-    Object.assign(find("progress"), { max: this.images.length, value: saved });
+    const number = (state) => this.images.filter((image) => image.state === state).length;
+    const [saved, broken] = [number("saved"), number("unreadable")];
+    find("progress-text").textContent = `${saved} of ${count(this.images.length - broken, "image")} saved${broken ? `, ${broken} unreadable` : ""}`;
+    Object.assign(find("progress"), { max: Math.max(1, this.images.length - broken), value: saved });
   }
 }
 
@@ -173,6 +176,11 @@ export function ask(text, choices) {
 }
 
 let fading;
+
+/** Take the message away. */
+export function quiet() {
+  find("notice").hidden = true;
+}
 
 /** Show a message for a while. */
 export function notice(text) {

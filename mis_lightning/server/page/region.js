@@ -2,13 +2,22 @@
 
 import { queued, send } from "./api.js";
 import { addKeys } from "./keys.js";
-import { Levels, colourOf } from "./masks.js";
+import { Levels } from "./masks.js";
 import { page } from "./page.js";
 import { find } from "./panels.js";
 import { addTool, chosen } from "./tools.js";
 
 const { view } = page;
+const WHOLE = 1000; // end of the slider: the whole image
 let levels = null;
+
+/** Where a share of the image is on the slider: half of the levels are below 1 %, and have a fifth of it. */
+const position = (share) => WHOLE * Math.cbrt(share);
+
+function nearest(value) {
+  const away = levels.shares.map((share) => Math.abs(position(share) - value));
+  return away.indexOf(Math.min(...away));
+}
 
 function show(place) {
   const key = page.image;
@@ -16,8 +25,7 @@ function show(place) {
     try {
       const answer = await send("POST", page.here("levels"), place);
       if (page.image !== key || chosen().name !== "region") return;
-      levels = new Levels({ ...answer, ...place });
-      find("level").max = levels.count - 1;
+      levels = new Levels({ ...answer, ...place }, view.height, view.width);
       find("levels").hidden = false;
       setLevel(levels.level);
     } catch (error) {
@@ -28,8 +36,8 @@ function show(place) {
 
 function setLevel(level) {
   if (!levels) return;
-  levels.choose(level, colourOf(page.active()?.id ?? page.state.next));
-  find("level").value = levels.level;
+  levels.choose(level, page.active()?.id ?? page.state.next);
+  find("level").value = position(levels.shares[levels.level]);
   const share = 100 * levels.shares[levels.level];
   const text = `${levels.level + 1} of ${levels.count} · ${share < 1 ? share.toFixed(2) : share.toFixed(1)} %`;
   find("level-text").textContent = text;
@@ -70,7 +78,14 @@ page.on("enter", () => {
   if (levels) takeLevel();
   return Boolean(levels);
 });
-find("level").addEventListener("input", (event) => setLevel(Number(event.target.value)));
-find("level").addEventListener("keydown", (event) => { if (event.key === "Enter") takeLevel(); });
+find("level").max = WHOLE;
+find("level").addEventListener("input", (event) => setLevel(nearest(Number(event.target.value))));
+find("level").addEventListener("keydown", (event) => {
+  const by = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
+  if (event.key === "Enter") takeLevel();
+  if (!by) return;
+  event.preventDefault(); // level by level
+  setLevel(levels.level + by);
+});
 find("use-level").addEventListener("click", takeLevel);
 find("leave-level").addEventListener("click", leaveLevels);

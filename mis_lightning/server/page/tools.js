@@ -31,7 +31,7 @@ export function addTool(tool) {
   button.setAttribute("aria-checked", "false");
   button.addEventListener("click", () => choose(tool.name));
   find("tools").append(button);
-  addKeys([tool.key], `${tool.what}`, { [tool.key.toLowerCase()]: () => choose(tool.name) });
+  addKeys([tool.key], tool.what[0].toLowerCase() + tool.what.slice(1), { [tool.key.toLowerCase()]: () => choose(tool.name) });
 }
 
 export function choose(name) {

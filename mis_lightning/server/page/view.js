@@ -170,30 +170,28 @@ export class View {
     if (this.cross) this.drawCross();
   }
 
-  outline(context, path, colour, thick, scaleX = 1, scaleY = 1) {
+  outline(context, path, colour, thick) {
     if (!path) return;
     context.save();
     context.translate(this.x, this.y);
     context.scale(this.scale, this.scale);
-    const scaled = new Path2D();
-    scaled.addPath(path, new DOMMatrix([scaleX, 0, 0, scaleY, 0, 0]));
     context.lineCap = "square";
     context.strokeStyle = inkOn(colour) === "#fff" ? "rgb(255 255 255 / .75)" : "rgb(0 0 0 / .6)";
     context.lineWidth = (thick + 2) / this.scale;
-    context.stroke(scaled);
+    context.stroke(path);
     context.strokeStyle = colour;
     context.lineWidth = thick / this.scale;
-    context.stroke(scaled);
+    context.stroke(path);
     context.restore();
   }
 
   drawLevels(context, levels) {
     const { scale } = this;
-    context.imageSmoothingEnabled = false;
+    context.imageSmoothingEnabled = scale < 1;
     context.globalAlpha = Math.max(0.35, this.opacity);
-    context.drawImage(levels.canvas, this.x, this.y, this.width * scale, this.height * scale);
+    context.drawImage(levels.overlay.canvas, this.x, this.y, this.width * scale, this.height * scale);
     context.globalAlpha = 1;
-    this.outline(context, levels.path, "#ffffff", 2, this.width / levels.width, this.height / levels.height);
+    this.outline(context, levels.mask.outline, "#ffffff", 2);
     this.dot({ row: levels.row, col: levels.col, positive: true }, true);
   }
 
