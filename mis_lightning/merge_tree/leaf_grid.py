@@ -105,8 +105,10 @@ def leaf_pixels(labels: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np
     return share > 127
 
 
-def obey(mask: NDArray[np.bool_], clicks: Sequence[Click]) -> None:
-    """Give every clicked pixel the label clicked, in place, later clicks over earlier ones.
+def obey(
+    mask: NDArray[np.bool_], clicks: Sequence[Click], drawn: Sequence[tuple[NDArray[np.bool_], bool]] = ()
+) -> None:
+    """Give every clicked and drawn pixel its label, in place, later ones over earlier ones.
 
     Two clicks against each other may share a leaf, and a mask of leaves is smoothed between their centres:
     this last step is what makes sure that a click is always obeyed.
@@ -114,7 +116,10 @@ def obey(mask: NDArray[np.bool_], clicks: Sequence[Click]) -> None:
     Args:
         mask: bool, ``(H, W)``.
         clicks: In pixels of the mask; those outside are left out.
+        drawn: Pixels, bool, ``(H, W)``, and whether they belong; they come after the clicks.
     """
     for row, col, positive in clicks:
         if 0 <= row < mask.shape[0] and 0 <= col < mask.shape[1]:
             mask[int(row), int(col)] = positive
+    for pixels, positive in drawn:
+        mask[pixels] = positive

@@ -124,6 +124,19 @@ class Segmenter(ABC, Generic[S]):
         placed = self.place(state, mask)
         return self.click([placed], [clicks])[0] if clicks else placed
 
+    def hold(self, state: S, inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> S:
+        """A state whose next answers know the labels of some pixels.
+
+        A segmenter that has no use for them returns the state as it is. Only where it has one do the answers
+        obey the labels.
+
+        Args:
+            state: A state.
+            inside: Pixels that belong, bool, ``(H, W)``.
+            outside: Pixels that do not, bool, ``(H, W)``.
+        """
+        return state
+
     def alternatives(self, state: S) -> list[tuple[S, float]]:
         """Other states that the last click may mean, with scores in ``[0, 1]``, best first.
 

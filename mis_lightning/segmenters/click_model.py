@@ -6,7 +6,6 @@ Rule: docs/protocol.md#one-answer.
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,7 +20,7 @@ from mis_lightning.metrics.functional import iou
 from mis_lightning.segmenters.asked_model import ClickModel, ask, device_of, input_size
 from mis_lightning.segmenters.base import Box, Segmenter, check_image
 from mis_lightning.segmenters.box import segment_box
-from mis_lightning.segmenters.click_state import ClickState, Look
+from mis_lightning.segmenters.click_state import ClickState, Look, packed, unpacked
 from mis_lightning.segmenters.first_look import FirstLook
 from mis_lightning.segmenters.identity import model_identity
 from mis_lightning.segmenters.locality import keep_near
@@ -185,13 +184,14 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             tree = tree if tree is not None else refinement.tree(self._pixels(state, roi))
             over = (logits - self._threshold_logit).cpu().numpy()
             clicks, before = _in_roi(state.clicks, roi), self._before(state) if new else None
-            inside = refinement.mask(tree, over, (roi.height, roi.width), clicks)
+            held = _held_in(state, roi)
+            inside = refinement.mask(tree, over, (roi.height, roi.width), clicks, held)
             if before is not None:
                 radius = math.sqrt(float(before.sum()) / math.pi)
                 part = before[roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1].cpu().numpy()
                 last = _in_roi(new, roi)
                 inside = keep_near(part, inside, last, radius, refinement.small, refinement.reach)
-                obey(inside, clicks)
+                obey(inside, clicks, held)
             probability = self._pasted(inside, roi, state.shape, before)
         return replace(state, probability=probability, roi=roi, view=view, answer=answer, tree=tree)
 
@@ -227,6 +227,10 @@ class ClickModelSegmenter(Segmenter[ClickState]):
     def place(self, state: ClickState, mask: NDArray[Any], clicks: Sequence[Click] = ()) -> ClickState:
         """Start again from a mask or a probability map, ``(H, W)``: the previous mask of the next step."""
         return ClickState(state.image, tuple(clicks), torch.from_numpy(np.array(mask)).to(self.device))
+
+    def hold(self, state: ClickState, inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> ClickState:
+        """A state whose next answers have these pixels as hard labels, where answers are sharpened."""
+        return replace(state, held=(inside, outside))
 
     def box(self, state: ClickState, box: Box) -> ClickState:
         """Ask with the box as the previous mask and a click in its middle; the crop is the box, expanded.
@@ -297,23 +301,11 @@ class ClickModelSegmenter(Segmenter[ClickState]):
 
     def pack(self, state: ClickState) -> ClickState:
         """The state without the maps that :meth:`unpack` can make again: a hundredth of the memory."""
-        if state.answer is None or state.probability is None:
-            return state
-        kept = b""
-        if state.probability.dtype == torch.bool:  # sharpened; it compresses to a few kilobytes
-            kept = zlib.compress(np.packbits(state.probability.cpu().numpy()).tobytes(), 1)
-        return replace(state, probability=None, view=None, tree=None, packed=kept)
+        return packed(state)
 
     def unpack(self, state: ClickState) -> ClickState:
         """A packed state with its probability, to the bit; any other one as it is."""
-        if state.probability is not None or state.answer is None or state.roi is None:
-            return state
-        if state.packed:
-            bits = np.frombuffer(zlib.decompress(state.packed), np.uint8)
-            mask = np.unpackbits(bits, count=math.prod(state.shape)).astype(np.bool_).reshape(state.shape)
-            return replace(state, probability=torch.from_numpy(mask).to(self.device), packed=b"")
-        with torch.inference_mode():
-            return replace(state, probability=paste(state.answer, state.roi, state.shape))
+        return unpacked(state)
 
     def settings(self) -> dict[str, Any]:
         """Input size, zoom, flip and threshold, as JSON values."""
@@ -341,6 +333,14 @@ def _next_roi(state: ClickState, zoom_in: ZoomIn | None) -> ROI:
     if zoom_in.grow_at_border and state.probability is not None and roi == state.roi:
         return grow(roi, state.probability, state.clicks, state.shape, zoom_in)
     return roi
+
+
+def _held_in(state: ClickState, roi: ROI) -> list[tuple[NDArray[np.bool_], bool]]:
+    """The pixels of an ROI whose labels were given by hand, and their labels."""
+    if state.held is None:
+        return []
+    window = np.s_[roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1]
+    return [(state.held[0][window], True), (state.held[1][window], False)]
 
 
 def _in_roi(clicks: Sequence[Click], roi: ROI) -> list[Click]:

@@ -1,14 +1,19 @@
-"""What the next answer of a click model depends on."""
+"""What the next answer of a click model depends on, and its compact form."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+import zlib
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mis_lightning.merge_tree.tree import MergeTree
-from mis_lightning.segmenters.zoom_in import ROI
+from mis_lightning.segmenters.zoom_in import ROI, paste
 from mis_lightning.structures import Click
 
 
@@ -42,7 +47,8 @@ class ClickState:
             ``(h, w)``; ``None`` where ``probability`` was given, not answered.
         tree: Merge tree of the ROI, where answers are sharpened; used as long as the ROI stays.
         looks: The answers to a first click, best first.
-        packed: A sharpened mask while the state is packed.
+        packed: A mask while the state is packed.
+        held: Pixels that belong and pixels that do not, by hand, bool, ``(H, W)`` each; lost by packing.
     """
 
     image: Tensor
@@ -54,8 +60,33 @@ class ClickState:
     tree: MergeTree | None = None
     looks: tuple[Look, ...] = ()
     packed: bytes = b""
+    held: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
         """``(H, W)`` of the image."""
         return self.image.shape[-2], self.image.shape[-1]
+
+
+def packed(state: ClickState) -> ClickState:
+    """A state without what :func:`unpacked` can make again: a mask as a few kilobytes, an answer as it is."""
+    state, last = replace(state, view=None, tree=None, held=None), state.probability
+    if last is not None and last.dtype == torch.bool:
+        bits = np.packbits(last.cpu().numpy()).tobytes()
+        return replace(state, probability=None, packed=zlib.compress(bits, 1))
+    return state if state.answer is None or state.roi is None else replace(state, probability=None)
+
+
+def unpacked(state: ClickState) -> ClickState:
+    """A packed state with its last mask or probability, to the bit; any other one as it is."""
+    if state.probability is not None:
+        return state
+    if state.packed:
+        bits = np.frombuffer(zlib.decompress(state.packed), np.uint8)
+        mask = np.unpackbits(bits, count=math.prod(state.shape)).view(np.bool_).reshape(state.shape)
+        last = torch.from_numpy(mask).to(state.image.device)
+        return replace(state, probability=last, packed=b"")
+    if state.answer is None or state.roi is None:
+        return state
+    with torch.inference_mode():
+        return replace(state, probability=paste(state.answer, state.roi, state.shape))

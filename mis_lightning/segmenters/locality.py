@@ -34,9 +34,10 @@ def keep_near(
         after: The model's answer to them, bool, ``(H, W)``.
         clicks: The new ones, in pixels of the masks; at least one of them inside.
         radius: Of the object, in pixels: that of a disc of its area.
-        small: Where the deepest click of a label is less than this share of the radius deep, the error is
-            small.
-        reach: A small error reaches so many depths far from the clicks.
+        small: An error is small where the deepest click on it, of a label, is less than this share of the
+            radius deep.
+        reach: A very small error reaches so many depths far from the clicks. Larger ones reach farther:
+            ``reach * depth / (1 - depth / (small * radius))``, without end where they are no longer small.
 
     Returns:
         ``before`` with those of its changes to ``after`` that have the label of a click and, where its error
@@ -45,7 +46,7 @@ def keep_near(
     Example:
         >>> before, after = np.zeros((2, 1, 9), bool)
         >>> before[:, :3] = after[:, 2:5] = after[:, 8] = True
-        >>> keep_near(before, after, [Click(0, 3, True)], radius=20, small=0.15, reach=3).astype(int).tolist()
+        >>> keep_near(before, after, [Click(0, 3, True)], radius=20, small=0.2, reach=2).astype(int).tolist()
         [[1, 1, 1, 1, 1, 0, 0, 0, 0]]
     """
     kept = before.copy()
@@ -60,7 +61,7 @@ def keep_near(
         depth = max(_depth(before, row, col, label) for row, col in places)
         changed = after > before if label else before > after
         if depth < small * radius:
-            changed = _connected(changed, places, reach * depth)
+            changed = _connected(changed, places, reach * depth / (1 - depth / (small * radius)))
         kept[changed] = label
     return kept
 
@@ -87,7 +88,7 @@ def _connected(
 ) -> NDArray[np.bool_]:
     """The changes within reach of some places that are connected with one, corners included."""
     rows, cols = np.array(places).T
-    whole, margin = np.zeros_like(changed), math.floor(reach)
+    whole, margin = np.zeros_like(changed), math.floor(min(reach, sum(changed.shape)))
     top, left = max(0, rows.min() - margin), max(0, cols.min() - margin)
     window = np.s_[top : rows.max() + margin + 1, left : cols.max() + margin + 1]
     far = np.ones(changed[window].shape, np.uint8)

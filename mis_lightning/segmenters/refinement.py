@@ -52,7 +52,7 @@ class Refinement:
     max_side: int = MAX_SIDE
     feedback: float = 0.5
     reach: float = 0.0
-    small: float = 0.15
+    small: float = 0.2
 
     def __post_init__(self) -> None:
         if not (0 <= self.price < np.inf and 0 < self.clip < np.inf and 0 <= self.sure < np.inf):
@@ -152,9 +152,7 @@ class Refinement:
             labels, (fixed > 0) | (evidence >= self.sure), (fixed < 0) | (evidence <= -self.sure)
         )
         mask = leaf_pixels(labels, shape)
-        obey(mask, clicks)
-        for drawn, positive in scribbles:
-            mask[drawn] = positive
+        obey(mask, clicks, scribbles)
         return mask
 
 

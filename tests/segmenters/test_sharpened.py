@@ -59,7 +59,7 @@ def test_a_click_is_always_obeyed(seed: int) -> None:
     random = np.random.default_rng(seed)
     image = picture((int(random.integers(20, 90)), int(random.integers(20, 140))), seed)
     model = Waves(seed, float(random.normal(0, 3)))
-    refinement = Refinement(max_side=64, reach=3.0 * (seed % 2))
+    refinement = Refinement(max_side=64, reach=2.0 * (seed % 2))
     settings = replace(SHARPENED, threshold=0.3 + 0.05 * (seed % 8), refinement=refinement)
     predictor = ClickPredictor(ClickModelSegmenter(model, settings))
     predictor.set_image(image)
@@ -84,7 +84,7 @@ def test_a_click_is_always_obeyed(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_positive_clicks_only_add_and_negative_ones_only_remove(seed: int) -> None:
     random = np.random.default_rng(seed)
-    settings = replace(SHARPENED, refinement=Refinement(max_side=64, reach=3.0))
+    settings = replace(SHARPENED, refinement=Refinement(max_side=64, reach=2.0))
     predictor = ClickPredictor(ClickModelSegmenter(Waves(seed), settings))
     predictor.set_image(picture(seed=seed))
     predictor.click(40, 60)
@@ -171,6 +171,25 @@ def test_the_sharpened_mask_is_fed_back(share: float) -> None:
     torch.testing.assert_close(seen[1], expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("reach", [0.0, 2.0])
+def test_labels_set_by_hand_are_obeyed_and_reach_as_far_as_the_leaves(reach: float) -> None:
+    def nowhere(image: Tensor, prompt: Prompt) -> Tensor:
+        return torch.full_like(prompt.previous_mask, -3)
+
+    refinement = Refinement(max_side=32, reach=reach)
+    segmenter = ClickModelSegmenter(nowhere, PredictionSettings((48, 64), None, refinement=refinement))
+    nothing = np.zeros((80, 120), bool)
+    inside, outside = nothing.copy(), nothing.copy()
+    inside[50, 20:90], outside[20, 30:110] = True, True
+    (state,) = segmenter.click([segmenter.begin(picture())], [[Click(20, 30, True)]])
+    (state,) = segmenter.click([segmenter.hold(state, inside, outside)], [[Click(45, 70, True)]])
+    mask = segmenter.mask(state)
+    assert mask[inside].all()
+    assert not mask[outside].any()
+    assert mask.sum() > inside.sum() + (30 if reach else 150)  # a leaf has four rows
+    assert segmenter.pack(state).held is None
+
+
 def test_nothing_outside_a_box_belongs() -> None:
     image, box = picture(), Box(20, 30, 50, 80)
     segmenter = ClickModelSegmenter(Waves(level=2.0), SHARPENED)
@@ -191,6 +210,19 @@ def test_the_tree_is_kept_while_the_roi_stays_and_packed_states_are_small() -> N
     assert small.tree is None
     assert small.probability is None
     np.testing.assert_array_equal(segmenter.mask(segmenter.unpack(small)), segmenter.mask(two))
+
+
+def test_a_placed_mask_is_packed_too() -> None:
+    segmenter = ClickModelSegmenter(Waves(), SHARPENED)
+    first = segmenter.begin(picture((801, 1203)))
+    mask = np.zeros((801, 1203), bool)
+    mask[200:400, 300:900] = True
+    kept = segmenter.pack(segmenter.place(first, mask, [Click(300, 500, True)]))
+    assert kept.probability is None
+    assert len(kept.packed) < 4000
+    np.testing.assert_array_equal(segmenter.mask(segmenter.unpack(kept)), mask)
+    soft = segmenter.place(first, mask * np.float32(0.7))
+    assert segmenter.pack(soft).probability is soft.probability  # nothing could make it again
 
 
 def test_the_looks_of_a_first_click_are_alternatives(tiny_click_vit) -> None:
