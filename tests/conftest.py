@@ -15,9 +15,12 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
 
 if TYPE_CHECKING:
     import lightning as L
+    from torch import Tensor
+    from torch.nn import Module
     from torch.utils.data import DataLoader
 
     from mis_lightning.models.click_vit import ClickViT
+    from mis_lightning.structures import Prompt
     from mis_lightning.training.module import InteractiveSegmentation
 
 
@@ -42,6 +45,38 @@ def tiny_click_vit() -> Callable[..., ClickViT]:
             return kind(**shape)
 
     return make
+
+
+@pytest.fixture
+def disk_net() -> Callable[..., Module]:
+    """Makes click models without training: random, recurrent in the previous mask, a disk at each click.
+
+    They count the times they are asked (``calls``).
+    """
+    import torch
+    from torch import nn
+
+    class DiskNet(nn.Module):
+        def __init__(self, input_size: tuple[int, int] = (32, 48), seed: int = 0) -> None:
+            super().__init__()
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                self.convolution = nn.Conv2d(4, 1, 5, padding=2)
+            self.input_size, self.calls = input_size, 0
+
+        def forward(self, image: Tensor, prompt: Prompt) -> Tensor:
+            self.calls += 1
+            logits = 4 * self.convolution(torch.cat([image, prompt.previous_mask], 1)) - 1
+            (height, width), half = image.shape[-2:], prompt.points.shape[1] // 2
+            rows, cols = torch.arange(height)[:, None], torch.arange(width)
+            for one, clicks in zip(logits, prompt.points.tolist(), strict=True):
+                for k, (row, col, order) in enumerate(clicks):
+                    if order >= 0:
+                        near = (rows - row) ** 2 + (cols - col) ** 2 < height * width / 25
+                        one[0, near] += 3 if k < half else -3
+            return logits
+
+    return DiskNet
 
 
 @pytest.fixture

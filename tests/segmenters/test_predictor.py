@@ -6,38 +6,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
 
 from mis_lightning.errors import InputError
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.click_state import ClickState
 from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.segmenters.predictor import ClickPredictor
-from mis_lightning.structures import Click, Prompt
+from mis_lightning.structures import Click
 
 SIZE = (48, 64)
-
-
-class Net(nn.Module):
-    """A random network that sees image, previous mask and clicks; undoing must restore all of them."""
-
-    input_size = SIZE
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.convolution = nn.Conv2d(4, 1, 5, padding=2)
-        self.calls = 0
-
-    def forward(self, image: Tensor, prompt: Prompt) -> Tensor:
-        self.calls += 1
-        logits = 4 * self.convolution(torch.cat([image, prompt.previous_mask], 1)) - 1
-        rows, cols = torch.arange(image.shape[-2])[:, None], torch.arange(image.shape[-1])
-        for one, clicks in zip(logits, prompt.points, strict=True):
-            for k, (row, col, order) in enumerate(clicks.tolist()):
-                if order >= 0:
-                    one[0, (rows - row) ** 2 + (cols - col) ** 2 < 200] += 3 if k < len(clicks) // 2 else -3
-        return logits
 
 
 def asking(model, **settings) -> ClickPredictor:
@@ -50,15 +27,20 @@ def image() -> np.ndarray:
 
 
 @pytest.fixture
-def predictor(image) -> ClickPredictor:
-    predictor = asking(Net())
+def net(disk_net):
+    return disk_net(SIZE)
+
+
+@pytest.fixture
+def predictor(image, net) -> ClickPredictor:
+    predictor = asking(net)
     predictor.set_image(image)
     return predictor
 
 
-def test_input_size_is_the_models(predictor) -> None:
+def test_input_size_is_the_models(predictor, net) -> None:
     assert predictor.segmenter.prediction.size == SIZE
-    assert asking(Net(), size=(32, 32)).segmenter.prediction.size == (32, 32)
+    assert asking(net, size=(32, 32)).segmenter.prediction.size == (32, 32)
     everything = asking(lambda image, prompt: prompt.previous_mask)
     assert everything.segmenter.prediction.size == (448, 448)
 
@@ -89,8 +71,8 @@ def test_clicks_give_probabilities(predictor, image) -> None:
     np.testing.assert_array_equal(predictor.probability, state.probability.numpy())
 
 
-def test_threshold(image) -> None:
-    predictor = asking(Net(), threshold=0.3)
+def test_threshold(image, net) -> None:
+    predictor = asking(net, threshold=0.3)
     predictor.set_image(image)
     result = predictor.click(100, 120)
     np.testing.assert_array_equal(predictor.mask, result > np.float32(0.3))
@@ -285,9 +267,9 @@ def test_a_failing_model_leaves_the_history_untouched(predictor) -> None:
         lambda predictor: predictor.clicks,
     ],
 )
-def test_without_an_image_the_remedy_is_named(use) -> None:
+def test_without_an_image_the_remedy_is_named(use, net) -> None:
     with pytest.raises(InputError, match="set_image"):
-        use(asking(Net()))
+        use(asking(net))
 
 
 def test_image_kinds(predictor, image, tmp_path) -> None:
@@ -331,7 +313,7 @@ def test_the_model_returns_to_training_mode(predictor) -> None:
     assert predictor.segmenter.model.training
 
 
-def test_device_moves_the_module() -> None:
-    predictor = ClickPredictor(ClickModelSegmenter(Net(), device="cpu"))
+def test_device_moves_the_module(net) -> None:
+    predictor = ClickPredictor(ClickModelSegmenter(net, device="cpu"))
     assert predictor.segmenter.device == torch.device("cpu")
     assert predictor.segmenter.model.convolution.weight.device == torch.device("cpu")
