@@ -34,10 +34,10 @@ def keep_near(
         after: The model's answer to them, bool, ``(H, W)``.
         clicks: The new ones, in pixels of the masks; at least one of them inside.
         radius: Of the object, in pixels: that of a disc of its area.
-        small: An error is small where the deepest click on it, of a label, is less than this share of the
-            radius deep.
+        small: What was wrongly added is a small error where the deepest negative click is less than this
+            share of the radius deep; what is missing where the deepest positive one is less than half of it.
         reach: A very small error reaches so many depths far from the clicks. Larger ones reach farther:
-            ``reach * depth / (1 - depth / (small * radius))``, without end where they are no longer small.
+            ``reach * depth / (1 - depth / limit)``, without end from the limit on.
 
     Returns:
         ``before`` with those of its changes to ``after`` that have the label of a click and, where its error
@@ -46,7 +46,7 @@ def keep_near(
     Example:
         >>> before, after = np.zeros((2, 1, 9), bool)
         >>> before[:, :3] = after[:, 2:5] = after[:, 8] = True
-        >>> keep_near(before, after, [Click(0, 3, True)], radius=20, small=0.2, reach=2).astype(int).tolist()
+        >>> keep_near(before, after, [Click(0, 3, True)], radius=40, small=0.2, reach=2).astype(int).tolist()
         [[1, 1, 1, 1, 1, 0, 0, 0, 0]]
     """
     kept = before.copy()
@@ -60,8 +60,9 @@ def keep_near(
             continue
         depth = max(_depth(before, row, col, label) for row, col in places)
         changed = after > before if label else before > after
-        if depth < small * radius:
-            changed = _connected(changed, places, reach * depth / (1 - depth / (small * radius)))
+        limit = small * radius * (0.5 if label else 1.0)
+        if depth < limit:
+            changed = _connected(changed, places, reach * depth / (1 - depth / limit))
         kept[changed] = label
     return kept
 

@@ -27,9 +27,10 @@ def test_it_is_the_definition(seed: int) -> None:
 
     changed = (before != after) & (after == positive)
     depth = distance_transform_edt(before != positive)[row, col] if (before == positive).any() else np.inf
-    if depth < small * 10:
+    limit = small * 10 * (0.5 if positive else 1)
+    if depth < limit:
         rows, cols = np.ogrid[: shape[0], : shape[1]]
-        changed &= np.hypot(rows - row, cols - col) <= reach * depth / (1 - depth / (small * 10))
+        changed &= np.hypot(rows - row, cols - col) <= reach * depth / (1 - depth / limit)
         pieces, _ = label(changed, np.ones((3, 3)))
         changed &= pieces == pieces[row, col]
     np.testing.assert_array_equal(kept, np.where(changed, positive, before))
