@@ -16,7 +16,10 @@ from mis_lightning.bench.figure import Figure, from_json, system, table, to_json
 from mis_lightning.bench.precompute import GOAL as PRECOMPUTE_GOAL
 from mis_lightning.errors import InputError
 
-PARTS = ("merging", "sampling", "refine", "precompute", "simulate", "loss", "evaluate", "startup", "memory")
+PARTS = (
+    *("merging", "sampling", "refine", "precompute", "simulate", "loss", "evaluate", "startup", "memory"),
+    "page",
+)
 NEED_IMAGES = ("precompute", "memory")
 
 

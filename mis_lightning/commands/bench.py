@@ -28,6 +28,7 @@ PARTS = {
     "startup": "how long until something happens in a fresh process",
     "memory": "peak memory of precompute and training, on n and on 4n images",
     "campaign": "a simulated annotator works through a folder, with a model that learns or does not",
+    "page": "memory of mis annotate with a photograph of 12 megapixels open, and the time of its clicks",
     "all": "every part with goals, then one table of the goals and one JSON",
 }
 
