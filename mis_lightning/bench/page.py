@@ -120,7 +120,7 @@ def served(images: Path, model: str) -> Iterator[tuple[int, str]]:
     """``mis annotate`` on a free port: the id of its process, and its address."""
     words = ["annotate", str(images), "--port", "0", "--model", model]
     command = [sys.executable, "-m", "mis_lightning", *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as process:
         assert process.stdout is not None
         try:
             for text in process.stdout:

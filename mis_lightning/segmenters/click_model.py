@@ -20,7 +20,7 @@ from mis_lightning.metrics.functional import iou
 from mis_lightning.segmenters.asked_model import ClickModel, ask, device_of, input_size
 from mis_lightning.segmenters.base import Box, Segmenter, check_image
 from mis_lightning.segmenters.box import segment_box
-from mis_lightning.segmenters.click_state import ClickState, Look, packed, unpacked
+from mis_lightning.segmenters.click_state import ClickState, Look, held_in, packed, unpacked
 from mis_lightning.segmenters.first_look import FirstLook
 from mis_lightning.segmenters.identity import model_identity
 from mis_lightning.segmenters.locality import keep_near
@@ -34,6 +34,7 @@ from mis_lightning.segmenters.zoom_in import (
     expand,
     full_roi,
     grow,
+    in_roi,
     paste,
     to_crop,
 )
@@ -183,22 +184,23 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             tree = state.tree if state.roi == roi and state.tree is not None else None
             tree = tree if tree is not None else refinement.tree(self._pixels(state, roi))
             over = (logits - self._threshold_logit).cpu().numpy()
-            clicks, before = _in_roi(state.clicks, roi), self._before(state) if new else None
-            held = _held_in(state, roi)
+            clicks, before = in_roi(state.clicks, roi), self._before(state) if new else None
+            held = held_in(state, roi)
             inside = refinement.mask(tree, over, (roi.height, roi.width), clicks, held)
             if before is not None:
-                radius = math.sqrt(float(before.sum()) / math.pi)
+                limit = refinement.small * len(clicks) * math.sqrt(float(before.sum()) / math.pi)
                 part = before[roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1].cpu().numpy()
-                last = _in_roi(new, roi)
-                inside = keep_near(part, inside, last, radius, refinement.small, refinement.reach)
+                last = in_roi(new, roi)
+                inside = keep_near(part, inside, last, limit, refinement.reach)
                 obey(inside, clicks, held)
             probability = self._pasted(inside, roi, state.shape, before)
-        return replace(state, probability=probability, roi=roi, view=view, answer=answer, tree=tree)
+        found = {"probability": probability, "roi": roi, "view": view, "answer": answer, "tree": tree}
+        return replace(state, **found, guess=False)
 
     def _before(self, state: ClickState) -> Tensor | None:
         """The mask that new clicks change, bool, ``(H, W)``; ``None`` where they may change everything."""
         last, refinement = state.probability, self.prediction.refinement
-        if refinement is None or refinement.reach == 0 or last is None:
+        if refinement is None or refinement.reach == 0 or last is None or state.guess:
             return None
         mask = last if last.dtype == torch.bool else last > self.threshold
         return mask if mask.any() else None
@@ -333,15 +335,3 @@ def _next_roi(state: ClickState, zoom_in: ZoomIn | None) -> ROI:
     if zoom_in.grow_at_border and state.probability is not None and roi == state.roi:
         return grow(roi, state.probability, state.clicks, state.shape, zoom_in)
     return roi
-
-
-def _held_in(state: ClickState, roi: ROI) -> list[tuple[NDArray[np.bool_], bool]]:
-    """The pixels of an ROI whose labels were given by hand, and their labels."""
-    if state.held is None:
-        return []
-    window = np.s_[roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1]
-    return [(state.held[0][window], True), (state.held[1][window], False)]
-
-
-def _in_roi(clicks: Sequence[Click], roi: ROI) -> list[Click]:
-    return [c._replace(row=c.row - roi.row_min, col=c.col - roi.col_min) for c in clicks]

@@ -48,6 +48,7 @@ class ClickState:
         tree: Merge tree of the ROI, where answers are sharpened; used as long as the ROI stays.
         looks: The answers to a first click, best first.
         packed: A mask while the state is packed.
+        guess: Whether the mask is a guess, all of which a click may change, near it or not.
         held: Pixels that belong and pixels that do not, by hand, bool, ``(H, W)`` each; lost by packing.
     """
 
@@ -60,6 +61,7 @@ class ClickState:
     tree: MergeTree | None = None
     looks: tuple[Look, ...] = ()
     packed: bytes = b""
+    guess: bool = False
     held: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
 
     @property
@@ -90,3 +92,11 @@ def unpacked(state: ClickState) -> ClickState:
         return state
     with torch.inference_mode():
         return replace(state, probability=paste(state.answer, state.roi, state.shape))
+
+
+def held_in(state: ClickState, roi: ROI) -> list[tuple[NDArray[np.bool_], bool]]:
+    """The pixels of an ROI whose labels were given by hand, bool, ``(H, W)`` of it, and their labels."""
+    if state.held is None:
+        return []
+    window = np.s_[roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1]
+    return [(state.held[0][window], True), (state.held[1][window], False)]

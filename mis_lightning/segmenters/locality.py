@@ -23,8 +23,7 @@ def keep_near(
     before: NDArray[np.bool_],
     after: NDArray[np.bool_],
     clicks: Sequence[Click],
-    radius: float,
-    small: float,
+    limit: float,
     reach: float,
 ) -> NDArray[np.bool_]:
     """The mask after new clicks, with the changes that are theirs.
@@ -33,9 +32,8 @@ def keep_near(
         before: The mask before them, bool, ``(H, W)``; not empty.
         after: The model's answer to them, bool, ``(H, W)``.
         clicks: The new ones, in pixels of the masks; at least one of them inside.
-        radius: Of the object, in pixels: that of a disc of its area.
-        small: What was wrongly added is a small error where the deepest negative click is less than this
-            share of the radius deep; what is missing where the deepest positive one is less than half of it.
+        limit: What was wrongly added is a small error where the deepest negative click is less than this
+            deep, in pixels; what is missing where the deepest positive one is less than half as deep.
         reach: A very small error reaches so many depths far from the clicks. Larger ones reach farther:
             ``reach * depth / (1 - depth / limit)``, without end from the limit on.
 
@@ -46,7 +44,7 @@ def keep_near(
     Example:
         >>> before, after = np.zeros((2, 1, 9), bool)
         >>> before[:, :3] = after[:, 2:5] = after[:, 8] = True
-        >>> keep_near(before, after, [Click(0, 3, True)], radius=40, small=0.2, reach=2).astype(int).tolist()
+        >>> keep_near(before, after, [Click(0, 3, True)], limit=8, reach=2).astype(int).tolist()
         [[1, 1, 1, 1, 1, 0, 0, 0, 0]]
     """
     kept = before.copy()
@@ -60,9 +58,9 @@ def keep_near(
             continue
         depth = max(_depth(before, row, col, label) for row, col in places)
         changed = after > before if label else before > after
-        limit = small * radius * (0.5 if label else 1.0)
-        if depth < limit:
-            changed = _connected(changed, places, reach * depth / (1 - depth / limit))
+        end = 0.5 * limit if label else limit
+        if depth < end:
+            changed = _connected(changed, places, reach * depth / (1 - depth / end))
         kept[changed] = label
     return kept
 

@@ -41,9 +41,10 @@ class Refinement:
         max_side: Leaves on the longer side of the tree; a smaller ROI has a leaf for each pixel.
         feedback: Share of the sharpened mask in the previous mask of the next click, in ``[0, 1]``; the rest
             is the model's own answer. Half was the best of 0, 0.5 and 1 on development objects.
-        reach: How far a click that corrects a small error changes the mask, and that a click changes only
-            what has its label (:func:`.locality.keep_near`); 0: a click may change everything.
-        small: Up to which share of the object's radius an error is small.
+        reach: How far a click that corrects a small error changes the mask, in depths of the click; also,
+            that a click changes only what has its label (:func:`.locality.keep_near`). 0: all may change.
+        small: Up to which share of the object's radius an error is small, for each click so far: the more
+            clicks, the more is right.
     """
 
     price: float = 10.0
@@ -52,7 +53,7 @@ class Refinement:
     max_side: int = MAX_SIDE
     feedback: float = 0.5
     reach: float = 0.0
-    small: float = 0.2
+    small: float = 0.02
 
     def __post_init__(self) -> None:
         if not (0 <= self.price < np.inf and 0 < self.clip < np.inf and 0 <= self.sure < np.inf):

@@ -292,3 +292,12 @@ def to_crop(click: Click, roi: ROI, size: tuple[int, int]) -> Click:
         size[1] * (click.col - roi.col_min) / roi.width,
         click.positive,
     )
+
+
+def in_roi(clicks: Sequence[Click], roi: ROI) -> list[Click]:
+    """Clicks in pixels of the ROI, also those outside it.
+
+    >>> in_roi([Click(30, 10, True)], ROI(20, 39, 20, 39))
+    [Click(row=10, col=-10, positive=True)]
+    """
+    return [c._replace(row=c.row - roi.row_min, col=c.col - roi.col_min) for c in clicks]

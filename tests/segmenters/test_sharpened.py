@@ -99,6 +99,21 @@ def test_positive_clicks_only_add_and_negative_ones_only_remove(seed: int) -> No
     np.testing.assert_array_equal(predictor.mask, before)  # there was nothing to correct
 
 
+def test_a_mask_carried_to_another_image_may_change_everywhere() -> None:
+    def nowhere(image: Tensor, prompt: Prompt) -> Tensor:
+        return torch.full_like(prompt.previous_mask, -3)
+
+    settings = PredictionSettings((48, 64), None, refinement=Refinement(max_side=64, reach=2.0))
+    segmenter, mask = ClickModelSegmenter(nowhere, settings), np.zeros((80, 120), bool)
+    mask[20:60, 30:90] = True
+    first, middle = segmenter.begin(picture()), [Click(40, 60, True)]
+    assert segmenter.mask(segmenter.carry(first, mask, middle)).sum() < 1000
+    (state,) = segmenter.click([segmenter.place(first, mask)], [middle])
+    np.testing.assert_array_equal(segmenter.mask(state), mask)
+    (state,) = segmenter.click([segmenter.carry(first, mask, middle)], [[Click(41, 61, True)]])
+    assert segmenter.mask(state)[40, 60]  # from then on it is a mask like any other
+
+
 def test_a_replayed_log_obeys_too(tiny_click_vit) -> None:
     image, segmenter = picture(), ClickModelSegmenter(tiny_click_vit(), SHARPENED)
     session = AnnotationSession(image, segmenter)
