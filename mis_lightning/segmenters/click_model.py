@@ -230,6 +230,11 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         """Start again from a mask or a probability map, ``(H, W)``: the previous mask of the next step."""
         return ClickState(state.image, tuple(clicks), torch.from_numpy(np.array(mask)).to(self.device))
 
+    def carry(self, state: ClickState, mask: NDArray[np.bool_], clicks: Sequence[Click] = ()) -> ClickState:
+        """Start again from a mask that is a guess: clicks may change all of it."""
+        placed = replace(self.place(state, mask), guess=True)
+        return self.click([placed], [clicks])[0] if clicks else placed
+
     def hold(self, state: ClickState, inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> ClickState:
         """A state whose next answers have these pixels as hard labels, where answers are sharpened."""
         return replace(state, held=(inside, outside))
