@@ -194,8 +194,8 @@ class ClickModelSegmenter(Segmenter[ClickState]):
                 inside = keep_near(part, inside, last, limit, refinement.reach)
                 obey(inside, clicks, held)
             probability = self._pasted(inside, roi, state.shape, before)
-        found = {"probability": probability, "roi": roi, "view": view, "answer": answer, "tree": tree}
-        return replace(state, **found, guess=False)
+        state = replace(state, probability=probability, guess=False)
+        return replace(state, roi=roi, view=view, answer=answer, tree=tree)
 
     def _before(self, state: ClickState) -> Tensor | None:
         """The mask that new clicks change, bool, ``(H, W)``; ``None`` where they may change everything."""
