@@ -95,7 +95,8 @@ class ObjectHistory:
             self._pack(before)
         else:
             order = before.order
-            for number in dict.fromkeys([*before.by_id, *self._now.by_id]):
+            gone = [number for number in before.by_id if number not in self._now.by_id]
+            for number in (*gone, *self._now.changed_from(before)):
                 one = self._now.by_id.get(number)
                 order = _reordered(order, number, len(one.moment.actions) if one is not None else 0)
             self._history.push(

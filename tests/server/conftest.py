@@ -237,7 +237,7 @@ class Tab:
 
     def areas(self) -> list[int]:
         texts = self.page.locator("#object-list .text small").all_inner_texts()
-        return [int(text.split(" ")[0].replace(",", "")) if text.endswith("px") else 0 for text in texts]
+        return [int(text.split(" ")[0].replace(",", "")) if " px" in text else 0 for text in texts]
 
     def names(self) -> list[str]:
         return self.page.locator("#object-list .name").all_inner_texts()

@@ -115,7 +115,7 @@ export class ObjectList {
     swatch.style.color = inkOn(colour);
     const choose = make("button", { className: "choose", title: object.name }, swatch,
       make("span", { className: "text" }, make("span", { className: "name", textContent: object.name }),
-        make("small", { textContent: `${object.category ? `${object.category} · ` : ""}${object.area ? `${object.area.toLocaleString("en")} px` : "empty"}` })));
+        make("small", { textContent: `${object.area ? `${object.area.toLocaleString("en")} px` : "empty"}${object.category ? ` · ${object.category}` : ""}` })));
     choose.setAttribute("aria-pressed", String(active));
     choose.dataset.focus = `choose-${object.id}`;
     choose.addEventListener("click", () => this.actions.select(object.id));
