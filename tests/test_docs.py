@@ -182,7 +182,7 @@ def test_annotating_from_python_does_what_it_says(tmp_path, monkeypatch):
             if "store" in snippet:
                 photo_session = names["session"]
     assert names["mask"].any()
-    assert [one.name for one in photo_session.objects] == ["cat", "ball", "dog"]
+    assert [one.name for one in photo_session.objects] == ["cat", "ball", "dog", "ball"]
     assert main(["export-masks", "photos_masks", "--format", "coco"]) == 0
     assert (tmp_path / "photos_masks_coco" / "coco.json").is_file()
     labels = nibabel.load("labels.nii.gz")
