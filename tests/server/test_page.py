@@ -115,8 +115,17 @@ def test_the_region_tool(serve, open_tab):
     for _ in range(2):
         slider.press("ArrowRight")  # level by level
         slider.press("ArrowLeft")
+    runs = "async () => { const { shown } = await import('/page/region.js'); return [...shown().mask.runs]; }"
+    preview = tab.page.evaluate(runs)
     tab.press("Enter")
     assert tab.areas()[0] == pytest.approx(600, rel=0.15)  # to the patch
+    runs = (
+        "async () => { const { page } = await import('/page/page.js'); return [...page.masks.get(1).runs]; }"
+    )
+    ends = np.reshape(tab.page.evaluate(runs), (-1, 2))
+    pixels = [pixel for first, last in ends for pixel in range(first, last)]
+    seen = [pixel for first, last in np.reshape(preview, (-1, 2)) for pixel in range(first, last)]
+    assert pixels == seen  # what was shown, to the pixel
     assert not slider.is_visible()
     tab.page.keyboard.press("c")
     tab.click(40, 60)

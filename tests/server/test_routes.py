@@ -294,6 +294,14 @@ HOSTILE = [
     ("objects/99999999999999999999/select", '{"revision": "R"}'),
     ("redo", '{"revision": "R"}'),
     ("save", '{"revision": "R", "replace": "yes"}'),
+    ("brush", '{"revision": "R", "points": [[5, 5]], "radius": 0}'),
+    ("brush", '{"revision": "R", "points": [[5, 5]], "radius": NaN}'),
+    ("brush", '{"revision": "R", "points": [[60, 5]], "radius": 3}'),
+    ("brush", '{"revision": "R", "points": [[5, 5]]}'),
+    ("polygon", '{"revision": "R", "points": [[5, 5], [9, 9]]}'),
+    ("tidy", '{"revision": "R", "what": "shave"}'),
+    ("tidy", '{"revision": "R", "what": "fill"}'),  # there is no hole
+    ("tidy", '{"revision": "R", "what": "smooth", "radius": 1000}'),
 ]
 
 
@@ -310,6 +318,17 @@ def test_hostile_requests_are_refused_and_change_nothing(page, path, body):
     assert after["revision"] == before["revision"]
     assert masks_of(after)[1].any()
     assert page.do("undo")["objects"] == []  # and the history is as it was
+
+
+def test_clicks_and_classes_that_are_none_are_refused(page):
+    before = page.do("click", row=20, col=20)
+    assert page.ask("clicks/1", "DELETE").status_code == 422
+    assert page.ask("clicks/-1", "DELETE").status_code == 422
+    assert page.ask("clicks/0", "PATCH", row=60, col=5).status_code == 422
+    assert page.ask("objects/1/class", "PUT", category="a\nb").status_code == 422
+    assert page.ask("objects/9/class", "PUT", category="cell").status_code == 422
+    after = page.open()
+    assert (after["revision"], after["classes"]) == (before["revision"], [])
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,24 @@ def test_a_server_that_starts_again_has_everything(page, make_app, open_page):
     assert again.do("undo")["objects"][1]["area"] == 0
 
 
+def test_what_is_done_by_hand_and_classes_outlive_the_server(page, make_app, open_page):
+    page.do("click", row=20, col=20)
+    page.do("brush", points=[[40, 60], [50, 60]], radius=3.0)
+    page.do("objects/1/class", "PUT", category="cell")
+    page.do("objects")
+    page.do("polygon", points=[[2, 2], [2, 9], [9, 9]])
+    page.do("objects/1/select")
+    before = page.do("tidy", what="smooth")
+    again = open_page(make_app(), tab=page.tab, cookies=page.client.cookies)
+    after = again.open()
+    assert same(after, before)
+    assert after["objects"][0]["category"] == "cell"
+    assert after["undo"] == before["undo"] == "smooth on object 1"
+    again.do("undo")
+    state = again.do("undo")  # the polygon was before that
+    assert (state["active"], state["objects"][1]["area"], state["undo"]) == (2, 0, "brush on object 1")
+
+
 def test_a_page_goes_on_after_a_restart_as_if_nothing_had_happened(page, make_app, open_page):
     page.do("click", row=20, col=20)
     again = open_page(make_app(), tab=page.tab, cookies=page.client.cookies)

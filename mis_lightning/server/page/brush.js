@@ -39,14 +39,15 @@ async function stroke(points, adds) {
 }
 
 function brush(name, label, key, what, sign) {
+  const paints = (adds) => (adds === adding()) === sign; // the left button does what the tool is called, in either mode
   addTool({
-    name, label, key, what, press: "line",
+    name, label, key, what, press: "line", signed: false,
     help: `Draw over the image; the right button or Alt ${sign ? "erases" : "paints"}. What is painted stays, whatever is clicked later.`,
     radius: () => size / 2,
     colour,
-    sign: (adds) => adds === sign,
-    click: ({ row, col }, adds) => stroke([[row, col]], adds === sign),
-    line: (points, adds) => stroke(points, adds === sign),
+    paints,
+    click: ({ row, col }, adds) => stroke([[row, col]], paints(adds)),
+    line: (points, adds) => stroke(points, paints(adds)),
     enter: () => { find("brush").hidden = false; setSize(size); },
     leave: () => { find("brush").hidden = true; view.draw(); },
   });
@@ -137,7 +138,7 @@ view.layers.push((context) => {
   for (const [ink, thick] of [["rgb(0 0 0 / .7)", 3], ["#fff", 1.25]]) {
     context.strokeStyle = ink;
     context.lineWidth = thick;
-    context.setLineDash(chosen().sign(adding()) ? [] : [5, 4]);
+    context.setLineDash(chosen().paints(adding()) ? [] : [5, 4]);
     context.beginPath();
     context.arc(...cursor, Math.max(1.5, (size / 2) * view.scale), 0, 2 * Math.PI);
     context.stroke();

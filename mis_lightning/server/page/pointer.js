@@ -112,7 +112,7 @@ export function listen(view, tool, adds) {
         view.rubber = { box: [Math.min(row, start.row), Math.min(col, start.col), Math.max(row, start.row), Math.max(col, start.col)] };
       } else {
         if (press.line.length < 4000) press.line.push([row, col]);
-        const positive = tool().sign?.(press.adds) ?? press.adds;
+        const positive = tool().paints?.(press.adds) ?? press.adds;
         view.rubber = { line: press.line, positive, radius: tool().radius?.(), colour: tool().colour?.() };
       }
       view.draw();

@@ -34,6 +34,9 @@ function show(place) {
   });
 }
 
+/** The region shown, if there is one. */
+export const shown = () => levels;
+
 function setLevel(level) {
   if (!levels) return;
   levels.choose(level, page.active()?.id ?? page.state.next);

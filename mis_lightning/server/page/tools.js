@@ -20,7 +20,8 @@ let current = null;
  * @param double () => answers the second press of a double click; without it that is nothing
  * @param moved (index, place), marked (index, adds): the marker of a click was dragged, or pressed
  * @param radius () => of the line in pixels of the image, for lines that have a width, colour () => of theirs, and
- *   sign (adds) => whether they paint
+ *   paints (adds) => whether they paint
+ * @param signed false: whether clicks add or remove makes no difference to it
  * @param enter, leave: called when it is chosen, and when another one is
  */
 export function addTool(tool) {
@@ -38,6 +39,7 @@ export function choose(name) {
   if (current !== tools.get(name)) current?.leave?.();
   current = tools.get(name);
   for (const button of document.querySelectorAll("[data-tool]")) button.setAttribute("aria-checked", String(button.dataset.tool === name));
+  for (const button of document.querySelectorAll("[data-sign]")) button.disabled = current.signed === false;
   current.enter?.();
   page.say(current.help);
 }
@@ -48,6 +50,7 @@ export const chosen = () => current;
 export const adding = () => adds;
 
 export function setSign(value) {
+  if (current?.signed === false) return;
   adds = value;
   for (const button of document.querySelectorAll("[data-sign]")) button.setAttribute("aria-checked", String((button.dataset.sign === "add") === adds));
 }
