@@ -148,7 +148,7 @@ def table(rows: Sequence[dict[str, Any]], domains: Sequence[str], conditions: Se
 
 
 def cells_of(rows: Sequence[dict[str, Any]], frozen: dict[str, Any] | None, whole: bool) -> list[str]:
-    """Cells of runs that were tested on the same objects; a run's objects count as often as there are runs."""
+    """Cells of runs that were tested on the same objects: means over runs, then over objects."""
     if not rows:
         return ["", "", ""] if whole else ["", ""]
     names = list(rows[0]["ious"])

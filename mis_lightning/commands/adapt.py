@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from mis_lightning.clicks.simulated_user import next_click
 from mis_lightning.commands import options
 from mis_lightning.commands.adapt_task import Task, report, write_json
 from mis_lightning.commands.lightning import MISCLI, run
@@ -28,6 +30,7 @@ from mis_lightning.evaluation.simulation import EvaluationSettings, SimulatedSes
 from mis_lightning.export.model_card import CardFacts, model_card
 from mis_lightning.features.colour_texture import ColourTexture
 from mis_lightning.files import written_whole
+from mis_lightning.learning.look_choice import LookChoice
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.interpolate import between
 from mis_lightning.models.pretrained import load_pretrained, save_pretrained
@@ -41,6 +44,10 @@ TREES_BESIDE_MASKS = 0.25
 """How often a region of an unlabelled image is drawn, for each time a mask is."""
 REPLAYED = 0.25
 """How often a region of the images to be remembered is drawn, for each time one of the user's is."""
+LOOKED_AT = 32
+"""Objects at most that the first look is learned from."""
+LOOKS_KEPT = 40.0
+"""How many looks the recommended first look is worth: fewer fit the images better and forget photographs."""
 SMALLEST = 30
 """Least pixels of an object to learn from."""
 
@@ -94,8 +101,10 @@ def _adapt(task: Task) -> None:
         raise Interrupted(f"kept {task.last}; the same command goes on", stop.status) from stop
     model = cli.model.model
     model.load_state_dict(between(start.state_dict(), model.state_dict(), task.share))
-    model.recommended = start.recommended
-    after = _measured(task, "after", model.eval(), prediction, objects)
+    model.eval().recommended = start.recommended
+    if material.objects is not None:
+        prediction = _with_own_looks(model, prediction, material.objects)
+    after = _measured(task, "after", model, prediction, objects)
     save_pretrained(model, task.out)
     facts = CardFacts(data=f"{task.model}, adapted to {material.said}", recipe=_newest_config(task.folder))
     with written_whole(task.out / "README.md") as temporary:
@@ -188,6 +197,23 @@ def _listed(task: Task, name: str, images: Sequence[TrainingImage]) -> str:
         lines = [f"{image.path.absolute()}\n" for image in images]
         temporary.write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
     return str(task.folder / f"{name}.txt")
+
+
+def _with_own_looks(
+    model: ClickNetwork, prediction: PredictionSettings, objects: Benchmark
+) -> PredictionSettings:
+    """Learn from the objects which first look to trust; the model then recommends it."""
+    if prediction.first_look is None:
+        return prediction
+    segmenter = ClickModelSegmenter(model, prediction)
+    choice = LookChoice(prediction.first_look, LOOKS_KEPT, with_sizes=False)
+    chosen = evenly(len(objects), LOOKED_AT)
+    for index in told(chosen, len(chosen), "learning where to look", "object"):
+        sample = objects[index]
+        click = next_click(sample.mask, np.zeros_like(sample.mask), sample.ignore, [])
+        choice.accept(segmenter, sample.image, sample.mask, click)
+    model.recommended = {**model.recommended, "first_look": choice.first_look.to_json()}
+    return replace(prediction, first_look=choice.first_look)
 
 
 def _measured(

@@ -29,15 +29,21 @@ class LookChoice:
 
     Args:
         start: The first look to start from.
+        prior: How many looks the weights of the start are worth; the more, the less changes.
+        with_sizes: Whether the usual size is learned.
 
     Attributes:
         start: As given.
+        prior: As given.
+        with_sizes: As given.
         first_look: As it is learned now.
         areas: Pixels of the accepted objects.
     """
 
-    def __init__(self, start: FirstLook) -> None:
+    def __init__(self, start: FirstLook, prior: float = PRIOR, with_sizes: bool = True) -> None:
         self.start = start
+        self.prior = prior
+        self.with_sizes = with_sizes
         self.first_look = start
         self.areas: list[float] = []
         self._rows: list[NDArray[np.float64]] = []
@@ -71,7 +77,7 @@ class LookChoice:
         cues = measure_looks(views.cpu().numpy(), probabilities, rois, click, mask.shape)
         filled = ~np.isnan(cues).any(axis=1)
         sides = np.array([max(roi.height, roi.width) for roi in rois], np.float64)
-        sizes = SizePrior.of(self.areas)
+        sizes = self._sizes()
         areas = answer_areas(probabilities, rois)
         cost = sizes.cost(areas) if sizes is not None else np.zeros(len(rois))
         rows = _rows(self.start, cues, sides, cost)[filled]
@@ -88,6 +94,9 @@ class LookChoice:
         self._rows.append(rows)
         self._worth.append(np.array(worth)[filled])
 
+    def _sizes(self) -> SizePrior | None:
+        return SizePrior.of(self.areas) if self.with_sizes else None
+
     def _fit(self) -> FirstLook:
         """The weights that explain the overlaps, drawn towards the shipped ones; Newton's method."""
         start, weights = self.start, _weights(self.start)
@@ -95,15 +104,15 @@ class LookChoice:
             rows, worth, prior = np.concatenate(self._rows), np.concatenate(self._worth), weights.copy()
             for _ in range(_NEWTON_STEPS):
                 expected = 1 / (1 + np.exp(-rows @ weights))
-                slope = rows.T @ (expected - worth) + PRIOR * (weights - prior)
+                slope = rows.T @ (expected - worth) + self.prior * (weights - prior)
                 curvature = (rows * (expected * (1 - expected))[:, None]).T @ rows
-                weights = weights - np.linalg.solve(curvature + PRIOR * np.eye(len(weights)), slope)
+                weights = weights - np.linalg.solve(curvature + self.prior * np.eye(len(weights)), slope)
         *factors, wide, bias, known_area = (round(float(weight), 5) for weight in weights)
         cues = {
             name: Weight(weight.mean, weight.deviation, factor)
             for (name, weight), factor in zip(start.cues.items(), factors, strict=True)
         }
-        sizes = SizePrior.of(self.areas)
+        sizes = self._sizes()
         return replace(start, cues=cues, wide=wide, bias=bias, known_area=known_area, sizes=sizes)
 
 

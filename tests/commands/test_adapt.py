@@ -21,7 +21,13 @@ from mis_lightning.models.pretrained import load_pretrained, save_pretrained
 from mis_lightning.segmenters.registry import open_segmenter
 from mis_lightning.training.told_steps import ToldSteps
 
-ASKED = {"flip": False, "zoom_in": None, "threshold": 0.4, "size": None}  # unlike the published settings
+LOOK = {"cues": {"centred": [0.5, 0.2, 0.3]}, "wide": 0.6, "least": 16, "most": 3}
+ASKED = {
+    "flip": False,
+    "zoom_in": None,
+    "threshold": 0.4,
+    "first_look": LOOK,
+}  # unlike the published settings
 OPTIONS = [
     *("--steps", "4", "--measured", "3"),
     *("--data.num_workers=0", "--data.batch_size=2", "--data.regions_per_image=2"),
@@ -109,6 +115,12 @@ def test_with_masks_of_some_images(images, start, tmp_path, capfd, monkeypatch):
     assert names | held == {"0.png", "1.png", "2.png", "3.png"}
     assert [image.path.name for image in trees.images] == ["4.png", "5.png"]
     assert (share, data.share) == (1.0, adapt.TREES_BESIDE_MASKS)
+    asked = load_pretrained(tmp_path / "model").recommended
+    look = asked.pop("first_look")  # learned from the masks, too, and the rest as it was
+    assert asked == {name: value for name, value in ASKED.items() if name != "first_look"}
+    assert 0 < abs(look["wide"] - LOOK["wide"]) < 0.5
+    assert look["cues"]["centred"][:2] == LOOK["cues"]["centred"][:2]
+    assert open_segmenter(tmp_path / "model").prediction.first_look.wide == look["wide"]
     name = learned[0].name.split("#")[0]
     with Image.open(images.parent / "masks" / name) as labels:
         assert learned[0].mask.tobytes() == (np.asarray(labels) == 1).tobytes()

@@ -53,3 +53,15 @@ def test_without_a_first_click_the_size_is_learned_alone() -> None:
     assert look.sizes is not None
     assert look.sizes.middle == round(np.log(100), 2)
     assert (look.cues, look.wide) == (LOOK.cues, LOOK.wide)
+
+
+def test_sizes_are_left_out_and_a_strong_prior_changes_little() -> None:
+    image, mask = np.zeros((128, 128, 3), np.uint8), np.zeros((128, 128), np.bool_)
+    mask[56:72, 56:72] = True
+    segmenter = ClickModelSegmenter(half_of_the_window, SETTINGS)
+    choices = [LookChoice(LOOK, prior, with_sizes=False) for prior in (10.0, 1000.0)]
+    for choice in choices:
+        choice.accept(segmenter, image, mask, CLICK)
+        assert choice.first_look.sizes is None
+    weak, strong = (LOOK.wide - choice.first_look.wide for choice in choices)
+    assert weak > 10 * strong > 0
