@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import re
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -126,6 +127,13 @@ def _instead(verb: str, word: str) -> str:
             f"them, in minutes: mis adapt {word} --out my_model"
         )
     return f"Expected options, but got {word!r}. {advice}"
+
+
+def quiet() -> None:
+    """Silence Lightning's notes on hardware and loggers; errors and progress bars stay."""
+    warnings.filterwarnings("ignore", module="lightning")
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def run(args: Sequence[str], **settings: Any) -> MISCLI:

@@ -6,15 +6,13 @@ see the method work; the images of the benchmark are those of the training, thei
 
 from __future__ import annotations
 
-import logging
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mis_lightning.commands import options
-from mis_lightning.commands.lightning import MISCLI, run
+from mis_lightning.commands.lightning import MISCLI, quiet, run
 from mis_lightning.data.bundled import BundledBenchmark, bundled_images
 from mis_lightning.figures.click_sequence import click_sequence, simulated_steps
 from mis_lightning.figures.merge_levels import merge_levels
@@ -61,13 +59,6 @@ def main(args: Sequence[str]) -> int:
         print(f"  {path}")
     print(f"The model is in {model}, tables and curves are in {folder / 'evaluation'}.")
     return 0
-
-
-def quiet() -> None:
-    """Silence Lightning's notes on hardware and loggers; errors and progress bars stay."""
-    warnings.filterwarnings("ignore", module="lightning")
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _build(folder: Path, photographs: Path, steps: int | None) -> MISCLI:
