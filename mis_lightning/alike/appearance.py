@@ -81,12 +81,14 @@ class DepthModel:
 
     Args:
         trees: Of the forest.
+        contrasts: What is marked is also learned as it would look with its contrast to the image's median
+            multiplied by these: all channels of a description grow with it.
         seed: Of the forest and of the choice of leaves.
     """
 
-    def __init__(self, trees: int = 30, seed: int = 0) -> None:
+    def __init__(self, trees: int = 30, contrasts: Sequence[float] = (1.0,), seed: int = 0) -> None:
         self._forest = ExtraTreesRegressor(trees, min_samples_leaf=3, max_features="sqrt", random_state=seed)
-        self._seed = seed
+        self._contrasts, self._seed = tuple(contrasts), seed
 
     def fit(self, marked: Sequence[MarkedLeaves], radius: float) -> DepthModel:
         """Learn from marked objects, their surroundings, and what looks least like them in their images.
@@ -102,7 +104,8 @@ class DepthModel:
         if len(rows) > MAX_ROWS:
             chosen = generator.choice(len(rows), MAX_ROWS, replace=False)
             rows, depths = rows[chosen], depths[chosen]
-        self._forest.fit(rows, depths)
+        contrast = generator.choice(self._contrasts, len(rows)).astype(np.float32)
+        self._forest.fit(rows * contrast[:, None], depths)
         return self
 
     def __call__(self, description: NDArray[np.float32]) -> NDArray[np.float32]:

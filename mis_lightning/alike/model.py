@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -26,11 +26,13 @@ from mis_lightning.merge_tree.leaf_grid import leaf_pixels
 from mis_lightning.merge_tree.tree import MergeTree
 from mis_lightning.segmenters.base import check_image
 
+SURE = 0.6
+"""Least IoU that is expected of what is learned from unasked."""
 STEP = 0.04
 """Nodes are looked at where they have grown by this factor, in e-folds."""
-CURVE = (10.0, -4.5)
+CURVE = (6.0, -2.6)
 """Slope and offset of the logistic curve from an expected IoU to a score."""
-SIZES = (0.2, 6.0)
+SIZES = (0.25, 4.0)
 """Sizes of proposals, in those of a marked object."""
 
 
@@ -63,6 +65,9 @@ class AlikeSettings:
         weight: Power of a node's size in what it is worth: 0, each counts alike; 1, each leaf does.
         blur: Width of the blur of the depth, in leaves.
         trees: Of each forest.
+        contrasts: Contrasts that the marked objects might have instead of their own.
+        rounds: Of learning: from the second on also from what was found with much certainty on the images
+            of the marked objects.
         seed: Of the forests.
     """
 
@@ -71,6 +76,8 @@ class AlikeSettings:
     weight: float = 0.5
     blur: float = 1.0
     trees: int = 30
+    contrasts: tuple[float, ...] = (0.5, 0.7, 1.0, 1.0, 1.4, 2.0)
+    rounds: int = 2
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -79,11 +86,13 @@ class AlikeSettings:
                 "Expected `radius` of at least 2, `price` in [0, 1) and `weight` in [0, 1] to find objects "
                 f"alike, but got {self.radius}, {self.price} and {self.weight}."
             )
-        if not (self.blur >= 0 and self.trees >= 1):
+        if not (self.blur >= 0 and self.trees >= 1 and self.rounds >= 1):
             raise InputError(
-                "Expected `blur` of at least 0 and `trees` of at least 1 to find objects alike, "
-                f"but got {self.blur} and {self.trees}."
+                "Expected `blur` of at least 0, and `trees` and `rounds` of at least 1, to find objects "
+                f"alike, but got {self.blur}, {self.trees} and {self.rounds}."
             )
+        if not (self.contrasts and all(0 < one < np.inf for one in self.contrasts)):
+            raise InputError(f"Expected `contrasts` above 0 to find objects alike, but got {self.contrasts}.")
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,8 @@ class Proposal:
 
     Attributes:
         score: Probability that it has an IoU of at least 0.5 with an object, in ``[0, 1]``: a logistic curve
-            of the IoU that the model expects, fitted on the development images of ``experiments/alike``.
+            of the IoU that the model expects, fitted on the development images of two nuclei sets with three
+            examples (``experiments/alike``); with a single example it is too sure of itself.
         mask: The pixels in its box, bool, ``(h, w)``.
         top: First row of the box in the image.
         left: First column.
@@ -140,10 +150,9 @@ class AlikeModel:
         self._radius = radius * self._scale
         self._leaves = self.area * self._scale**2
         parts = [part for one in marked for part in self._parts(one)]
-        self._depth = DepthModel(self.settings.trees, self.settings.seed).fit(parts, self._radius)
-        self._quality = ExtraTreesRegressor(
-            self.settings.trees, min_samples_leaf=3, max_features=0.6, random_state=self.settings.seed
-        ).fit(*self._lessons(parts))
+        self._fit(parts)
+        for _ in range(self.settings.rounds - 1):
+            self._fit([self._with_found(part) for part in parts])
 
     def find(self, image: NDArray[np.uint8], taken: NDArray[np.bool_] | None = None) -> list[Proposal]:
         """Find the objects of an image.
@@ -163,6 +172,39 @@ class AlikeModel:
             for one in self._find(small, tile, busy, (image.shape[0], image.shape[1]))
         ]
         return sorted(found, key=lambda one: -one.score)
+
+    def _fit(self, parts: Sequence[MarkedLeaves]) -> None:
+        how = self.settings
+        self._depth = DepthModel(how.trees, how.contrasts, how.seed).fit(parts, self._radius)
+        self._quality = ExtraTreesRegressor(
+            how.trees, min_samples_leaf=3, max_features=0.6, random_state=how.seed
+        ).fit(*self._lessons(parts))
+
+    def _with_found(self, part: MarkedLeaves) -> MarkedLeaves:
+        """A part with what is surely alike as further examples, at most three for each."""
+        tree, seen = self._tree(part.description)
+        marked = np.any(np.stack([*part.examples, *part.rejected]), axis=0)
+        found = sorted(self._choose(tree, seen, marked), key=lambda one: -one[1])
+        sure = [tree.mask(node) for node, quality in found if quality >= SURE]
+        return replace(part, examples=[*part.examples, *sure[: 3 * len(part.examples) + 3]])
+
+    def _choose(
+        self, tree: MergeTree, seen: NDArray[np.float32], taken: NDArray[np.bool_] | None
+    ) -> list[tuple[int, float]]:
+        """The best disjoint nodes of a tree, and the IoU that each should have."""
+        low, high = SIZES
+        possible = _grown(tree) & (tree.sizes > low * self._leaves) & (tree.sizes < high * self._leaves)
+        if taken is not None:
+            possible &= _inside(tree, taken) <= TAKEN * tree.sizes
+        nodes = np.flatnonzero(possible)
+        if not len(nodes):
+            return []
+        quality = self._quality.predict(seen[nodes])
+        size = (tree.sizes[nodes] / self._leaves) ** self.settings.weight
+        worth = np.full(tree.n_nodes, -np.inf, np.float32)
+        worth[nodes] = (quality - self.settings.price) * size
+        expected = dict(zip(nodes.tolist(), quality.tolist(), strict=True))
+        return [(node, expected[node]) for node in best_antichain(tree, worth).tolist()]
 
     @property
     def _margin(self) -> int:
@@ -243,24 +285,12 @@ class AlikeModel:
         if min(part.shape[:2]) < 2:
             return []
         tree, seen = self._tree(describe_leaves(part, self._radius))
-        low, high = SIZES
-        possible = _grown(tree) & (tree.sizes > low * self._leaves) & (tree.sizes < high * self._leaves)
-        if taken is not None:
-            possible &= _inside(tree, taken[tile.rows, tile.cols]) <= TAKEN * tree.sizes
-        nodes = np.flatnonzero(possible)
-        if not len(nodes):
-            return []
-        quality = self._quality.predict(seen[nodes])
-        worth = np.full(tree.n_nodes, -np.inf, np.float32)
-        worth[nodes] = (quality - self.settings.price) * (
-            tree.sizes[nodes] / self._leaves
-        ) ** self.settings.weight
-        expected = dict(zip(nodes.tolist(), quality.tolist(), strict=True))
+        busy = None if taken is None else taken[tile.rows, tile.cols]
         found = []
-        for node in best_antichain(tree, worth).tolist():
+        for node, quality in self._choose(tree, seen, busy):
             one = _region(tree, node, tile, small.shape[:2], shape)
             if one is not None:
-                found.append(Proposal(_probability(expected[node]), *one))
+                found.append(Proposal(_probability(quality), *one))
         return found
 
 

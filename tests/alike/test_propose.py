@@ -18,6 +18,7 @@ from mis_lightning.segmenters.grabcut import GrabCutSegmenter
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
 
 SHAPE = (150, 180)
+QUICK = AlikeSettings(trees=8)
 
 
 def hits(proposals, masks, least=0.7):
@@ -27,7 +28,7 @@ def hits(proposals, masks, least=0.7):
 
 def test_the_other_disks_are_found_and_the_squares_are_not(scene):
     image, disks, squares = scene()
-    found = propose([image], [(0, disks[0]), (0, disks[1])])
+    found = propose([image], [(0, disks[0]), (0, disks[1])], settings=QUICK)
     assert all(hits(found, disks[2:]))
     assert not any(hits([one for one in found if one.score >= 0.5], squares))
     assert not any(hits(found, disks[:2], 0.3))  # marked already
@@ -41,14 +42,16 @@ def test_the_other_disks_are_found_and_the_squares_are_not(scene):
 def test_one_example_is_enough_and_another_image_is_as_good(scene):
     image, disks, _ = scene()
     other, others, _ = scene(seed=5)
-    found = propose([image, other], [(0, disks[3])])
+    found = propose([image, other], [(0, disks[3])], settings=QUICK)
     assert np.mean(hits([one for one in found if one.image == 1 and one.score >= 0.5], others)) >= 0.8
     assert {one.image for one in found} == {0, 1}
 
 
 def test_the_same_twice(scene):
     image, disks, _ = scene()
-    first, second = (propose([image], [(0, disks[0])], settings=AlikeSettings(seed=3)) for _ in range(2))
+    first, second = (
+        propose([image], [(0, disks[0])], settings=AlikeSettings(trees=4, seed=3)) for _ in range(2)
+    )
     assert [one.score for one in first] == [one.score for one in second]
     assert all(np.array_equal(a.mask, b.mask) for a, b in zip(first, second, strict=True))
 
@@ -57,10 +60,10 @@ def test_what_is_refused_teaches_the_next_round(scene):
     image, disks, squares = scene(squares=6)
     grey = np.repeat(image[..., :1], 3, axis=2)  # squares look more like disks now
     grey[np.any(squares, axis=0)] = 190
-    first = propose([grey], [(0, disks[0])])
+    first = propose([grey], [(0, disks[0])], settings=QUICK)
     assert sum(hits([one for one in first if one.score > 0.3], squares)) >= 3  # or there is nothing to learn
     refused = [(0, mask) for mask in squares[:2]]
-    second = propose([grey], [(0, disks[0])], refused)
+    second = propose([grey], [(0, disks[0])], refused, settings=QUICK)
     score = {
         name: np.mean([max([o.score for o in found if hits([o], [m])[0]], default=0) for m in squares[2:]])
         for name, found in (("first", first), ("second", second))
@@ -73,15 +76,15 @@ def test_large_objects_are_looked_for_in_a_smaller_image(scene):
     image, disks, _ = scene(size=(120, 150), disks=5, squares=2)
     big = image.repeat(4, axis=0).repeat(4, axis=1)
     masks = [mask.repeat(4, axis=0).repeat(4, axis=1) for mask in disks]
-    found = propose([big], [(0, masks[0]), (0, masks[1])])
+    found = propose([big], [(0, masks[0]), (0, masks[1])], settings=QUICK)
     assert np.mean(hits(found, masks[2:])) >= 0.6
 
 
 def test_tiles_find_what_the_whole_image_does(scene, monkeypatch):
     image, disks, _ = scene()
-    whole = propose([image], [(0, disks[0]), (0, disks[1])])
+    whole = propose([image], [(0, disks[0]), (0, disks[1])], settings=QUICK)
     monkeypatch.setattr("mis_lightning.alike.tiles.tiles.__defaults__", (110,))
-    tiled = propose([image], [(0, disks[0]), (0, disks[1])])
+    tiled = propose([image], [(0, disks[0]), (0, disks[1])], settings=QUICK)
     assert sum(hits(tiled, disks[2:])) >= sum(hits(whole, disks[2:])) - 1
     masks = [one.whole(SHAPE) for one in tiled]
     assert max(iou(a, b, None) for k, a in enumerate(masks) for b in masks[:k]) < 0.3
@@ -124,7 +127,7 @@ def test_sharpened_by_two_of_three(scene):
 
 def test_sharpened_by_a_merge_tree(scene):
     image, disks, _ = scene(disks=4, squares=0)
-    model = AlikeModel([MarkedImage(image, disks[:1])])
+    model = AlikeModel([MarkedImage(image, disks[:1])], QUICK)
     assert all(hits(propose_on(image, model, disks[:1], MergeTreeSegmenter()), disks[1:]))
 
 
@@ -163,7 +166,19 @@ def test_refused(scene, examples, words):
         propose([scene()[0]], examples)
 
 
-@pytest.mark.parametrize("bad", [{"radius": 1}, {"price": 1}, {"weight": 2}, {"blur": -1}, {"trees": 0}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"radius": 1},
+        {"price": 1},
+        {"weight": 2},
+        {"blur": -1},
+        {"trees": 0},
+        {"rounds": 0},
+        {"contrasts": ()},
+        {"contrasts": (0.0,)},
+    ],
+)
 def test_settings_out_of_range(bad):
     with pytest.raises(InputError):
         AlikeSettings(**bad)
