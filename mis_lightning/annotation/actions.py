@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mis_lightning.annotation.drawn_actions import DrawnAction, TidyAction
-from mis_lightning.annotation.positions import as_line, number, short
+from mis_lightning.annotation.painting import brush_mask, simplified
+from mis_lightning.annotation.positions import as_line, number, short, whole_pixels
 from mis_lightning.errors import InputError
 from mis_lightning.formats.rle import decode_rle, encode_rle
 from mis_lightning.segmenters.base import Box, check_box, check_click
@@ -37,11 +38,31 @@ class ClickAction:
 
 @dataclass(frozen=True)
 class ScribbleAction:
-    """Clicks along a line, answered together."""
+    """Clicks along a line, answered together. The pixels of the line are obeyed as a click is.
+
+    Attributes:
+        points: The clicks as (row, col), in pixels: all that a model of clicks is shown.
+        positive: Whether they belong.
+        line: The corners of the line as (row, col), in whole pixels; empty in logs of before, where the
+            clicks alone are obeyed.
+    """
 
     points: tuple[tuple[float, float], ...]
     positive: bool = True
+    line: tuple[tuple[int, int], ...] = ()
     kind: ClassVar[str] = "scribble"
+
+    @classmethod
+    def of(cls, points: ArrayLike, positive: bool, shape: tuple[int, int]) -> ScribbleAction:
+        """A scribble along any points on an image of size ``(H, W)``."""
+        line = simplified(whole_pixels(points, shape, least=1))
+        return cls(sample_scribble(points, shape), bool(positive), line)
+
+    def drawn(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """The pixels of the line, bool, of size ``(H, W)``."""
+        if not self.line:
+            return np.zeros(shape, np.bool_)
+        return brush_mask(whole_pixels(self.line, shape, least=1), 0.5, shape)
 
     def clicks(self, shape: tuple[int, int]) -> list[Click]:
         """The clicks, checked against an image of size ``(H, W)``."""
@@ -174,8 +195,8 @@ def action_from_json(entry: Any) -> Action:
     try:
         if given.keys() - names:
             raise TypeError(f"unknown: {', '.join(sorted(given.keys() - names))}")
-        if "points" in given:
-            given["points"] = tuple((row, col) for row, col in given["points"])
+        for line in given.keys() & {"points", "line"}:
+            given[line] = tuple((row, col) for row, col in given[line])
         action = kind(**given)
         for field in fields(kind):
             _check_type(field.name, getattr(action, field.name))

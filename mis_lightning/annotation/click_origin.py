@@ -81,7 +81,7 @@ def without_click(actions: tuple[Action, ...], made: MadeClick) -> tuple[Action,
     rest: tuple[Action, ...] = ()
     if isinstance(action, ScribbleAction):
         points = tuple(point for k, point in enumerate(action.points) if k != made.point)
-        rest = (replace(action, points=points),) if points else ()
+        rest = (replace(action, points=points, line=()),) if points else ()
     elif not isinstance(action, ClickAction):
         raise _fixed(action)
     return (*actions[: made.action], *rest, *_after_looks(actions, made.action))
@@ -98,7 +98,7 @@ def with_click_at(actions: tuple[Action, ...], made: MadeClick, row: float, col:
     if isinstance(action, ScribbleAction):
         points = list(action.points)
         points[made.point] = (row, col)
-        moved = replace(action, points=tuple(points))
+        moved = replace(action, points=tuple(points), line=())
     elif isinstance(action, ClickAction):
         moved = replace(action, row=row, col=col)
     else:

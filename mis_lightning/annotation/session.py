@@ -33,7 +33,6 @@ from mis_lightning.annotation.actions import (
     LookAction,
     MaskAction,
     ScribbleAction,
-    sample_scribble,
 )
 from mis_lightning.annotation.hand_edits import HandEdits
 from mis_lightning.annotation.log import ClickLog, ObjectLog
@@ -116,9 +115,9 @@ class AnnotationSession(HandEdits):
         self._do(ClickAction(*check_click(row, col, positive, self.shape)))
 
     def scribble(self, points: ArrayLike, positive: bool = True) -> None:
-        """Add clicks along a line and answer them in one step.
+        """Add clicks along a line and answer them in one step; all pixels of the line are obeyed.
 
-        An approximation, for models that know clicks only: at most 24 of them, at equal distances.
+        A model of clicks is shown at most 24 of them, at equal distances.
 
         Args:
             points: The corners of the line as (row, col) in pixels, ``(N, 2)``, ``N >= 1``.
@@ -127,7 +126,7 @@ class AnnotationSession(HandEdits):
         Raises:
             InputError: There is no object, or a point is not on the image.
         """
-        self._do(ScribbleAction(sample_scribble(points, self.shape), bool(positive)))
+        self._do(ScribbleAction.of(points, positive, self.shape))
 
     def box(self, top: float, left: float, bottom: float, right: float) -> None:
         """Start the active object again from a box, in pixels, the edges included.

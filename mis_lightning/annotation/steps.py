@@ -114,13 +114,23 @@ class ImageSteps:
         if isinstance(action, DrawnAction | TidyAction):
             after = self._by_hand(before, action)
         elif isinstance(action, (ClickAction, ScribbleAction)):
-            clicks = action.clicks(self.shape)
-            (state,) = self.segmenter.click([before.state], [clicks])
-            after = self._obeying(state, before.paint.lifted(clicks) if before.paint is not None else None)
+            after = self._clicked(before, action)
         else:
             after = ObjectState(self._begun(before.state, action))
         self.seconds = time.perf_counter() - began
         return after
+
+    def _clicked(self, before: ObjectState, action: ClickAction | ScribbleAction) -> ObjectState:
+        """The answer to clicks; what was set by hand, or is under a scribble, stays as it is."""
+        clicks, state, paint = action.clicks(self.shape), before.state, before.paint
+        paint = paint.lifted(clicks) if paint is not None else None
+        if isinstance(action, ScribbleAction) and action.line:
+            paint = paint if paint is not None else Paint.none(self.shape)
+            paint = paint.painted(action.drawn(self.shape), action.positive)
+        if paint is not None:
+            state = self.segmenter.hold(state, paint.inside, paint.outside)
+        (state,) = self.segmenter.click([state], [clicks])
+        return self._obeying(state, paint)
 
     def _begun(
         self, state: Any, action: BoxAction | LevelAction | LookAction | MaskAction | CarryAction

@@ -25,6 +25,7 @@ from mis_lightning.errors import InputError
     [
         ClickAction(1.5, 2.0, False),
         ScribbleAction(((1.0, 2.0), (3.5, 4.0)), True),
+        ScribbleAction(((1.0, 2.0), (3.5, 4.0)), False, ((1, 2), (3, 4))),
         BoxAction(0.0, 1.0, 5.5, 9.0),
         LevelAction(1.0, 2.0, 3),
         MaskAction.of(np.eye(5, dtype=bool)),
@@ -46,6 +47,7 @@ def test_actions_come_back(action) -> None:
         {"kind": "click", "row": 1, "col": 2, "positive": 1},
         {"kind": "scribble", "points": 3},
         {"kind": "scribble", "points": [[1, 2, 3]]},
+        {"kind": "scribble", "points": [[1, 2]], "line": [3]},
         {"kind": "level", "row": 1, "col": 2, "level": 1.5},
         {"kind": "level", "row": 1, "col": 2, "level": True},
         {"kind": "mask", "counts": [1, 2]},

@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mis_lightning.annotation.session import AnnotationSession
@@ -258,9 +259,32 @@ def test_scribble_is_one_step_of_all_its_clicks(image, net) -> None:
     segmenter = asking(net, size=(32, 48))
     (state,) = segmenter.click([segmenter.begin(image)], [clicks[:1]])
     (state,) = segmenter.click([state], [clicks[1:]])
-    np.testing.assert_array_equal(session.probability(), state.probability.numpy())
+    np.testing.assert_array_equal(session.mask(), segmenter.mask(state))  # which holds the line
     session.undo()
     assert session.objects[0].clicks == clicks[:1]
+
+
+def test_all_pixels_of_a_scribble_are_obeyed(image) -> None:
+    def nowhere(_, prompt):
+        return torch.full_like(prompt.previous_mask, -3)
+
+    session = AnnotationSession(image, asking(nowhere))
+    session.add_object()
+    session.scribble([[10, 10], [10, 100], [60, 100]])
+    line = np.zeros(SHAPE, bool)
+    line[10, 10:101] = line[10:61, 100] = True
+    np.testing.assert_array_equal(session.mask(), line)
+    session.click(70, 30)
+    np.testing.assert_array_equal(session.mask(), line)  # from then on
+    again = AnnotationSession.replay(session.log(), image, asking(nowhere))
+    np.testing.assert_array_equal(again.mask(), line)
+    session.click(10, 50, False)  # said last, it takes the line away
+    assert not session.mask().any()
+    session.undo()
+    np.testing.assert_array_equal(session.mask(), line)
+    old = json.loads(json.dumps(session.log()).replace(f', "line": {[[10, 10], [10, 100], [60, 100]]}', ""))
+    assert old != json.loads(json.dumps(session.log()))
+    assert not AnnotationSession.replay(old, image, asking(nowhere)).mask().any()  # then it was its clicks
 
 
 def test_box_and_mask_are_the_previous_mask_of_a_prediction(image, net) -> None:
