@@ -20,6 +20,8 @@ from mis_lightning.alike.antichain import best_antichain
 from mis_lightning.alike.appearance import COLOURS, DepthModel, MarkedLeaves, describe_leaves
 from mis_lightning.alike.level_tree import level_tree
 from mis_lightning.alike.node_features import node_features, node_sums
+from mis_lightning.alike.proposal import Proposal
+from mis_lightning.alike.settings import AlikeSettings
 from mis_lightning.alike.tiles import Tile, tiles
 from mis_lightning.errors import InputError
 from mis_lightning.merge_tree.leaf_grid import leaf_pixels
@@ -53,79 +55,6 @@ class MarkedImage:
     image: NDArray[np.uint8]
     examples: Sequence[NDArray[np.bool_]]
     rejected: Sequence[NDArray[np.bool_]] = ()
-
-
-@dataclass(frozen=True)
-class AlikeSettings:
-    """How objects like the marked ones are looked for.
-
-    Attributes:
-        radius: Of a marked object, in leaves: images are scaled down until theirs is as small, never up.
-        price: An expected IoU that a proposal must exceed.
-        weight: Power of a node's size in what it is worth: 0, each counts alike; 1, each leaf does.
-        blur: Width of the blur of the depth, in leaves.
-        trees: Of each forest.
-        contrasts: Contrasts that the marked objects might have instead of their own.
-        rounds: Of learning: from the second on also from what was found with much certainty on the images
-            of the marked objects.
-        seed: Of the forests.
-    """
-
-    radius: float = 12.0
-    price: float = 0.25
-    weight: float = 0.5
-    blur: float = 1.0
-    trees: int = 30
-    contrasts: tuple[float, ...] = (0.5, 0.7, 1.0, 1.0, 1.4, 2.0)
-    rounds: int = 2
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not (self.radius >= 2 and 0 <= self.price < 1 and 0 <= self.weight <= 1):
-            raise InputError(
-                "Expected `radius` of at least 2, `price` in [0, 1) and `weight` in [0, 1] to find objects "
-                f"alike, but got {self.radius}, {self.price} and {self.weight}."
-            )
-        if not (self.blur >= 0 and self.trees >= 1 and self.rounds >= 1):
-            raise InputError(
-                "Expected `blur` of at least 0, and `trees` and `rounds` of at least 1, to find objects "
-                f"alike, but got {self.blur}, {self.trees} and {self.rounds}."
-            )
-        if not (self.contrasts and all(0 < one < np.inf for one in self.contrasts)):
-            raise InputError(f"Expected `contrasts` above 0 to find objects alike, but got {self.contrasts}.")
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """A region that looks like the marked objects.
-
-    Attributes:
-        score: Probability that it has an IoU of at least 0.5 with an object, in ``[0, 1]``: a logistic curve
-            of the IoU that the model expects, fitted on the development images of two nuclei sets with three
-            examples (``experiments/alike``); with a single example it is too sure of itself.
-        mask: The pixels in its box, bool, ``(h, w)``.
-        top: First row of the box in the image.
-        left: First column.
-        image: Number of the image in a list.
-    """
-
-    score: float
-    mask: NDArray[np.bool_]
-    top: int
-    left: int
-    image: int = 0
-
-    @property
-    def box(self) -> tuple[slice, slice]:
-        """Its rows and columns in the image."""
-        height, width = self.mask.shape
-        return slice(self.top, self.top + height), slice(self.left, self.left + width)
-
-    def whole(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
-        """The mask of the whole image, bool, ``(H, W)`` = ``shape``."""
-        mask = np.zeros(shape, np.bool_)
-        mask[self.box] = self.mask
-        return mask
 
 
 class AlikeModel:

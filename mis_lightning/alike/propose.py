@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mis_lightning.alike.model import AlikeModel, AlikeSettings, MarkedImage, Proposal
+from mis_lightning.alike.model import AlikeModel, MarkedImage
+from mis_lightning.alike.proposal import Proposal
+from mis_lightning.alike.settings import AlikeSettings
 from mis_lightning.alike.sharpen import sharpen
 from mis_lightning.errors import InputError
 from mis_lightning.segmenters.base import Segmenter

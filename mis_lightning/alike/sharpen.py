@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mis_lightning.alike.model import Proposal
+from mis_lightning.alike.proposal import Proposal
 from mis_lightning.clicks.deepest_pixel import deepest_pixel
 from mis_lightning.metrics.functional import iou
 from mis_lightning.segmenters.base import Segmenter

@@ -29,7 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from mis_lightning.alike.model import AlikeModel, MarkedImage, Proposal
+from mis_lightning.alike.model import AlikeModel, MarkedImage
+from mis_lightning.alike.proposal import Proposal
 from mis_lightning.alike.propose import propose_on
 from mis_lightning.bench.alike_rivals import match_templates, watershed
 from mis_lightning.clicks.simulated_user import next_click

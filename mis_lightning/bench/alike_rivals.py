@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mis_lightning.alike.model import Proposal
+from mis_lightning.alike.proposal import Proposal
 from mis_lightning.alike.propose import distinct
 
 SIZES = (0.75, 1.0, 1.33)

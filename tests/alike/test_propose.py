@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from mis_lightning.alike.model import AlikeModel, AlikeSettings, MarkedImage, Proposal
+from mis_lightning.alike.model import AlikeModel, MarkedImage
+from mis_lightning.alike.proposal import Proposal
 from mis_lightning.alike.propose import distinct, propose, propose_on
+from mis_lightning.alike.settings import AlikeSettings
 from mis_lightning.alike.sharpen import sharpen
 from mis_lightning.errors import InputError
 from mis_lightning.metrics.functional import iou

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mis_lightning.alike.model import AlikeModel, AlikeSettings
+from mis_lightning.alike.model import AlikeModel
+from mis_lightning.alike.settings import AlikeSettings
 from mis_lightning.bench import alike
 from mis_lightning.bench.alike_rivals import match_templates, watershed
 from mis_lightning.errors import InputError
