@@ -29,6 +29,11 @@ class Objects:
     order: tuple[int, ...] = ()
     step: str = ""
 
+    def is_before(self, one: TrackedObject) -> bool:
+        """Whether the last action on an object was done at this moment; it may have been new then."""
+        mine, before = self.by_id.get(one.id), one.moment.before
+        return before is not None and (not before.actions if mine is None else mine.moment is before)
+
     def changed_from(self, other: Objects) -> list[int]:
         """Ids of the objects that are another than there."""
         return [one.id for one in self.by_id.values() if other.by_id.get(one.id) is not one]

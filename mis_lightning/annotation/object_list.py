@@ -176,7 +176,7 @@ class ObjectList(ObjectHistory):
         moment = self._now.by_id[id].moment if id in self._now.by_id else Moment(self._steps)
         return moment.after(action)
 
-    def take(self, id: int, name: str, moment: Moment) -> None:
+    def take(self, id: int, name: str, category: str | None, moment: Moment) -> None:
         """Go to a moment of :meth:`tried`, as one step; the active object stays the same.
 
         Raises:
@@ -185,7 +185,7 @@ class ObjectList(ObjectHistory):
         active = self._now.active
         with self.step(f"carrying of {name}"):
             if id not in self._now.by_id:
-                self.add_object(name, id)
+                self.add_object(name, id, category)
                 self.select(active if active is not None else id)
             self._replace(replace(self._now.by_id[id], moment=moment, undone=()))
 
@@ -215,10 +215,37 @@ class ObjectList(ObjectHistory):
         with self.step(f"redo on {one.name}"):
             self._replace(replace(one, moment=one.undone[0], undone=one.undone[1:]))
 
-    def undone(self, id: int) -> Action | None:
-        """The action that :meth:`redo_object` would do again; ``None``: none, or there is no such object."""
+    def take_back(self, id: int) -> None:
+        """Take the last action on an object back: by :meth:`undo` where it is the last step on the image.
+
+        Raises:
+            InputError: There is no such object, or no action on it.
+        """
+        before = self._history.before
+        if before is not None and before.is_before(self._object(id)):
+            self.undo()
+        else:
+            self.undo_object(id)
+
+    def bring_back(self, id: int) -> None:
+        """Take the last :meth:`take_back` of an object back.
+
+        Raises:
+            InputError: There is no such object, or nothing was undone since its last action.
+        """
         one = self._now.by_id.get(id)
-        return one.undone[0].actions[-1] if one is not None and one.undone else None
+        if self.undone(id) is not None and (one is None or not one.undone):
+            self.redo()
+        else:
+            self.redo_object(id)
+
+    def undone(self, id: int) -> Action | None:
+        """The action that :meth:`bring_back` would do again; ``None``: none."""
+        one, after = self._now.by_id.get(id), self._history.undone
+        if one is not None and one.undone:
+            return one.undone[0].actions[-1]
+        later = None if after is None else after.by_id.get(id)
+        return later.moment.actions[-1] if later is not None and self._now.is_before(later) else None
 
     def mask(self, id: int | None = None) -> NDArray[np.bool_]:
         """The mask of an object, the active one if none is named, after the overlap policy, bool, ``(H, W)``.

@@ -143,13 +143,13 @@ class VolumeSession(VolumeObjects):
         self.active = number
         return number
 
-    def rename(self, id: int, name: str) -> None:
-        """Rename an object on all slices.
+    def rename(self, id: int, name: str, apart_from: int | None = None) -> None:
+        """Rename an object on all slices, but one that is done already.
 
         Raises:
             InputError: There is no such object, or the name does not fit.
         """
-        super().rename(id, check_name(name))
+        super().rename(id, check_name(name), apart_from)
         if id in self._named:
             self._named[id] = check_name(name)
 

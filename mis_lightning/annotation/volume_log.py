@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mis_lightning.annotation.actions import Action, CarryAction
 from mis_lightning.annotation.record import AnnotationRecord
 from mis_lightning.clicks.deepest_pixel import deepest_pixel
-from mis_lightning.formats.rle import decode_rle, encode_rle
+from mis_lightning.formats.rle import encode_rle, text_to_counts
 
 Direction = Literal[-1, 1]
 """Towards smaller or larger numbers of slices."""
@@ -82,11 +82,11 @@ def last_action(record: AnnotationRecord | None, id: int) -> Action | None:
     return actions[-1] if actions else None
 
 
-def mask_of(record: AnnotationRecord, id: int) -> NDArray[np.bool_]:
-    """The own mask of an object on a slice, bool, ``(H, W)``; empty where it is not there."""
-    if id not in record.counts:
-        return np.zeros(record.log.shape, np.bool_)
-    return decode_rle(record.counts[id], record.log.shape)
+def area_of(record: AnnotationRecord | None, id: int) -> int:
+    """Pixels of the own mask of an object on a slice; 0 where it is not there."""
+    if record is None or id not in record.counts:
+        return 0
+    return int(text_to_counts(record.counts[id])[1::2].sum())  # the runs of an encoding take turns
 
 
 def run_of(action: Action | None) -> int:

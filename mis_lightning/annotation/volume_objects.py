@@ -8,13 +8,13 @@ carried an object to a slice says from where, and in which run.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from mis_lightning.annotation.actions import CarryAction
+from mis_lightning.annotation.actions import Action, CarryAction
 from mis_lightning.annotation.propagation import Carrying, move_mask, score
 from mis_lightning.annotation.record import AnnotationRecord
 from mis_lightning.annotation.session import AnnotationSession
@@ -25,9 +25,9 @@ from mis_lightning.annotation.volume_log import (
     Run,
     SlicePart,
     actions_of,
+    area_of,
     carried,
     last_action,
-    mask_of,
     run_of,
     slices_of_run,
 )
@@ -69,11 +69,19 @@ class VolumeObjects(ABC):
                 found.setdefault(one.id, one.name)
         return dict(sorted(found.items()))
 
+    def category(self, id: int) -> str | None:
+        """The class of an object; ``None``: none was chosen."""
+        for _, record in self._records():
+            for one in record.log.objects:
+                if one.id == id:
+                    return one.category
+        return None
+
     def parts(self, id: int) -> list[SlicePart]:
         """The slices that an object is on, in order."""
         found = []
         for k, record in self._records():
-            area, last = int(np.count_nonzero(mask_of(record, id))), last_action(record, id)
+            area, last = area_of(record, id), last_action(record, id)
             if area:
                 score_there = last.score if isinstance(last, CarryAction) else 1.0
                 found.append(SlicePart(k, area, isinstance(last, CarryAction), score_there))
@@ -85,22 +93,30 @@ class VolumeObjects(ABC):
         Raises:
             InputError: No slice has such an object.
         """
-        name = self._name(id)
+        name, category = self._name(id), self.category(id)
 
         def begin(session: AnnotationSession) -> None:
             if not session.has(id):
-                session.add_object(name, id)
+                session.add_object(name, id, category)
             session.select(id)
 
         self.change(k, begin)
 
-    def rename(self, id: int, name: str) -> None:
-        """Rename an object on all slices.
+    def rename(self, id: int, name: str, apart_from: int | None = None) -> None:
+        """Rename an object on all slices, but one that is done already.
 
         Raises:
             InputError: There is no such object, or the name does not fit.
         """
-        self._everywhere(id, lambda session: session.rename(id, name))
+        self._everywhere(id, lambda session: session.rename(id, name), apart_from)
+
+    def set_category(self, id: int, category: str | None, apart_from: int | None = None) -> None:
+        """Choose the class of an object on all slices, but one that is done already; ``None``: none.
+
+        Raises:
+            InputError: There is no such object, or the class is no name.
+        """
+        self._everywhere(id, lambda session: session.set_category(id, category), apart_from)
 
     def delete(self, id: int) -> None:
         """Remove an object from all slices, for good.
@@ -217,7 +233,7 @@ class VolumeObjects(ABC):
         last = {j: last_action(record, id) for j, record in self._records()}
         slices = slices_of_run(last, k, len(actions_of(self.record(k), id)), latest=True)
         for j in slices:
-            self.change(j, lambda session: session.undo_object(id))
+            self.change(j, lambda session: session.take_back(id))
         return slices
 
     def redo(self, k: int, id: int) -> list[int]:
@@ -229,12 +245,29 @@ class VolumeObjects(ABC):
         Raises:
             InputError: There is nothing to redo.
         """
-        sessions = ((j, self.opened(j)) for j in range(len(self)))
-        undone = {j: session.undone(id) for j, session in sessions if session is not None}
+        undone = self._undone(id)
         slices = slices_of_run(undone, k, len(actions_of(self.record(k), id)), latest=False)
         for j in slices:
-            self.change(j, lambda session: session.redo_object(id))
+            self.change(j, lambda session: session.bring_back(id))
         return slices
+
+    def run_to_undo(self, k: int, id: int) -> bool:
+        """Whether :meth:`undo` would take a run back."""
+        last = {j: last_action(record, id) for j, record in self._records()}
+        return self._is_run(last, k, id, latest=True)
+
+    def run_to_redo(self, k: int, id: int) -> bool:
+        """Whether :meth:`redo` would bring a run back."""
+        return self._is_run(self._undone(id), k, id, latest=False)
+
+    def _is_run(self, actions: Mapping[int, Action | None], k: int, id: int, latest: bool) -> bool:
+        slices = slices_of_run(actions, k, len(actions_of(self.record(k), id)), latest)
+        return any(run_of(actions.get(j)) for j in slices)
+
+    def _undone(self, id: int) -> dict[int, Action | None]:
+        """What redo of an object would do on each slice whose session is in memory."""
+        sessions = ((k, self.opened(k)) for k in range(len(self)))
+        return {k: session.undone(id) for k, session in sessions if session is not None}
 
     def _limit(self, run: Run, way: Direction) -> tuple[int, bool]:
         """The last slice that a run may go to, and whether the object is known to be beyond it."""
@@ -243,7 +276,7 @@ class VolumeObjects(ABC):
             last = last_action(record, run.id)
             if record is None or last is None or isinstance(last, CarryAction):
                 continue
-            if not mask_of(record, run.id).any():
+            if not area_of(record, run.id):
                 return k - way, False
             gap = abs(k - run.start)
             return run.start + way * min(gap // 2, gap - 1), True
@@ -253,15 +286,15 @@ class VolumeObjects(ABC):
         """Empty the first of the slices that the object was carried to before; ``None``: it is on none."""
         for k in slices:
             record = self.record(k)
-            if record is not None and mask_of(record, run.id).any():
+            if record is not None and area_of(record, run.id):
                 nothing = carried(run, np.zeros(record.log.shape, np.bool_))
                 self._take(run, k, self.open(k).tried(run.id, nothing))
                 return Carried(k, 0.0, False)
         return None
 
     def _take(self, run: Run, k: int, moment: Moment) -> None:
-        name = self._name(run.id)
-        self.change(k, lambda session: session.take(run.id, name, moment))
+        name, category = self._name(run.id), self.category(run.id)
+        self.change(k, lambda session: session.take(run.id, name, category, moment))
 
     def _records(self) -> Iterator[tuple[int, AnnotationRecord]]:
         for k in range(len(self)):
@@ -275,7 +308,9 @@ class VolumeObjects(ABC):
             raise InputError(f"Expected the id of an object of the volume ({list(names)}), but got {id!r}.")
         return names[id]
 
-    def _everywhere(self, id: int, action: Callable[[AnnotationSession], Any]) -> None:
+    def _everywhere(
+        self, id: int, action: Callable[[AnnotationSession], Any], apart_from: int | None = None
+    ) -> None:
         self._name(id)
-        for k in [k for k, record in self._records() if id in record.counts]:
+        for k in [k for k, record in self._records() if id in record.counts and k != apart_from]:
             self.change(k, action)

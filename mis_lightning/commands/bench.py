@@ -23,6 +23,7 @@ PARTS = {
     "quality": "the best region for each object of a benchmark, by source of regions",
     "simulate": "click simulation of a training batch against the plain OpenCV loop",
     "loss": "smoothness loss against the unfold formulation",
+    "volume": "clicks for the objects of a volume, carried from slice to slice and slice by slice",
     "evaluate": "objects evaluated together against one by one, and the simulated user's own cost",
     "gpu": "training, evaluation and extraction at the paper's sizes on one GPU",
     "startup": "how long until something happens in a fresh process",

@@ -75,6 +75,7 @@ class NiftiSlices:
         self.axis: Axis = axis
         self.view = SliceView.across(axis, self.nifti.affine)
         self._window = window
+        self._range: tuple[float, float] | None = None
 
     def __len__(self) -> int:
         return int(self.nifti.shape[self.view.axis])
@@ -89,10 +90,20 @@ class NiftiSlices:
     def window(self) -> tuple[float, float]:
         """The values that become black and white."""
         if self._window is None:
-            chosen = np.unique(np.linspace(0, len(self) - 1, 9).round().astype(int))
-            low, high = value_range(np.stack([self.values(int(k)) for k in chosen]))
+            low, high = value_range(self._sample())
             self._window = (low, high) if low < high else (low, low + 1)  # a constant volume is black
         return self._window
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The smallest and largest finite value of the nine slices."""
+        if self._range is None:
+            self._range = value_range(self._sample(), (0, 100))
+        return self._range
+
+    def _sample(self) -> NDArray[Any]:
+        chosen = np.unique(np.linspace(0, len(self) - 1, 9).round().astype(int))
+        return np.stack([self.values(int(k)) for k in chosen])
 
     def values(self, k: int) -> NDArray[Any]:
         """Slice ``k`` in the units of the file, float or integer, ``(H, W)``.
@@ -118,9 +129,14 @@ class NiftiSlices:
         return to_rgb(self.values(k), window=self.window)
 
     def read(self, k: int, reading: Reading) -> ReadImage:
-        """Slice ``k`` with what tells it from others: that of channel 0, whichever is shown."""
+        """Slice ``k`` with what tells it from others: that of channel 0, whichever is shown.
+
+        The window of ``reading`` counts, where it has one.
+        """
         first = self.values(k) if not any(self._further) else self._plane(k, (0,) * len(self._further))
-        return ReadImage(self[k], checksum(first), reading.settings().get("reading", {}))
+        window = reading.window if reading.window is not None else self.window
+        rgb = to_rgb(self.values(k), window=window)
+        return ReadImage(rgb, checksum(first), reading.settings().get("reading", {}))
 
     def empty_labels(self) -> LabelVolume:
         """A volume of labels on the same grid, all 0."""

@@ -57,6 +57,11 @@ class History(Generic[S]):
         return len(self._states) - 1 - self._position
 
     @property
+    def before(self) -> S | None:
+        """The state that undo leads to, as it is kept; ``None`` where nothing can be undone."""
+        return self._states[self._position - 1] if self.undoable else None
+
+    @property
     def undone(self) -> S | None:
         """The state that redo leads to, as it is kept; ``None`` where nothing can be redone."""
         return self._states[self._position + 1] if self.redoable else None

@@ -21,7 +21,7 @@ from mis_lightning.formats.overlap import Overlap
 from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
-from mis_lightning.server import edit_routes, routes
+from mis_lightning.server import edit_routes, routes, volume_routes
 from mis_lightning.server.access import Access, Guard
 from mis_lightning.server.begun_masks import BegunMasks
 from mis_lightning.server.context import ServerContext
@@ -37,7 +37,7 @@ from mis_lightning.server.workspace import (
     TooManyError,
 )
 
-ROUTERS = (routes.router, edit_routes.router)
+ROUTERS = (routes.router, edit_routes.router, volume_routes.router)
 """All routes, one router for each part of the page."""
 DRAFTS = ".drafts"
 """Folder of unsaved work, inside the folder of results."""

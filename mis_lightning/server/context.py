@@ -17,6 +17,7 @@ from mis_lightning.server import messages
 from mis_lightning.server.access import Access
 from mis_lightning.server.library import Entry
 from mis_lightning.server.responses import describe
+from mis_lightning.server.tab_volume import TabVolume
 from mis_lightning.server.tabs import Tabs
 from mis_lightning.server.workspace import MAX_OBJECTS, SharedState, TooManyError, Workspace
 
@@ -101,6 +102,7 @@ class ImageContext:
 
         def stepped(session: AnnotationSession) -> None:
             with session.step():
+                self._focus(session, asked.object, joins=grows)
                 action(session)
 
         return await self.answer(
@@ -120,14 +122,65 @@ class ImageContext:
 
         def begun(session: AnnotationSession) -> None:
             if session.active is None:
-                add_object(session, None)
+                self.add_object(session, None)
             action(session)
 
         return await self.change(asked, begun, grows=True)
 
+    def add_object(self, session: AnnotationSession, name: str | None) -> None:
+        """Add an object; on a slice its id is new to the whole volume.
 
-def add_object(session: AnnotationSession, name: str | None) -> None:
+        Raises:
+            TooManyError: There are too many.
+            InputError: The name does not fit.
+        """
+        volume = None if self.entry.slice is None else TabVolume.of(self.workspace, self.entry)
+        add_object(session, name, None if volume is None else volume.next_id())
+
+    def rename(self, session: AnnotationSession, number: int, name: str) -> None:
+        """Rename an object, of a volume on all slices.
+
+        Raises:
+            InputError: There is no such object, or the name does not fit.
+        """
+        session.rename(number, name)
+        if self.entry.slice is not None:
+            TabVolume.of(self.workspace, self.entry).rename(number, name, apart_from=self.entry.slice)
+
+    def set_category(self, session: AnnotationSession, number: int, category: str | None) -> None:
+        """Choose the class of an object, of a volume on all slices; ``None``: none.
+
+        Raises:
+            InputError: There is no such object, or the class is no name.
+        """
+        session.set_category(number, category)
+        if self.entry.slice is not None:
+            volume = TabVolume.of(self.workspace, self.entry)
+            volume.set_category(number, category, apart_from=self.entry.slice)
+
+    def _focus(self, session: AnnotationSession, object: int | None, joins: bool) -> None:
+        """Make the object that a change is about the active one of a slice."""
+        if object is None or self.entry.slice is None or session.active == object:
+            return
+        if session.has(object):
+            session.select(object)
+        elif joins:
+            volume = TabVolume.of(self.workspace, self.entry)
+            names = volume.names()
+            if object in names:
+                add_object(session, names[object], object, volume.category(object))
+
+
+def add_object(
+    session: AnnotationSession, name: str | None, id: int | None = None, category: str | None = None
+) -> None:
     """Add an object, of the class of the one that was active, unless there are too many.
+
+    Args:
+        session: Of the image.
+        name: ``None``: "object" and its id.
+        id: That of another slice, or the next of a volume; ``None``: the next of the image.
+        category: Its class, in place of that of the active object.
 
     Raises:
         TooManyError: There are.
@@ -135,8 +188,9 @@ def add_object(session: AnnotationSession, name: str | None) -> None:
     """
     if len(session.objects) >= MAX_OBJECTS:
         raise TooManyError(f"There are {MAX_OBJECTS} objects on this image, as many as it can have.")
-    before = next((one.category for one in session.objects if one.id == session.active), None)
-    session.add_object(name, category=before)
+    if category is None:
+        category = next((one.category for one in session.objects if one.id == session.active), None)
+    session.add_object(name, id, category)
 
 
 KeyInPath = Annotated[str, Path(pattern="^[0-9a-f]{16}$")]

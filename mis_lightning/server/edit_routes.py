@@ -82,7 +82,7 @@ async def classify(number: Number, asked: messages.Classify, here: OfImageInTab)
     results = here.server.shared.results
 
     def choose(session: AnnotationSession) -> None:
-        session.set_category(number, asked.category)
+        here.set_category(session, number, asked.category)
         if asked.category is not None:
             results.add_classes([asked.category])
 

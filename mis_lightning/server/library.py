@@ -12,7 +12,7 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -147,6 +147,11 @@ class Library:
         slices = [entry for entry in self._entries.values() if entry.slice is not None]
         return {entry.name.rpartition("#")[0]: entry.path for entry in slices}
 
+    def slices_of(self, entry: Entry) -> list[Entry]:
+        """The slices of the volume that a slice is of, in order."""
+        slices = [one for one in self._entries.values() if one.slice is not None and one.path == entry.path]
+        return sorted(slices, key=lambda one: one.slice or 0)
+
     def __getitem__(self, key: str) -> Entry:
         """The image of a key.
 
@@ -158,8 +163,22 @@ class Library:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def read(self, entry: Entry) -> ReadImage:
+    def windows(self, entry: Entry) -> tuple[tuple[float, float], tuple[float, float]]:
+        """The window that slices of a volume are shown with by default, and the range of their values.
+
+        Raises:
+            ImageError: The volume cannot be read.
+        """
+        with self._reading_volume:
+            volume = self._volume(entry.path)
+            return volume.window, volume.range
+
+    def read(self, entry: Entry, window: tuple[float, float] | None = None) -> ReadImage:
         """An image; its pixels are not to be written to.
+
+        Args:
+            entry: The image.
+            window: Of a slice, in place of the window that was given for all images.
 
         Raises:
             ImageError: It cannot be read, is too large, or is no longer where it was.
@@ -167,14 +186,14 @@ class Library:
 
         def make() -> ReadImage:
             self._check(entry)
-            read = self._decode(entry)
+            read = self._decode(entry, window)
             image = read.rgb
             if image.shape[0] * image.shape[1] > MAX_PIXELS:  # of a kind that Pillow cannot measure
                 raise _too_large(entry, image.shape[1], image.shape[0])
             image.flags.writeable = False
             return read
 
-        return self._pixels.get((entry.key, *_stamp(entry.path)), make)
+        return self._pixels.get((entry.key, window, *_stamp(entry.path)), make)
 
     def state(self, entry: Entry) -> tuple[int, int]:
         """Changes when the file of an image does.
@@ -184,14 +203,16 @@ class Library:
         """
         return _stamp(entry.path)
 
-    def picture(self, entry: Entry) -> bytes:
+    def picture(self, entry: Entry, window: tuple[float, float] | None = None) -> bytes:
         """What the page shows of an image, JPEG, at most ``MAX_PICTURE`` pixels a side.
 
         Raises:
             ImageError: As :meth:`read`.
         """
-        stamp = ("picture", entry.key, *_stamp(entry.path))
-        return self._pictures.get(stamp, lambda: _jpeg(_within(self.read(entry).rgb, MAX_PICTURE), 92))
+        stamp = ("picture", entry.key, window, *_stamp(entry.path))
+        return self._pictures.get(
+            stamp, lambda: _jpeg(_within(self.read(entry, window).rgb, MAX_PICTURE), 92)
+        )
 
     def thumbnail(self, entry: Entry) -> bytes:
         """A small JPEG of an image.
@@ -207,11 +228,12 @@ class Library:
 
         return self._pictures.get(("thumbnail", entry.key, *_stamp(entry.path)), make)
 
-    def _decode(self, entry: Entry) -> ReadImage:
+    def _decode(self, entry: Entry, window: tuple[float, float] | None = None) -> ReadImage:
         if entry.slice is None:
             return self._reading.read(entry.path)
+        reading = self._reading if window is None else replace(self._reading, window=window)
         with self._reading_volume:
-            return self._volume(entry.path).read(entry.slice, self._reading)
+            return self._volume(entry.path).read(entry.slice, reading)
 
     def _check(self, entry: Entry) -> None:
         """Refuse an image that was replaced by a link since it was listed, or that is too large to decode."""

@@ -50,12 +50,14 @@ class Change(Question):
     Attributes:
         revision: Of the state that the page shows; a change of any other state is refused.
         known: The versions of the masks it has, by id of the object.
+        object: On a slice of a volume, the object that the change is about; it may be new on this slice.
     """
 
     revision: Key
     known: Annotated[
         dict[Annotated[str, Field(pattern="^[0-9]{1,5}$")], Key], Field(max_length=MAX_KNOWN)
     ] = {}
+    object: Annotated[int, Field(ge=1, le=65535)] | None = None
 
 
 class Click(Change):
@@ -161,12 +163,18 @@ class Info(Answer):
 
 
 class ImageLine(Answer):
-    """One entry of the image list; ``objects`` is ``None`` where masks were not counted yet."""
+    """One entry of the image list.
+
+    Attributes:
+        objects: How many; ``None`` where masks were not counted yet.
+        volume: What the volume is called that it is a slice of; ``None``: it is no slice.
+    """
 
     key: Key
     name: str
     state: Saved
     objects: int | None
+    volume: str | None = None
 
 
 class ClickMark(Answer):

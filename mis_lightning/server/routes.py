@@ -22,7 +22,6 @@ from mis_lightning.server.context import (
     OfImageInTab,
     OfSession,
     OfTab,
-    add_object,
     api_router,
 )
 from mis_lightning.server.download import pack
@@ -92,7 +91,11 @@ async def list_images(server: InServer, workspace: OfTab) -> list[messages.Image
     def lines() -> list[messages.ImageLine]:
         return [
             messages.ImageLine(
-                key=entry.key, name=entry.name, state=workspace.saved(entry), objects=workspace.count(entry)
+                key=entry.key,
+                name=entry.name,
+                state=workspace.saved(entry),
+                objects=workspace.count(entry),
+                volume=None if entry.slice is None else entry.name.rpartition("#")[0],
             )
             for entry in server.shared.library.refresh()
         ]
@@ -171,7 +174,7 @@ async def load_mask(
 @router.post(IMAGE + "/objects")
 async def new_object(asked: messages.NewObject, here: OfImageInTab) -> messages.State:
     """A new object, which becomes the active one."""
-    return await here.change(asked, lambda session: add_object(session, asked.name))
+    return await here.change(asked, lambda session: here.add_object(session, asked.name))
 
 
 @router.post(IMAGE + "/objects/{number}/select")
@@ -183,7 +186,7 @@ async def select_object(number: Number, asked: messages.Change, here: OfImageInT
 @router.patch(IMAGE + "/objects/{number}")
 async def rename_object(number: Number, asked: messages.Rename, here: OfImageInTab) -> messages.State:
     """Rename an object."""
-    return await here.change(asked, lambda session: session.rename(number, asked.name))
+    return await here.change(asked, lambda session: here.rename(session, number, asked.name))
 
 
 @router.delete(IMAGE + "/objects/{number}")

@@ -30,6 +30,7 @@ from mis_lightning.server.library import Entry, Library
 from mis_lightning.server.messages import Saved
 from mis_lightning.server.open_sessions import Opened, OpenSessions
 from mis_lightning.server.shown import Shown
+from mis_lightning.server.windows import Window, Windows
 
 MAX_ACTIONS = 2000
 """Most actions on the objects of one image."""
@@ -77,14 +78,14 @@ class SharedState:
         """Whether an image has masks that were there before."""
         return self.begun is not None and self.begun.has(entry.path, entry.slice)
 
-    def begin(self, entry: Entry) -> AnnotationSession:
+    def begin(self, entry: Entry, window: Window | None = None) -> AnnotationSession:
         """A session of an image that nothing is kept of: the masks that were there before, or nothing.
 
         Raises:
             InputError: The image or its masks cannot be read.
         """
         session = AnnotationSession(
-            self.library.read(entry), self.segmenter, overlap=self.overlap, name=entry.name
+            self.library.read(entry, window), self.segmenter, overlap=self.overlap, name=entry.name
         )
         if self.begun is not None and self.has_begun(entry):
             self.begun.begin(session, entry.path, entry.slice)
@@ -100,13 +101,16 @@ class Workspace:
 
     Attributes:
         lock: Held around every call of a method.
+        drafts: Its drafts.
+        windows: That it shows volumes with.
     """
 
     def __init__(self, folder: Path, shared: SharedState) -> None:
         self.folder = folder
         self.shared = shared
         self.lock = asyncio.Lock()
-        self._drafts = AnnotationStore(folder, label_maps=False)
+        self.drafts = AnnotationStore(folder, label_maps=False)
+        self.windows = Windows(folder)
 
     def open(self, entry: Entry) -> AnnotationSession:
         """The session of an image: as it is in memory, or this tab's draft, or the result, or a new one.
@@ -117,13 +121,13 @@ class Workspace:
         key, name = (self.folder, entry.key), entry.name
         kept = self.shared.sessions.get(key)
         self._check_file(entry, kept)
-        if kept is not None and (name in self._drafts or kept.result == self._digest(entry)):
+        if kept is not None and (name in self.drafts or kept.result == self._digest(entry)):
             return kept.session  # unless someone else has saved since, and there is no draft to protect
-        if name in self._drafts and name in self.shared.results and self._is_saved(name):
+        if name in self.drafts and name in self.shared.results and self._is_saved(name):
             self._drop_draft(entry)  # killed in the middle of saving
         result = self._digest(entry)
-        image, segmenter = self.shared.library.read(entry), self.shared.segmenter
-        for store in (self._drafts, self.shared.results):
+        image, segmenter = self.shared.library.read(entry, self.windows.of(entry)), self.shared.segmenter
+        for store in (self.drafts, self.shared.results):
             if name in store:
                 try:
                     session = store.load(name, image, segmenter, name=name)
@@ -131,8 +135,9 @@ class Workspace:
                     raise ReplacedError(_REPLACED.format(name)) from None
                 break
         else:
-            session = self.shared.begin(entry)
-        session.levels(0, 0)  # builds the merge tree now, not at the first click
+            session = self.shared.begin(entry, self.windows.of(entry))
+        if entry.slice is None:  # slices are leafed through; builds the merge tree now, not at a click
+            session.levels(0, 0)
         self._put(entry, session, result)
         return session
 
@@ -144,7 +149,7 @@ class Workspace:
         """See whether the image in memory is still that of the file; one that was only touched is."""
         if kept is None or kept.state == self.shared.library.state(entry):
             return
-        if self.shared.library.read(entry).checksum != kept.session.checksum:
+        if self.shared.library.read(entry, self.windows.of(entry)).checksum != kept.session.checksum:
             raise ReplacedError(_REPLACED.format(entry.name))
         self._put(entry, kept.session, kept.result)
 
@@ -159,9 +164,10 @@ class Workspace:
             InputError: The image has another size than the masks, or cannot be read.
             NotKeptError: The draft cannot be written.
         """
-        image, segmenter = self.shared.library.read(entry), self.shared.segmenter
-        session = AnnotationSession(image, segmenter, overlap=self.shared.overlap, name=entry.name)
-        record = self.record(entry)
+        image, record = self.shared.library.read(entry, self.windows.of(entry)), self.record(entry)
+        session = AnnotationSession(
+            image, self.shared.segmenter, overlap=self.shared.overlap, name=entry.name
+        )
         if masks and record is not None:
             session.take_masks(record)
         self._keep(entry, session)
@@ -215,7 +221,7 @@ class Workspace:
         session = self.open(entry)
         check_revision(session, expected)
         with _RESULTS:
-            if not replace and entry.name in self._drafts and self._conflicts(entry):
+            if not replace and entry.name in self.drafts and self._conflicts(entry):
                 raise ConflictError(
                     f"Somebody else has saved masks of {entry.name} since this tab opened it."
                 )
@@ -236,9 +242,15 @@ class Workspace:
         self.shared.sessions.drop((self.folder, entry.key))
         return self.open(entry)
 
+    def set_window(self, entry: Entry, window: Window | None) -> None:
+        """Show a volume with another window; ``OSError``: it cannot be kept, and nothing changes."""
+        self.windows.set(entry, window)
+        for one in self.shared.library.slices_of(entry):
+            self.shared.sessions.drop((self.folder, one.key))
+
     def saved(self, entry: Entry) -> Saved:
         """How far the image is."""
-        if entry.name in self._drafts:
+        if entry.name in self.drafts:
             return "draft"
         if entry.name in self.shared.results:
             return "saved"
@@ -246,7 +258,7 @@ class Workspace:
 
     def count(self, entry: Entry) -> int | None:
         """Number of objects kept of an image; 0 where that is damaged, ``None`` where it is not known yet."""
-        for store in (self._drafts, self.shared.results):
+        for store in (self.drafts, self.shared.results):
             path = store.folder / f"{entry.name}.json"
             try:
                 status = path.stat()
@@ -263,7 +275,7 @@ class Workspace:
         Raises:
             InputError: It is damaged.
         """
-        for store in (self._drafts, self.shared.results):
+        for store in (self.drafts, self.shared.results):
             if entry.name in store:
                 return store.read(entry.name)
         return self.shared.begin(entry).record() if self.shared.has_begun(entry) else None
@@ -274,10 +286,10 @@ class Workspace:
 
     def _keep(self, entry: Entry, session: AnnotationSession) -> None:
         try:
-            if entry.name not in self._drafts:
+            if entry.name not in self.drafts:
                 with written_whole(self._base(entry)) as temporary:
                     temporary.write_text(self._digest(entry), encoding="ascii")
-            self._drafts.save(entry.name, session)
+            self.drafts.save(entry.name, session)
             os.utime(self.folder)  # the youngest tab of a browser is offered first
         except (OSError, InputError) as error:
             raise NotKeptError(f"The work on {entry.name} cannot be kept: {error}") from error
@@ -289,12 +301,12 @@ class Workspace:
     def _is_saved(self, name: str) -> bool:
         """Whether the draft of an image is the same as the result; a damaged one is not."""
         try:
-            return self.shared.results.read(name) == self._drafts.read(name)
+            return self.shared.results.read(name) == self.drafts.read(name)
         except InputError:
             return False
 
     def _drop_draft(self, entry: Entry) -> None:
-        self._drafts.remove(entry.name)
+        self.drafts.remove(entry.name)
         self._base(entry).unlink(missing_ok=True)
 
     def _digest(self, entry: Entry) -> str:

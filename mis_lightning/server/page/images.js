@@ -10,10 +10,11 @@ export async function openImage(key) {
   if (!key || key === page.image) return;
   page.tell("leaving");
   quiet();
+  const together = images.together(page.image, key); // slices of a volume: the zoom stays
   page.image = key;
   page.state = null;
   page.masks.clear();
-  page.view.clear();
+  if (!together) page.view.clear();
   delete page.view.canvas.dataset.revision;
   images.current(key);
   const entry = images.entries.get(key).image;
@@ -25,10 +26,10 @@ export async function openImage(key) {
   page.say("");
   try {
     await settled();
-    const load = async () => createImageBitmap(await (await download(`api/images/${key}/picture`)).blob());
+    const load = async () => createImageBitmap(await (await download(entry.volume === null ? `api/images/${key}/picture` : page.here("picture"))).blob());
     const [picture, state] = await Promise.all([load(), get(page.here())]);
     if (page.image !== key) return;
-    page.view.open(picture, state.height, state.width);
+    page.view.open(picture, state.height, state.width, together);
     page.take(state);
     sessionStorage.setItem("mis-image", key);
     page.say(`${state.width} × ${state.height} pixels. ${entry.name} is open.`);

@@ -12,6 +12,7 @@ import { page } from "./page.js";
 import { find, menu, notice } from "./panels.js";
 import { listen } from "./pointer.js";
 import { adding, choose, chosen, setSign } from "./tools.js";
+import "./volume.js";
 
 export const { view } = page;
 
@@ -135,7 +136,7 @@ async function begin() {
   page.tell("begun", info);
   const last = sessionStorage.getItem("mis-image");
   const first = list.find((image) => image.key === last) ?? list.find((image) => image.state !== "saved") ?? list[0];
-  await openImage(first?.key);
+  await openImage(first?.key === last ? last : images.entrance(first?.key));
 }
 
 addEventListener("pagehide", () => { // a page opened at once goes on in this tab

@@ -29,11 +29,12 @@ const erase = () => { if (!page.tell("delete")) remove(); };
 
 /** The steps of the image, whichever object they were of. */
 async function undo() {
-  if (page.tell("undo")) return; // of what is being drawn
+  if (page.tell("undo")) return; // of what is being drawn, or of several slices
   if ((page.state?.undo || waiting()) && await change("POST", "undo")) page.say(`Undone: ${page.state.redo}.`);
 }
 
 async function redo() {
+  if (page.tell("redo")) return;
   if ((page.state?.redo || waiting()) && await change("POST", "redo")) page.say(`Done again: ${page.state.undo}.`);
 }
 

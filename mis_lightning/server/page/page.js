@@ -10,9 +10,10 @@ import { View } from "./view.js";
  *   begun(info)          the tab is open, facts about the server are known
  *   leaving()            an image is about to be left
  *   opened(entry, state) an image is shown: its entry in the image list, and its state
+ *   taking(state, changed)  a state of the image is about to be shown; `changed`: it answers a change
  *   taken(state)         a state of the image is shown, also after `opened`
  *   replaced(key, text)  the file of an image holds another image than before
- *   escape(), enter(away), wheel(event), undo(), delete(), digit(number)  the user's; `away`: with Alt or Shift
+ *   escape(), enter(away), wheel(event), undo(), redo(), delete(), digit(number)  the user's; `away`: with Alt or Shift
  */
 class Page {
   constructor() {
@@ -20,6 +21,7 @@ class Page {
     this.image = null; // key of the image shown
     this.state = null; // of it, as the server described it last
     this.info = null;
+    this.object = null; // on a slice of a volume: id of the object that is worked on, which may not be on the slice
     this.masks = new Map(); // id of an object -> Mask
     this.view = new View(find("canvas"));
     this.handlers = new Map();
@@ -44,9 +46,10 @@ class Page {
   /** Say something in the status line. */
   say(text) { find("status").textContent = text; }
 
-  /** Show a state of the image. */
-  take(state) {
+  /** Show a state of the image; `changed`: the answer to a change. */
+  take(state, changed = false) {
     const { masks, view } = this;
+    this.tell("taking", state, changed);
     this.state = state;
     const ids = new Set(state.objects.map((object) => object.id));
     for (const id of masks.keys()) if (!ids.has(id)) masks.delete(id);
@@ -83,7 +86,7 @@ class Page {
           : await send(method, url, { ...body, ...this.seen() });
         if (this.image !== key) return false;
         if (pending) view.pending.splice(0, pending.length);
-        this.take(whole);
+        this.take(whole, true);
         if (timed) this.time(whole, performance.now() - asked);
         return true;
       } catch (error) {
@@ -97,7 +100,8 @@ class Page {
 
   /** What every change says of the state it refers to: its revision, and the masks the page has. */
   seen() {
-    return { revision: this.state.revision, known: Object.fromEntries([...this.masks].map(([id, mask]) => [id, mask.version])) };
+    const known = Object.fromEntries([...this.masks].map(([id, mask]) => [id, mask.version]));
+    return { revision: this.state.revision, known, object: this.object };
   }
 
   /** Show why the server refused; any other error is thrown on. `asked`: the image that was to be opened. */

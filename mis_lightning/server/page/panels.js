@@ -41,19 +41,39 @@ export class ImageList {
   fill(images) {
     this.images = images;
     this.entries.clear();
-    this.list.replaceChildren(...images.map((image) => {
-      const small = make("small");
-      const button = make("button", { title: image.name },
-        make("img", { alt: "", loading: "lazy", width: 64, height: 48, src: `api/images/${image.key}/thumbnail` }),
-        make("span", { className: "text" }, make("span", { className: "name", textContent: image.name }), small));
-      button.addEventListener("click", () => this.open(image.key));
-      button.querySelector("img").addEventListener("error", () => this.mark(image.key, "unreadable", 0));
-      const item = make("li", {}, button);
-      this.entries.set(image.key, { item, button, small, image });
+    const volumes = Map.groupBy(images.filter((image) => image.volume !== null), (image) => image.volume);
+    const items = new Map();
+    for (const image of images) {
+      const slices = volumes.get(image.volume) ?? [image];
+      const middle = slices[Math.floor(slices.length / 2)];
+      const name = image.volume ?? image.name;
+      if (image === slices[0]) {
+        const small = make("small");
+        const button = make("button", { title: name },
+          make("img", { alt: "", loading: "lazy", width: 64, height: 48, src: `api/images/${middle.key}/thumbnail` }),
+          make("span", { className: "text" }, make("span", { className: "name", textContent: name }), small));
+        button.addEventListener("click", () => this.open(this.entrance(image.key)));
+        button.querySelector("img").addEventListener("error", () => this.mark(middle.key, "unreadable", 0));
+        items.set(name, { item: make("li", {}, button), button, small, slices, middle });
+      }
+      this.entries.set(image.key, { ...items.get(name), name, image });
       this.mark(image.key, image.state, image.objects);
-      return item;
-    }));
+    }
+    this.list.replaceChildren(...[...items.values()].map(({ item }) => item));
     this.tell();
+  }
+
+  /** What opens when an entry of the list is chosen: the image; of a volume the slice seen last, or the middle one. */
+  entrance(key) {
+    const entry = this.entries.get(key);
+    if (!entry || entry.image.volume === null) return key;
+    return entry.slices.find((slice) => slice === entry.slices.last)?.key ?? entry.middle.key;
+  }
+
+  /** Whether two images are slices of one volume. */
+  together(one, other) {
+    const volume = this.entries.get(one)?.image.volume ?? null;
+    return volume !== null && volume === this.entries.get(other)?.image.volume;
   }
 
   /** Say how far an image is: "none", "draft", "saved", or "unreadable". */
@@ -61,19 +81,24 @@ export class ImageList {
     const entry = this.entries.get(key);
     if (!entry) return;
     Object.assign(entry.image, { state, objects });
-    entry.item.classList.toggle("saved", state === "saved");
-    const known = objects === null ? "masks to correct" : `${count(objects, "object")}${state === "draft" ? ", draft" : ""}`;
-    const text = { none: "not begun", unreadable: "cannot be read" }[state] ?? known;
-    entry.item.classList.toggle("unreadable", state === "unreadable");
-    entry.small.replaceChildren(...(state === "saved" ? [icon("check")] : []), text);
-    entry.button.setAttribute("aria-label", `${entry.image.name}, ${state === "saved" ? "saved, " : ""}${text}`);
+    const { slices, name } = entry;
+    const begun = slices.filter((slice) => slice.state !== "none");
+    const saved = begun.length > 0 && begun.every((slice) => slice.state === "saved");
+    const draft = begun.some((slice) => slice.state === "draft") ? ", draft" : "";
+    const what = slices.length > 1 ? `${begun.length}/${slices.length} slices` : count(objects, "object");
+    const text = begun.length ? `${what}${draft}` : slices.length > 1 ? count(slices.length, "slice") : "not begun";
+    entry.item.classList.toggle("saved", saved);
+    entry.small.replaceChildren(...(saved ? [icon("check")] : []), text);
+    entry.button.setAttribute("aria-label", `${name}, ${saved ? "saved, " : ""}${text}`);
     this.tell();
   }
 
   current(key) {
     this.key = key;
-    for (const [each, { button }] of this.entries) button.setAttribute("aria-current", String(each === key));
-    this.entries.get(key)?.button.scrollIntoView({ block: "nearest", inline: "nearest" });
+    const shown = this.entries.get(key);
+    for (const { button } of this.entries.values()) button.setAttribute("aria-current", String(button === shown?.button));
+    if (shown) shown.slices.last = shown.image;
+    shown?.button.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   /** The key of the image `by` places on, among those shown. */

@@ -41,13 +41,21 @@ export class View {
     this.draw();
   }
 
-  /** Show an image of height x width pixels; the picture may have fewer. */
-  open(picture, height, width) {
+  /** Show an image of height x width pixels; the picture may have fewer. `stay`: where the one before lay, if as large. */
+  open(picture, height, width, stay = false) {
+    const same = stay && this.picture && this.height === height && this.width === width;
+    const { scale, x, y, fitted } = this;
+    this.clear();
     this.picture = picture;
     this.height = height;
     this.width = width;
     this.overlay = new Overlay(height, width);
-    this.fit();
+    if (!same) {
+      this.fit();
+      return;
+    }
+    Object.assign(this, { scale, x, y });
+    this.moved(fitted);
   }
 
   /** Show objects: [{id, mask, clicks, active}]. Drawn at once, so that its time can be measured. */
