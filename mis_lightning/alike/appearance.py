@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import ExtraTreesRegressor
 
 SCALES = (0.12, 0.25, 0.5, 1.0, 2.0)
@@ -91,7 +92,7 @@ class DepthModel:
         self._contrasts, self._seed = tuple(contrasts), seed
 
     def fit(self, marked: Sequence[MarkedLeaves], radius: float) -> DepthModel:
-        """Learn from marked objects, their surroundings, and what looks least like them in their images.
+        """Learn from marked objects, their surroundings, and what looks like these in their images.
 
         Args:
             marked: At least one example among them.
@@ -128,12 +129,14 @@ def _teaching(
         own = np.clip((own - 0.5) / max(float(own.max()) - 0.5, 0.5), 0.1, 1)
         depth = np.where(mask, np.maximum(depth, own), depth)
     ring = away <= max(RING * radius, 2)  # the objects, too
-    # The rest may hold more objects: of a sample of it, the half that looks least like the marked ones.
-    mean, deviation = description[inside].mean(axis=0), description[inside].std(axis=0) + 1e-3
+    near = description[ring]
+    # The rest may hold more objects. What tells the marked ones from their surroundings ranks a sample of it;
+    # the half that is most like the surroundings is taken.
     far = np.flatnonzero(~ring)
     far = generator.choice(far, min(len(far), 6000), replace=False)
     rest = description.reshape(-1, description.shape[2])[far]
-    unlike = (np.clip((rest - mean) / deviation, -4, 4) ** 2).mean(axis=1)
-    rest = rest[np.argsort(-unlike, kind="stable")[: len(rest) // 2]]
+    if len(rest) and not inside[ring].all():
+        tells = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1).fit(near, inside[ring])
+        rest = rest[np.argsort(tells.decision_function(rest), kind="stable")[: len(rest) // 2]]
     depths = np.concatenate([depth[ring], np.full(len(rest), -1.0)])
-    return np.concatenate([description[ring], rest]), depths.astype(np.float32)
+    return np.concatenate([near, rest]), depths.astype(np.float32)
