@@ -326,3 +326,21 @@ def test_an_image_that_cannot_be_read_counts_as_such(serve, open_tab, photos):
     assert not tab.page.locator("#notice").is_visible()  # it was about the other
     assert all("422" in problem for problem in tab.problems)  # the refusals, nothing else
     tab.problems.clear()
+
+
+def test_many_objects_leave_the_rest_of_the_page_in_sight(serve, open_tab):
+    tab = open_tab(serve())
+    add = """async () => {
+        const { page } = await import('/page/page.js');
+        for (let k = 0; k < 12; k += 1) await page.change('POST', 'objects');
+    }"""
+    tab.page.evaluate(add)
+    tab.page.wait_for_selector("#object-list li:nth-child(12).active")
+    last, panel, slider = (
+        tab.page.locator(one).bounding_box() for one in ("#object-list li.active", "#object-list", "#opacity")
+    )
+    assert panel["y"] <= last["y"] <= panel["y"] + panel["height"] - last["height"] + 1
+    assert slider["y"] < 800
+    tab.press("1")
+    first = tab.page.locator("#object-list li.active").bounding_box()
+    assert panel["y"] - 1 <= first["y"]

@@ -127,10 +127,21 @@ export class ObjectList {
   }
 
   fill(objects, active) {
+    const { scrollTop } = this.list;
     const focused = this.list.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
     this.list.replaceChildren(...objects.map((object) => this.item(object, object.id === active)));
     if (!objects.length) this.list.append(make("li", {}, make("small", { textContent: "Click on the image to start the first object." })));
+    this.list.scrollTop = scrollTop;
+    this.reveal(this.list.querySelector(".active"));
     if (focused) this.list.querySelector(`[data-focus="${focused}"]`)?.focus();
+  }
+
+  /** Scroll the list, and nothing else, until an item is in sight. */
+  reveal(item) {
+    if (!item) return;
+    const [top, bottom] = [item.offsetTop, item.offsetTop + item.offsetHeight];
+    if (top < this.list.scrollTop) this.list.scrollTop = top;
+    else if (bottom > this.list.scrollTop + this.list.clientHeight) this.list.scrollTop = bottom - this.list.clientHeight;
   }
 
   item(object, active) {
