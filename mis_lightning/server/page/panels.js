@@ -85,8 +85,10 @@ export class ImageList {
     const begun = slices.filter((slice) => slice.state !== "none");
     const saved = begun.length > 0 && begun.every((slice) => slice.state === "saved");
     const draft = begun.some((slice) => slice.state === "draft") ? ", draft" : "";
-    const what = slices.length > 1 ? `${begun.length}/${slices.length} slices` : count(objects, "object");
-    const text = begun.length ? `${what}${draft}` : slices.length > 1 ? count(slices.length, "slice") : "not begun";
+    const one = objects === null ? "masks to correct" : `${count(objects, "object")}${draft}`;
+    const many = begun.length ? `${begun.length}/${slices.length} slices${draft}` : count(slices.length, "slice");
+    const text = state === "unreadable" ? "cannot be read" : slices.length > 1 ? many : begun.length ? one : "not begun";
+    entry.item.classList.toggle("unreadable", state === "unreadable");
     entry.item.classList.toggle("saved", saved);
     entry.small.replaceChildren(...(saved ? [icon("check")] : []), text);
     entry.button.setAttribute("aria-label", `${name}, ${saved ? "saved, " : ""}${text}`);
