@@ -26,6 +26,7 @@ VERBS = {
         "evaluate on the test benchmarks of a config: the NoC table",
     ),
     "predict": ("mis_lightning.commands.predict", "segment images from a file of clicks"),
+    "propose": ("mis_lightning.commands.propose", "find the objects that look like a few marked ones"),
     "export-masks": (
         "mis_lightning.commands.export_masks",
         "export annotations as PNG, label maps, COCO or NIfTI",

@@ -19,6 +19,9 @@ SCALES = (0.12, 0.25, 0.5, 1.0, 2.0)
 """Widths of the blurs, in radii of the marked objects."""
 RING = 0.6
 """Width of the surroundings that are surely not the marked object, in its radii."""
+SPREAD = 99
+"""Percentile of the distances to an image's median colour that is its spread: that of its objects, wherever
+they cover more than a hundredth of it."""
 MAX_ROWS = 4000
 """Leaves that a depth model learns from, at most."""
 COLOURS = slice(12, 15)
@@ -42,7 +45,7 @@ def describe_leaves(image: NDArray[np.uint8], radius: float) -> NDArray[np.float
     lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     colours = lab.reshape(-1, 3)
     middle = np.median(colours, axis=0)
-    spread = np.percentile(np.abs(colours - middle), 90, axis=0) + 1
+    spread = np.percentile(np.abs(colours - middle), SPREAD, axis=0) + 1
     last = ((lab - middle) / spread).astype(np.float32)
     found = np.empty((*image.shape[:2], 3 + 9 * len(SCALES)), np.float32)
     found[..., :3] = last

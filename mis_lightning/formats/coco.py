@@ -64,6 +64,7 @@ def coco_content(images: Iterable[NamedMasks], classes: Sequence[str] = ()) -> d
                     "area": area,
                     "bbox": list(box),
                     "iscrowd": int(one.crowd),
+                    **({} if one.score is None else {"score": one.score}),
                 }
             )
     return {

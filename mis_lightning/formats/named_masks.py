@@ -19,12 +19,14 @@ class NamedMask:
         counts: Its pixels, run-length encoded (:mod:`mis_lightning.formats.rle`).
         crowd: It is no object but a region of many, which measurements leave out (``iscrowd`` in COCO).
         category: Its class, the category in COCO; ``None``: it has none.
+        score: Of a proposal, in ``[0, 1]`` (``score`` in COCO).
     """
 
     name: str
     counts: str
     crowd: bool = False
     category: str | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True)

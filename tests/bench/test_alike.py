@@ -76,7 +76,7 @@ def test_the_table_and_what_is_kept(sets, tmp_path, capsys, monkeypatch):
     ours = [cell.strip() for cell in rows[0].split("|")]
     assert float(ours[3]) >= 0.9
     assert float(ours[7]) >= 0.7  # on the other of the two images
-    assert ours[8].endswith("%]")
+    assert all(cell.endswith("%]") for cell in ours[8:12])
     kept = tmp_path / "kept" / "disks.report.jsonl"
     before = kept.read_text(encoding="utf-8")
     kept.write_text(before + '\n{"key": "half a li', encoding="utf-8")  # as a kill leaves it
@@ -100,9 +100,13 @@ def test_clicks_saved_by_hand(monkeypatch):
     ]
     one = {"kind": "same", "image": "i", "examples": ["0"], "objects": names[1:], "proposals": proposals}
     store = type("Nothing", (), {"get": lambda self, key, make: make()})()
-    text = alike._saved([one], {"i": scene}, None, store, 10)
-    # 4 for the example, 1 + 3 + 4 + 4 for the others, 1 rejected: 17 of 20 clicks
-    assert text == "15% [15%, 15%]"
+    saved = {way: alike._saved([one], {"i": scene}, None, store, 10, way).split()[0] for way in alike.WAYS}
+    assert saved == {
+        "one by one": "25%",  # of 20 clicks: 4 for the example, 1 + 1 + 4 + 4 for the others, 1 rejected
+        "corrected": "15%",  # 1 + 3 + 4 + 4
+        "at once": "30%",  # 0 + 0 + 4 + 4, 1 for all, 1 deleted
+        "at most": "60%",  # 1 each
+    }
 
 
 def test_unknown_methods_are_refused(tmp_path):

@@ -1,0 +1,182 @@
+"""``mis propose``: objects that look like a few marked ones, on all images of a folder."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from mis_lightning.alike.model import AlikeModel, MarkedImage
+from mis_lightning.alike.propose import propose_on
+from mis_lightning.alike.settings import AlikeSettings
+from mis_lightning.console import counted
+from mis_lightning.data.labelled_images import LabelledImages
+from mis_lightning.data.training_images import image_key
+from mis_lightning.errors import InputError, Note
+from mis_lightning.files import sweep, written_whole
+from mis_lightning.formats.coco import write_coco
+from mis_lightning.formats.named_masks import NamedMask, NamedMasks
+from mis_lightning.formats.rle import decode_rle, encode_rle
+from mis_lightning.images import Reading, list_images
+from mis_lightning.models.shipped import DEFAULT
+from mis_lightning.segmenters.base import Segmenter
+from mis_lightning.segmenters.names import NAMES_HELP
+from mis_lightning.segmenters.registry import open_segmenter
+
+NONE = "none"
+"""In place of a segmenter: proposals stay as they were found."""
+VERSION = 1
+"""Raised with every change of what is proposed: kept proposals of before are then made anew."""
+
+
+def main(args: Sequence[str]) -> int:
+    """Run ``mis propose IMAGES --examples MASKS --out DIR``.
+
+    Raises:
+        InputError: The options do not fit, there are no examples, or an image cannot be read.
+    """
+    given = _parser().parse_args(list(args))
+    if not 0 <= given.score <= 1:
+        raise InputError(f"Expected --score in [0, 1], but got {given.score}.")
+    segmenter = None if given.model == NONE else open_segmenter(given.model, device=given.device)
+    settings = AlikeSettings(seed=given.seed)
+    reading = Reading(
+        tuple(given.window) if given.window else None,
+        channels=tuple(given.channels) if given.channels else None,
+    )
+    paths = list_images(given.images)
+    base = given.images
+    if not base.is_dir():
+        base = Path(os.path.commonpath([path.absolute().parent for path in paths]))
+    images = {image_key(path.absolute(), base.absolute()): path for path in paths}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Note)  # of images without masks: there objects are looked for
+        marked = _marked(LabelledImages(given.images, given.examples, reading), given.examples)
+    digest = _digest(marked, settings, segmenter)
+    count = sum(len(one.examples) for one in marked.values())
+    print(
+        f"{counted(count, 'example')} on {counted(len(marked), 'image')}; "
+        f"{counted(len(images), 'image')} to look at."
+    )
+    kept = given.out / "proposals"
+    if kept.is_dir():
+        sweep(kept)
+    model: AlikeModel | None = None
+    found: list[NamedMasks] = []
+    for key, path in tqdm(images.items(), desc="proposals", unit="image"):
+        file = kept / f"{key}.json"
+        content = _read(file, digest)
+        if content is None:
+            model = model if model is not None else AlikeModel(list(marked.values()), settings)
+            content = {"digest": digest, **_look(path, key, reading, model, marked, segmenter)}
+            with written_whole(file) as temporary:
+                temporary.write_text(json.dumps(content), encoding="utf-8")
+        objects = tuple(
+            NamedMask("alike", entry["counts"], score=entry["score"])
+            for entry in content["proposals"]
+            if entry["score"] >= given.score
+        )
+        found.append(NamedMasks(key, (content["height"], content["width"]), objects))
+    written = write_coco(given.out / "coco.json", found)
+    print(
+        f"{counted(written, 'proposal')} in {given.out / 'coco.json'}; to accept and correct them: "
+        f"mis annotate {given.images} --masks {given.out / 'coco.json'}"
+    )
+    return 0
+
+
+def _marked(examples: LabelledImages, where: Path) -> dict[str, MarkedImage]:
+    """The images with examples, by key."""
+    marked = {}
+    for pair in examples:
+        read, objects = examples.read(pair)
+        masks = [objects.mask(name) for name, area in objects.areas.items() if area]
+        if masks:
+            marked[pair.key] = MarkedImage(read.rgb, masks)
+    if not marked:
+        raise InputError(f"Expected marked objects in {where}, but all masks are empty: mark one first.")
+    return marked
+
+
+def _look(
+    path: Path,
+    key: str,
+    reading: Reading,
+    model: AlikeModel,
+    marked: dict[str, MarkedImage],
+    segmenter: Segmenter[Any] | None,
+) -> dict[str, Any]:
+    """The proposals of one image as JSON values."""
+    image = reading(path)
+    shape = (image.shape[0], image.shape[1])
+    taken = marked[key].examples if key in marked else ()
+    proposals = [
+        {"score": round(one.score, 4), "counts": encode_rle(one.whole(shape))}
+        for one in propose_on(image, model, taken, segmenter)
+    ]
+    return {"height": shape[0], "width": shape[1], "proposals": proposals}
+
+
+def _read(file: Path, digest: str) -> dict[str, Any] | None:
+    """What was kept of an image; ``None`` where nothing was, or it came from other examples."""
+    try:
+        content = json.loads(file.read_bytes())
+        shape = (int(content["height"]), int(content["width"]))
+        for entry in content["proposals"]:
+            decode_rle(entry["counts"], shape)
+            float(entry["score"])
+        return content if content["digest"] == digest else None
+    except (OSError, ValueError, KeyError, TypeError, InputError):
+        return None  # missing or damaged: made anew
+
+
+def _digest(marked: dict[str, MarkedImage], settings: AlikeSettings, segmenter: Segmenter[Any] | None) -> str:
+    """Names everything that determines the proposals."""
+    asked = None if segmenter is None else [segmenter.identity, segmenter.settings()]
+    digest = hashlib.sha256(json.dumps([VERSION, asdict(settings), asked], default=str).encode())
+    for key, one in sorted(marked.items()):
+        digest.update(f"{key}\n".encode("utf-8", "surrogateescape"))
+        for mask in one.examples:
+            digest.update(encode_rle(mask).encode())
+        digest.update(np.ascontiguousarray(one.image).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mis propose",
+        description="Find the objects that look like a few marked ones. When restarted, it skips finished "
+        "images unless the examples have changed.",
+        epilog="`mis annotate IMAGES --masks OUT/coco.json` opens the proposals as objects to be corrected.",
+    )
+    add = parser.add_argument
+    add("images", type=Path, help="a folder, an image, or a text file with one path per line")
+    add(
+        "--examples",
+        type=Path,
+        required=True,
+        metavar="MASKS",
+        help="masks of marked objects: the folder that `mis annotate` saves, a COCO file, or label maps",
+    )
+    add("--out", type=Path, default=Path("proposals"), help="folder of coco.json (proposals)")
+    add("--score", type=float, default=0.5, help="least score of what is written, in [0, 1] (0.5)")
+    add(
+        "--model",
+        default=NONE,
+        metavar="NAME",
+        help=f"sharpens the proposals ({NONE}): {DEFAULT}; {NAMES_HELP}",
+    )
+    add("--device", help="where a model computes: cpu, cuda, mps (cpu)")
+    add("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="values that become 0 and 255")
+    add("--channels", type=int, nargs="+", help="use one or three channels of the files")
+    add("--seed", type=int, default=0, help="of what is drawn (0)")
+    return parser
