@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 from mis_lightning.console import prepare
-from mis_lightning.errors import InputError, Interrupted
+from mis_lightning.errors import InputError, Interrupted, of_system, of_workers
 
 VERBS = {
     "fit": (
@@ -120,7 +119,7 @@ def _told(error: BaseException) -> str | None:
         if isinstance(cause, InputError):
             return str(cause)
         cause = cause.__cause__
-    return _of_system(error) if isinstance(error, OSError) else None
+    return of_system(error) if isinstance(error, OSError) else of_workers(error)
 
 
 def _run(given: list[str]) -> int:
@@ -145,15 +144,3 @@ def _run(given: list[str]) -> int:
             return 0
     command = importlib.import_module(VERBS[verb][0])
     return int(command.main(given if verb in WITH_VERB else given[1:]))
-
-
-def _of_system(error: OSError) -> str:
-    """What the system refuses, such as to write on a full disk, and at which file."""
-    place = f" ({error.filename})" if error.filename else ""
-    remedy = {
-        errno.ENOSPC: " Make room, then run it again: what was finished is kept.",
-        errno.EDQUOT: " Make room, then run it again: what was finished is kept.",
-        errno.EROFS: " Choose another folder.",
-        errno.EACCES: " Choose another folder, or change its permissions.",
-    }
-    return f"{error.strerror or error}{place}.{remedy.get(error.errno or 0, '')}"

@@ -34,6 +34,11 @@ def prepare() -> None:
         warnings.simplefilter("ignore")
         warnings.simplefilter("default", Note)
     warnings.showwarning = _show
+    quiet_libraries()
+
+
+def quiet_libraries() -> None:
+    """Keep back what Lightning says of itself, tips and defaults; again after its import, which undoes it."""
     for name in _LIBRARIES:
         logging.getLogger(name).setLevel(logging.ERROR)
 
@@ -47,7 +52,9 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
-def told(items: Iterable[T], total: int, what: str, unit: str, seconds: float = 10.0) -> Iterator[T]:
+def told(
+    items: Iterable[T], total: int, what: str, unit: str, seconds: float = 10.0, done: int = 0
+) -> Iterator[T]:
     """Hand items on, and show how many of them are done: as a bar, or redirected as a line now and then.
 
     Args:
@@ -56,14 +63,15 @@ def told(items: Iterable[T], total: int, what: str, unit: str, seconds: float = 
         what: What is done to them.
         unit: What one of them is.
         seconds: Between two lines.
+        done: How many of them were done before; ``items`` are the others.
     """
     if sys.stderr.isatty():
         from tqdm import tqdm
 
-        yield from tqdm(items, total=total, desc=what, unit=unit, leave=False)
+        yield from tqdm(items, total=total, desc=what, unit=unit, leave=False, initial=done)
         return
     last = time.monotonic()
-    for number, item in enumerate(items, 1):
+    for number, item in enumerate(items, done + 1):
         yield item
         if number == total or time.monotonic() - last >= seconds:
             last = time.monotonic()

@@ -5,6 +5,8 @@ A message says what was expected, what was found, in which file, and what to do 
 
 from __future__ import annotations
 
+import errno
+
 
 class InputError(ValueError):
     """Invalid user input; the message names it and says how to fix it."""
@@ -37,3 +39,27 @@ class StoreMismatchError(InputError):
 
 class DatasetNotFoundError(InputError, FileNotFoundError):
     """A folder of images or a benchmark is missing or incomplete."""
+
+
+def of_system(error: OSError) -> str:
+    """What the system refuses, such as to write on a full disk, and at which file."""
+    place = f" ({error.filename})" if error.filename else ""
+    remedy = {
+        errno.ENOSPC: " Make room, then run it again: what was finished is kept.",
+        errno.EDQUOT: " Make room, then run it again: what was finished is kept.",
+        errno.EROFS: " Choose another folder.",
+        errno.EACCES: " Choose another folder, or change its permissions.",
+    }
+    return f"{error.strerror or error}{place}.{remedy.get(error.errno or 0, '')}"
+
+
+def of_workers(error: BaseException) -> str | None:
+    """What to do where dataloader workers have no shared memory left; ``None``: it is another error."""
+    text = str(error)
+    signs = ("out of shared memory", "Bus error", "file </torch_")
+    if not isinstance(error, RuntimeError) or not any(sign in text for sign in signs):
+        return None
+    return (
+        "The dataloader's workers have no shared memory left (/dev/shm). Run it again with "
+        "--data.num_workers 0, or allow a container more of it: docker run --shm-size=2g."
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from functools import partial
@@ -9,9 +10,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from mis_lightning.cli import VERBS, main
 
@@ -62,7 +65,7 @@ def complaint(args: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     assert main(args) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    lines = [line for line in err.splitlines() if not line.startswith(("Seed set", "GPU ", "TPU "))]
+    lines = err.splitlines()
     assert len(lines) == 1, err
     assert lines[0].startswith(f"mis {args[0]}: ")
     assert len(lines[0]) < 500
@@ -236,3 +239,28 @@ def test_interpolation_and_one_seed_reach_the_parts(config) -> None:
     assert rates[-1] == pytest.approx(0.0, abs=1e-12)
     assert rates[-2] > 0.01
     assert cli.model.seed == cli.datamodule.seed == 3
+
+
+def test_a_run_says_what_users_need(config, capsys, tmp_path: Path, monkeypatch) -> None:
+    """Lines on how far it is, and where the checkpoint is; nothing of what Lightning says of itself."""
+    (tmp_path / "pictures").mkdir()
+    for number in range(2):
+        pixels = np.random.default_rng(number).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "pictures" / f"{number}.png")
+    monkeypatch.setenv("MIS_CACHE_DIR", str(tmp_path / "cache"))
+    path = config("  enable_progress_bar: false\n  enable_model_summary: false\n", "")
+    loud = Path(path).read_text("utf-8").replace("  enable_checkpointing: false\n", "")
+    keeps = "    - {class_path: ModelCheckpoint, init_args: {dirpath: kept, save_last: true}}\n"
+    Path(path).write_text(
+        loud.replace("data:\n", "data:\n  images: pictures\n").replace(
+            "  callbacks:\n", f"  callbacks:\n{keeps}"
+        ),
+        encoding="utf-8",
+    )
+    capsys.readouterr()
+    assert main(["fit", "--config", path]) == 0
+    out, err = capsys.readouterr()
+    assert re.fullmatch(r"The checkpoint is .*last\.ckpt\. Next: mis annotate .* --model .*last\.ckpt\n", out)
+    assert err.splitlines()[0] == "regions: 2 of 2 images"
+    assert all(line.startswith("step ") for line in err.splitlines()[1:]), err
+    assert err.splitlines()[-1].startswith("step 7 of 7: loss ")

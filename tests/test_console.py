@@ -48,6 +48,8 @@ def fails(error: BaseException) -> Callable[[], None]:
         (OSError(errno.EROFS, "Read-only file system", "x"), 2, ["Read-only", "another folder"]),
         (PermissionError(errno.EACCES, "Permission denied", "x"), 2, ["denied (x)", "permissions"]),
         (OSError("something else"), 2, ["something else"]),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error."), 2, ["num_workers 0"]),
+        (RuntimeError("Caught …\n shared memory(shm) for file </torch_1_2>: No space"), 2, ["/dev/shm"]),
     ],
 )  # fmt: skip
 def test_one_line_and_a_status(verb, capsys, error: BaseException, status: int, parts: list[str]) -> None:

@@ -19,7 +19,7 @@ import torch
 from mis_lightning.clicks.simulated_user import next_click
 from mis_lightning.commands import options
 from mis_lightning.commands.adapt_task import Task, report, write_json
-from mis_lightning.commands.lightning import MISCLI, quiet, run
+from mis_lightning.commands.lightning import MISCLI, run
 from mis_lightning.console import counted, told
 from mis_lightning.data.benchmark import Benchmark
 from mis_lightning.data.held_back import Part, RegionsAsObjects, evenly, held_back
@@ -88,7 +88,6 @@ class Material:
 
 
 def _adapt(task: Task) -> None:
-    quiet()
     start = load_pretrained(task.model)
     prediction = PredictionSettings.from_json(start.recommended)
     material = _with_masks(task, task.masks) if task.masks is not None else _without_masks(task)

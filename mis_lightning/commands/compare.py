@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from mis_lightning.commands import options
-from mis_lightning.console import counted
+from mis_lightning.console import counted, told
 from mis_lightning.data.benchmark import Benchmark
 from mis_lightning.data.benchmarks import BENCHMARKS
 from mis_lightning.data.bundled import BundledBenchmark
@@ -44,7 +42,7 @@ def main(args: Sequence[str]) -> int:
     for label, name, segmenter in segmenters:
         samples = (benchmark[index] for index in range(len(benchmark)))
         sessions = simulate_sessions(segmenter, samples, evaluation, given.batch_size)
-        done = list(tqdm(sessions, total=len(benchmark), desc=label, unit="object"))
+        done = list(told(sessions, len(benchmark), label, "object"))
         settings = {
             "segmenter": name,
             "identity": segmenter.identity,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import pickle
 import re
-import warnings
+import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -13,17 +12,20 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentError
+from jsonargparse import ArgumentError, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from omegaconf.errors import OmegaConfBaseException
 
 from mis_lightning.commands.interpolation import fill_references
+from mis_lightning.console import quiet_libraries
 from mis_lightning.errors import InputError
 from mis_lightning.models.pretrained import read_checkpoint
 from mis_lightning.training.datamodule import MISDataModule
 from mis_lightning.training.module import InteractiveSegmentation
+from mis_lightning.training.told_steps import ToldSteps
 
 CHECKPOINT_WORDS = ("best", "last", "hpc")  # what Lightning understands besides a path
 
@@ -97,10 +99,30 @@ class MISCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Instantiate the trainer; its errors are errors of the config."""
         self.config = self.whole_config  # which the trainer is to save
+        verb = self.config.get("subcommand")
+        trainer = (self.config_init[verb] if verb else self.config_init)["trainer"]
         try:
-            return super().instantiate_trainer(**kwargs)
+            return super().instantiate_trainer(**{**_shown(trainer), **kwargs})
         except (ValueError, MisconfigurationException) as error:
             raise InputError(f"trainer: {error}") from error
+
+
+def _shown(trainer: Namespace) -> dict[str, Any]:
+    """What shows how far a run is, unless the config says: a bar on a terminal, elsewhere lines.
+
+    The table of the network is left out, and so is Rich's bar, which counts the epochs of a run of so many
+    steps as "0/-2".
+    """
+    settings: dict[str, Any] = {}
+    if trainer["enable_model_summary"] is None:
+        settings["enable_model_summary"] = False
+    callbacks = list(trainer["callbacks"] or [])
+    if trainer["enable_progress_bar"] is None and not any(isinstance(c, ProgressBar) for c in callbacks):
+        settings["enable_progress_bar"] = watched = sys.stdout.isatty()
+        if watched or not any(isinstance(c, ToldSteps) for c in callbacks):
+            callbacks.append(TQDMProgressBar() if watched else ToldSteps(always=True))
+        settings["callbacks"] = callbacks
+    return settings
 
 
 def main(args: Sequence[str]) -> int:
@@ -111,7 +133,10 @@ def main(args: Sequence[str]) -> int:
     """
     if len(args) > 1 and not args[1].startswith("-"):
         raise InputError(_instead(args[0], args[1]))
-    run(args)
+    cli = run(args)
+    kept = getattr(cli.trainer.checkpoint_callback, "last_model_path", "")
+    if args[0] == "fit" and kept and cli.trainer.is_global_zero:
+        print(f"The checkpoint is {kept}. Next: mis annotate my_images/ --model {kept}")
     return 0
 
 
@@ -129,13 +154,6 @@ def _instead(verb: str, word: str) -> str:
     return f"Expected options, but got {word!r}. {advice}"
 
 
-def quiet() -> None:
-    """Silence Lightning's notes on hardware and loggers; errors and progress bars stay."""
-    warnings.filterwarnings("ignore", module="lightning")
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-
-
 def run(args: Sequence[str], **settings: Any) -> MISCLI:
     """Run a Lightning verb and return the CLI, whose trainer and model a caller may look at.
 
@@ -146,7 +164,7 @@ def run(args: Sequence[str], **settings: Any) -> MISCLI:
     Raises:
         InputError: The options or the config do not fit; the message says which.
     """
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
+    quiet_libraries()
     # Interpolation in the YAML; and errors raised, not printed below two screens of usage.
     kwargs = {"parser_mode": "omegaconf", "exit_on_error": False}
     try:
@@ -213,7 +231,3 @@ def _check_checkpoint(path: Path) -> None:
     if not path.is_file():
         raise InputError(f"Expected a .ckpt file in `ckpt_path`, but there is nothing at {path}.")
     read_checkpoint(path)
-
-
-def _is_no_advertisement(record: logging.LogRecord) -> bool:
-    return "💡" not in record.getMessage()

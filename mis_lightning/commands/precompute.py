@@ -13,7 +13,7 @@ from lightning.fabric import Fabric
 from omegaconf.errors import OmegaConfBaseException
 
 from mis_lightning.commands.interpolation import fill_references
-from mis_lightning.console import counted
+from mis_lightning.console import counted, quiet_libraries
 from mis_lightning.errors import InputError
 from mis_lightning.training.datamodule import MISDataModule
 
@@ -52,6 +52,7 @@ def main(args: Sequence[str]) -> int:
         raise InputError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     if settings.devices < 1 or settings.num_nodes < 1:
         raise InputError("Expected `--devices` and `--num_nodes` of at least 1.")
+    quiet_libraries()
     # Fabric takes the place of each process from torchrun, SLURM …, or starts the processes itself.
     fabric = Fabric(accelerator=settings.accelerator, devices=settings.devices, num_nodes=settings.num_nodes)
     fabric.launch()

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tqdm import tqdm
-
 from mis_lightning.annotation.clicks_file import ClickRequests
 from mis_lightning.annotation.mask_folder import MaskFolder
 from mis_lightning.commands import lightning, options
+from mis_lightning.console import told
 from mis_lightning.images import Reading
 from mis_lightning.segmenters.registry import open_segmenter
 
@@ -34,7 +33,7 @@ def main(args: Sequence[str]) -> int:
     requests.check_images()
     segmenter = open_segmenter(given.model, device=given.device, threshold=given.threshold)
     masks = MaskFolder(given.out, given.format)
-    for index in tqdm(range(len(requests)), unit="image", desc=f"answers by {segmenter.identity}"):
+    for index in told(range(len(requests)), len(requests), f"answers by {segmenter.identity}", "image"):
         masks.look_up(requests[index], segmenter)
         masks.keep(requests[index].answer(segmenter))
     masks.finish()

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mis_lightning.commands import options
-from mis_lightning.commands.lightning import MISCLI, quiet, run
+from mis_lightning.commands.lightning import MISCLI, run
 from mis_lightning.data.bundled import BundledBenchmark, bundled_images
 from mis_lightning.figures.click_sequence import click_sequence, simulated_steps
 from mis_lightning.figures.merge_levels import merge_levels
@@ -32,7 +32,6 @@ SHOWN_CLICKS = (1, 2, 3, 5, 8, 12, 20)
 def main(args: Sequence[str]) -> int:
     """Run ``mis quickstart [--folder DIR] [--steps N]``."""
     given = options.quickstart().parse_args(args)
-    quiet()
     started = time.monotonic()
     folder: Path = given.folder
     folder.mkdir(parents=True, exist_ok=True)

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from mis_lightning.console import counted
+from mis_lightning.console import counted, told
 from mis_lightning.data.benchmark import Benchmark
 from mis_lightning.data.labelled_images import LabelledImage, LabelledImages
 from mis_lightning.errors import InputError
@@ -132,9 +131,7 @@ class LabelledFolder(Benchmark):
         """Read all masks, and draw objects: of each image by itself, whichever others there are."""
         drawn: list[tuple[LabelledImage, str]] = []
         small = 0
-        for image in tqdm(
-            self._images, desc=f"masks of {self.name}", unit="image", leave=False, disable=None
-        ):
+        for image in told(self._images, len(self._images), f"masks of {self.name}", "image"):
             areas = self._images.objects(image).areas
             names = [name for name, area in areas.items() if area >= min_area]
             small += len(areas) - len(names)
@@ -153,8 +150,7 @@ class LabelledFolder(Benchmark):
     def _digest(self) -> str:
         """Read the images and masks once: what does not fit is said before anything is computed."""
         digest = hashlib.sha256()
-        bar = tqdm(self._objects, desc=f"images of {self.name}", unit="object", leave=False, disable=None)
-        for image, name in bar:
+        for image, name in told(self._objects, len(self), f"images of {self.name}", "object"):
             read, objects = self._read(image)
             for part in (objects.mask(name), objects.ignore):
                 digest.update(b"-" if part is None else np.packbits(part).tobytes())

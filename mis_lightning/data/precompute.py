@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,11 +21,10 @@ import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
-from mis_lightning.console import counted
+from mis_lightning.console import counted, told
 from mis_lightning.data.training_images import TrainingImage
-from mis_lightning.errors import ImageError, InputError, Note
+from mis_lightning.errors import ImageError, InputError, Note, of_system
 from mis_lightning.regions.source import Features, RegionSource
 from mis_lightning.regions.store import RegionStore
 
@@ -34,6 +34,15 @@ AHEAD = 4  # images per thread that may wait for their regions to be found
 
 Outcome = tuple[str, str]
 """Key of an image, and why it cannot be used, empty if it can."""
+
+
+class _Refused(NamedTuple):
+    """The system does not let the store be written to: nothing further can be saved.
+
+    Workers return it, for what they raise comes with their traceback.
+    """
+
+    words: str
 
 
 def before_workers() -> None:
@@ -81,19 +90,15 @@ def precompute(
         Images whose regions could not be found because of the file: key -> message.
 
     Raises:
+        InputError: The store cannot be written to, such as on a full disk.
         RuntimeError: Something else went wrong with an image; the message names it.
     """
     store.sweep()
     missing = find_missing(images, store)
-    bar = tqdm(
-        find_regions(missing, source, store, num_workers),
-        desc="regions",
-        total=len(images),
-        initial=len(images) - len(missing),
-        unit="image",
-        disable=not (progress and missing),
-    )
-    return {key: message for key, message in bar if message}
+    found = find_regions(missing, source, store, num_workers)
+    if progress:
+        found = told(found, len(images), "regions", "image", done=len(images) - len(missing))
+    return {key: message for key, message in found if message}
 
 
 def find_missing(images: Sequence[TrainingImage], store: RegionStore) -> list[TrainingImage]:
@@ -112,7 +117,20 @@ def find_missing(images: Sequence[TrainingImage], store: RegionStore) -> list[Tr
 def find_regions(
     images: Sequence[TrainingImage], source: RegionSource, store: RegionStore, num_workers: int
 ) -> Iterator[Outcome]:
-    """Find and save the regions of images, and yield each outcome (:func:`precompute`)."""
+    """Find and save the regions of images, and yield each outcome (:func:`precompute`).
+
+    Raises:
+        InputError: The store cannot be written to, such as on a full disk.
+    """
+    for outcome in _outcomes(images, source, store, num_workers):
+        if isinstance(outcome, _Refused):
+            raise InputError(outcome.words)
+        yield outcome
+
+
+def _outcomes(
+    images: Sequence[TrainingImage], source: RegionSource, store: RegionStore, num_workers: int
+) -> Iterator[Outcome | _Refused]:
     if not images:
         return
     before_workers()
@@ -126,7 +144,7 @@ def find_regions(
 
 def _overlapped(
     images: Sequence[TrainingImage], source: RegionSource, store: RegionStore, workers: int
-) -> Iterator[Outcome]:
+) -> Iterator[Outcome | _Refused]:
     """Extract in this process, on the accelerator; read ahead of it, and find behind it."""
     if source.extractor is None:
         raise TypeError("A source without an extractor has nothing to overlap.")
@@ -137,7 +155,7 @@ def _overlapped(
         _Decoded(images, prepare), batch_size=None, num_workers=workers, worker_init_fn=one_thread
     )
     threads = max(workers, 1)
-    waiting: deque[Future[Outcome]] = deque()
+    waiting: deque[Future[Outcome | _Refused]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
             for index, *tensors, message in loader:  # tensors, as loaders move them in shared memory
@@ -161,7 +179,7 @@ def _overlapped(
 
 
 @dataclass
-class _Whole(Dataset[Outcome]):
+class _Whole(Dataset["Outcome | _Refused"]):
     """Item ``i`` finds and saves the regions of image ``i``."""
 
     images: Sequence[TrainingImage]
@@ -171,7 +189,7 @@ class _Whole(Dataset[Outcome]):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> Outcome:
+    def __getitem__(self, index: int) -> Outcome | _Refused:
         with _Named(self.images[index]) as named:
             image = _read(self.images[index])
             features = None if self.source.extractor is None else self.source.extractor(image)
@@ -213,9 +231,13 @@ def _find_and_save(
     features: Features | None,
     source: RegionSource,
     store: RegionStore,
-) -> Outcome:
+) -> Outcome | _Refused:
     with _Named(image) as named:
-        store.save(image.key, source.find(pixels, image.key, features))
+        found = source.find(pixels, image.key, features)
+        try:
+            store.save(image.key, found)
+        except OSError as error:
+            return _Refused(f"The regions of {image.key} cannot be kept: {of_system(error)}")
     return image.key, named.message
 
 

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from mis_lightning.data.precompute import find_missing, find_regions, precompute
 from mis_lightning.data.training_images import TrainingImage
+from mis_lightning.errors import InputError
 from mis_lightning.regions.source import RegionSource
 from mis_lightning.regions.store import RegionStore
 
@@ -45,6 +46,7 @@ def precompute_shared(
         Images that cannot be used, of all processes: key -> message.
 
     Raises:
+        InputError: The store cannot be written to, such as on a full disk.
         RuntimeError: Something went wrong with an image, in this process or another; the message names it.
     """
     rank, world = rank_and_world()
@@ -59,7 +61,7 @@ def precompute_shared(
     done = board.add("done", len(share) - len(missing))
     bar = tqdm(desc="regions", total=len(images), initial=done, unit="image", disable=rank != 0)
     failures: dict[str, str] = {}
-    error = ""
+    error: tuple[str, bool] | None = None  # its words, and whether they are for the user
     try:
         for key, message in find_regions(missing, source, store, num_workers):
             if message:
@@ -68,7 +70,7 @@ def precompute_shared(
             if board.add("failed", 0):
                 break
     except Exception as caught:
-        error = str(caught)
+        error = str(caught), isinstance(caught, InputError)
         board.add("failed", 1)
     # Not left to the gathering below: a process that is done early would wait there longer than torch allows.
     while board.add("done", 0) < len(images) and not board.add("failed", 0):
@@ -76,11 +78,12 @@ def precompute_shared(
         time.sleep(POLL)
     bar.update(board.add("done", 0) - bar.n)
     bar.close()
-    shares: list[tuple[dict[str, str], str]] = [({}, "")] * world
+    shares: list[tuple[dict[str, str], tuple[str, bool] | None]] = [({}, None)] * world
     dist.all_gather_object(shares, (failures, error))  # also a barrier
-    errors = [text for _, text in shares if text]
+    errors = [error for _, error in shares if error is not None]
     if errors:
-        raise RuntimeError(errors[0])
+        text, for_user = errors[0]
+        raise InputError(text) if for_user else RuntimeError(text)
     return {key: message for part, _ in shares for key, message in part.items()}
 
 

@@ -19,8 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
+from mis_lightning.console import told
 from mis_lightning.errors import InputError
 from mis_lightning.regions.manifest import check_settings, read_manifest, write_manifest
 from mis_lightning.regions.record import from_bytes
@@ -115,7 +114,7 @@ def write_shards(store: RegionStore, root: str | Path, progress: bool = True) ->
     root.mkdir(parents=True, exist_ok=True)
     keys = store.keys()
     writer = BinaryWriter(str(root), chunk_bytes=CHUNK_BYTES)
-    for number, key in enumerate(tqdm(keys, desc="shards", unit="image", disable=not progress)):
+    for number, key in enumerate(told(keys, len(keys), "shards", "image") if progress else keys):
         data = store.read(key)
         from_bytes(data)
         writer[number] = data

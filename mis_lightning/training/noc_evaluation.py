@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import yaml
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.utilities.seed import isolate_rng
 
+from mis_lightning.console import counted
 from mis_lightning.data.benchmark_groups import SampleBatch
 from mis_lightning.errors import InputError
 from mis_lightning.evaluation.simulation import EvaluationSettings, SimulatedSession, simulate_sessions
@@ -20,6 +24,9 @@ from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.training.datamodule import MISDataModule
 from mis_lightning.training.processes import of_all_processes
+
+TOLD_EVERY = 20.0
+"""Seconds between two lines on how far an evaluation is."""
 
 
 class NoCEvaluation(L.Callback):
@@ -58,6 +65,7 @@ class NoCEvaluation(L.Callback):
         self.show = show
         self.rows: list[BenchmarkSummary] = []
         self.sessions: dict[int, dict[int, SimulatedSession]] = {}
+        self._told = time.monotonic()
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Forget the last evaluation."""
@@ -114,6 +122,19 @@ class NoCEvaluation(L.Callback):
                 # Seconds per click count the reading of the image, too (docs/protocol.md#seconds-per-click).
                 session = dataclasses.replace(session, seconds=session.seconds + seconds)
                 self.sessions.setdefault(benchmark, {})[index] = session
+                self._tell(model.trainer, benchmark)
+
+    def _tell(self, trainer: L.Trainer, benchmark: int) -> None:
+        """Say how far an evaluation is where no bar does: a line now and then."""
+        bar: ProgressBar | None = trainer.progress_bar_callback
+        quiet = bar is not None or not trainer.is_global_zero or time.monotonic() - self._told < TOLD_EVERY
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if quiet or not isinstance(data, MISDataModule):
+            return
+        self._told = time.monotonic()
+        whole = data.benchmarks["test" if trainer.testing else "validate"][benchmark]
+        done = f"{len(self.sessions[benchmark])} of {counted(len(whole), 'object')}"
+        print(f"{whole.name}: {done}", file=sys.stderr, flush=True)
 
     def _conclude(self, trainer: L.Trainer, module: L.LightningModule, stage: str, prefix: str) -> None:
         gathered = self.sessions = _gather(self.sessions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from PIL import Image
 
 from mis_lightning.data.precompute import precompute
 from mis_lightning.data.training_images import find_training_images
+from mis_lightning.errors import InputError
 from mis_lightning.merge_tree.ward import build_merge_tree
 from mis_lightning.regions.merge_tree import MergeTreeRegions
 from mis_lightning.regions.store import RegionStore
@@ -70,6 +72,31 @@ def test_every_image_gets_the_tree_of_its_features(images, tmp_path):
         assert tree.grid == (4, 6)
         np.testing.assert_array_equal(tree.children, expected.children)
         np.testing.assert_array_equal(tree.cost, expected.cost)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_full_disk_is_said_in_one_line_and_nothing_is_half_written(images, tmp_path, monkeypatch, workers):
+    """In this process and in workers, whose errors come with their traceback."""
+    write, full = Path.write_bytes, tmp_path / "trees"
+
+    def refuse(path, data):
+        if full in path.parents and len(list(full.rglob("*.safetensors"))) == 2:
+            write(path, data[:10])
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return write(path, data)
+
+    store = open_store(full)
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(
+        InputError, match=r"^The regions of \S+ cannot be kept: No space left .* Make room"
+    ) as told:
+        precompute(images, MergeTreeRegions(Blocks()), store, workers, progress=False)
+    assert "\n" not in str(told.value)
+    monkeypatch.undo()
+    left = contents(full)
+    assert not [name for name in left if name.endswith(".tmp")]
+    assert precompute(images, MergeTreeRegions(Blocks()), store, num_workers=0, progress=False) == {}
+    assert {name: contents(full)[name] for name in left} == left  # what was finished was kept
 
 
 def test_connectivity_is_handed_on_and_kept(images, tmp_path):

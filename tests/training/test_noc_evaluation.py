@@ -214,7 +214,8 @@ def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     assert values(tmp_path / "two") == values(tmp_path / "one")
 
 
-def test_test_stage_with_a_part_of_a_benchmark(tmp_path: Path, quiet_trainer, capsys) -> None:
+def test_test_stage_with_a_part_of_a_benchmark(tmp_path: Path, quiet_trainer, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(noc, "TOLD_EVERY", 0.0)
     folder = tmp_path / "report"
     callback = NoCEvaluation(EvaluationSettings(max_clicks=1, target_iou=None), 8, str(folder), show=False)
     trainer = quiet_trainer(callbacks=[callback], limit_test_batches=1)
@@ -224,7 +225,9 @@ def test_test_stage_with_a_part_of_a_benchmark(tmp_path: Path, quiet_trainer, ca
     assert json.loads((folder / "results.json").read_text(encoding="utf-8"))["settings"]["comparable"] == {
         "boxes": False
     }
-    assert "NoC@85" not in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "NoC@85" not in out
+    assert err.splitlines()[-1] == "boxes: 16 of 33 objects"
 
 
 def test_fit_evaluates_averaged_weights_and_skips_the_sanity_check(
