@@ -248,11 +248,20 @@ def list_images(source: str | Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) 
     source = Path(source)
     if source.is_dir():
         found = sorted(_walk(source), key=lambda path: path.relative_to(source).as_posix())
-        images = [path for path in found if path.name.lower().endswith(suffixes)]
+        named = [path for path in found if path.name.lower().endswith(suffixes)]
+        gone = {path for path in named if path.is_symlink() and not os.path.exists(path)}
+        images = [path for path in named if path not in gone]
         if not images:
             raise DatasetNotFoundError(
                 f"Expected images ({', '.join(suffixes)}) in {source} or below it, but found none: "
                 f"it holds {_census(found)}."
+            )
+        if gone:
+            warnings.warn(
+                f"Left out of {source}: links that lead nowhere ({len(gone)}, the first is "
+                f"{min(gone).relative_to(source)}).",
+                Note,
+                stacklevel=2,
             )
         unread = [path for path in found if path.name.lower().endswith(_NOT_READ)]
         if unread:

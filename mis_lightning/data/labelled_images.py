@@ -188,12 +188,15 @@ class LabelledImages:
 
     def _of_coco(self, coco: Path, files: dict[str, Path]) -> tuple[list[LabelledImage], str]:
         content = {one.image.replace("\\", "/"): one for one in read_coco(coco)}
-        last = {name.rpartition("/")[2]: one for name, one in content.items()}
+        last: dict[str, NamedMasks | None] = {}
+        for name, one in content.items():  # of two files of one name neither is meant
+            short = name.rpartition("/")[2]
+            last[short] = None if short in last else one
         found = []
         for key, path in files.items():
-            one = content.get(key) or last.get(key.rpartition("/")[2])
-            if one is not None and one.objects:
-                found += self._with(key, path, one)
+            masks = content.get(key) or last.get(key.rpartition("/")[2])
+            if masks is not None and masks.objects:
+                found += self._with(key, path, masks)
         names = ", ".join(list(content)[:3]) or "none"
         return found, f"{coco} has masks of {counted(len(content), 'image')}, such as {names}."
 
@@ -205,9 +208,14 @@ class LabelledImages:
 
 
 def _no_masks(found: Sequence[LabelledImage]) -> list[LabelledImage]:
-    """Where images and masks share a folder: without the images that are masks of others."""
+    """Without the images that are masks of others, where both share a folder.
+
+    ``a_1.png`` is of ``a_1.jpg``, not an object of ``a.jpg``, where there are both.
+    """
     masks = {path for image in found for path in _files(image.masks)}
+    whole = {path for image in found if _is_whole(image.masks) for path in _files(image.masks)}
     images = [image for image in found if image.path not in masks]
+    images = [image for image in images if not _files(image.masks) & whole or _is_whole(image.masks)]
     if found and not images:
         one, other = found[0].path, next(iter(_files(found[0].masks)))
         raise DatasetNotFoundError(
@@ -220,6 +228,10 @@ def _files(masks: MaskPlace | NamedMasks) -> set[Path]:
     if isinstance(masks, NamedMasks):
         return set()
     return {masks.whole} if masks.whole is not None else set(masks.parts.values())
+
+
+def _is_whole(masks: MaskPlace | NamedMasks) -> bool:
+    return isinstance(masks, MaskPlace) and masks.whole is not None
 
 
 def _where(masks: MaskPlace | NamedMasks) -> str:

@@ -14,6 +14,7 @@ of an image's name (nnU-Net) does not count.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -68,16 +69,18 @@ class MaskLookup:
             paths = list_images(folder, (*MAPS, *VOLUMES, ".json"))
         except DatasetNotFoundError as error:
             raise DatasetNotFoundError(str(error).replace("Expected images", "Expected masks", 1)) from None
-        self.files = {path.relative_to(folder).as_posix(): path for path in paths}
-        self._numbered: dict[str, list[tuple[int, str]]] = defaultdict(list)
-        self._inside: dict[str, list[str]] = defaultdict(list)
-        for name, path in self.files.items():
+        self._files: dict[str, list[Path]] = defaultdict(list)
+        self._numbered: dict[str, list[tuple[int, Path]]] = defaultdict(list)
+        self._inside: dict[str, list[Path]] = defaultdict(list)
+        for path in paths:
+            name = _name(path.relative_to(folder).as_posix())
+            self._files[name].append(path)
             if path.suffix.lower() in MAPS:
                 place, _, last = name.rpartition("/")
-                self._inside[place].append(name)
+                self._inside[place].append(path)
                 found = _NUMBERED.fullmatch(last[: -len(path.suffix)])
                 if found:
-                    self._numbered[_join(place, found["stem"])].append((int(found["number"]), name))
+                    self._numbered[_join(place, found["stem"])].append((int(found["number"]), path))
 
     def find(self, key: str, image: Path) -> MaskPlace | None:
         """The masks of an image; ``None``: there are none.
@@ -91,10 +94,10 @@ class MaskLookup:
         """
         place, _, name = key.rpartition("/")
         for folder in dict.fromkeys((place, "")):
-            log = self.files.get(_join(folder, f"{name}.json"))
-            if log is not None:
-                return MaskPlace(log)
-            whole = [path for one in self._wanted(folder, name) if (path := self.files.get(one)) is not None]
+            log = self._files.get(_join(folder, _name(f"{name}.json")))
+            if log:
+                return MaskPlace(log[0])
+            whole = [path for one in self._wanted(folder, name) for path in self._files.get(one, ())]
             whole = [path for path in whole if not path.samefile(image)]
             if len(whole) > 1:
                 raise DatasetNotFoundError(
@@ -112,16 +115,17 @@ class MaskLookup:
         """Names that a file of all objects may have."""
         suffixes = VOLUMES if is_volume(Path(name)) else MAPS
         stems = dict.fromkeys((stem_of(name), name))
-        return [_join(folder, f"{stem}{tail}{end}") for stem in stems for tail in TAILS for end in suffixes]
+        names = [f"{stem}{tail}{end}" for stem in stems for tail in TAILS for end in suffixes]
+        return [_name(_join(folder, name)) for name in names]
 
     def _parts(self, folder: str, name: str) -> dict[str, Path]:
         for stem in dict.fromkeys((stem_of(name), name)):
-            numbered = sorted(self._numbered.get(_join(folder, stem), []))
+            numbered = sorted(self._numbered.get(_name(_join(folder, stem)), []))
             if numbered:
-                return {str(number): self.files[one] for number, one in numbered}
+                return {str(number): path for number, path in numbered}
             for inside in (_join(folder, stem), _join(folder, f"{stem}/masks")):
-                if self._inside.get(inside):
-                    return {Path(one).stem: self.files[one] for one in self._inside[inside]}
+                if self._inside.get(_name(inside)):
+                    return {path.stem: path for path in self._inside[_name(inside)]}
         return {}
 
     def examples(self, key: str) -> str:
@@ -131,10 +135,22 @@ class MaskLookup:
         wanted = [f"{stem}{end}", f"{stem}_mask{end}"]
         if end == ".png":
             wanted += [f"{stem}.tif", f"{stem}_1.png", f"{stem}/1.png", f"{name}.json"]
+        smeared = [
+            f"{stem}{end}" for end in (".jpg", ".jpeg", ".JPG") if (self.folder / f"{stem}{end}").is_file()
+        ]
+        found = [path.relative_to(self.folder).as_posix() for paths in self._files.values() for path in paths]
         return (
             f"Expected the masks of {name} as one of {', '.join(wanted)} … in {self.folder}, "
-            f"but it holds {_some(list(self.files))}."
+            f"but it holds {_some(found)}."
+            + (f" {smeared[0]} is none: JPEG smears labels. Save masks as PNG." if smeared else "")
         )
+
+
+def _name(path: str) -> str:
+    """A path as it is compared: whole characters, as file systems differ in them, and a small suffix."""
+    whole = unicodedata.normalize("NFC", path)
+    stem, dot, suffix = whole.rpartition(".")
+    return f"{stem}{dot}{suffix.lower()}" if dot and "/" not in suffix else whole
 
 
 def stem_of(name: str) -> str:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import signal
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -122,22 +123,27 @@ def find_regions(
     Raises:
         InputError: The store cannot be written to, such as on a full disk.
     """
-    for outcome in _outcomes(images, source, store, num_workers):
-        if isinstance(outcome, _Refused):
-            raise InputError(outcome.words)
-        yield outcome
+    with closing(_outcomes(images, source, store, num_workers)) as outcomes:
+        for outcome in outcomes:
+            if isinstance(outcome, _Refused):
+                raise InputError(outcome.words)
+            yield outcome
 
 
 def _outcomes(
     images: Sequence[TrainingImage], source: RegionSource, store: RegionStore, num_workers: int
-) -> Iterator[Outcome | _Refused]:
+) -> Generator[Outcome | _Refused]:
     if not images:
         return
     before_workers()
     workers = min(num_workers, len(images))
     if getattr(source.extractor, "device", CPU) == CPU:
         jobs = _Whole(images, source, store)
-        yield from DataLoader(jobs, batch_size=None, num_workers=workers, worker_init_fn=one_thread)
+        try:
+            yield from DataLoader(jobs, batch_size=None, num_workers=workers, worker_init_fn=one_thread)
+        except Exception as error:
+            # Its traceback would hold the loader, and so the workers, for which the process waits at its end.
+            raise error.with_traceback(None) from None
     else:
         yield from _overlapped(images, source, store, workers)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from mis_lightning.errors import ImageError, InputError
 from mis_lightning.formats.binary_png import read_binary_png
@@ -119,9 +120,21 @@ def read_label_file(path: Path, ignored: int | None = None) -> LabelledObjects:
         ImageError: The file cannot be read, or is no label map.
     """
     labels = read_instances(path)
+    frames = _frames(path)
+    if frames > 1:
+        raise ImageError(
+            f"Expected one map of labels in {path}, but it holds {frames} pages or frames. Save each as a "
+            "file, or all objects as one map with a number for each."
+        )
     if ignored is None and marks_void(path):
         ignored = VOID
     numbers, counts = np.unique(labels, return_counts=True)
+    below = numbers[(numbers < 0) & (numbers != (0 if ignored is None else ignored))]
+    if len(below):
+        raise ImageError(
+            f"Expected labels from 0 on in {path}, but got {below[0]}. Where it marks pixels that do not "
+            f"count, say so: `ignore_label` (--ignore-label={below[0]})."
+        )
     ends = counts[(numbers == 0) | (numbers == 255)].sum()
     levels = labels.dtype == np.uint8 and ignored is None and len(numbers) > 8 and {0, 255} <= set(numbers)
     if levels and ends > _SMOOTH * labels.size:
@@ -130,6 +143,20 @@ def read_label_file(path: Path, ignored: int | None = None) -> LabelledObjects:
             "with soft edges. Cut it at a threshold: 0 outside, 255 inside."
         )
     return LabelledObjects(labels, ignored)
+
+
+def _frames(path: Path) -> int:
+    """Frames of a GIF, pages of a TIFF; smaller pages, such as a thumbnail, do not count."""
+    if path.suffix.lower() not in (".tif", ".tiff", ".gif"):
+        return 1
+    if path.suffix.lower() == ".gif":
+        with Image.open(path) as image:
+            return int(getattr(image, "n_frames", 1))
+    from tifffile import TiffFile  # a quarter of a second, and PNG does without
+
+    with TiffFile(path) as file:
+        whole = file.pages.first.shape
+        return sum(page.shape == whole for page in file.pages)
 
 
 def read_mask_files(paths: Mapping[str, Path]) -> EncodedObjects:

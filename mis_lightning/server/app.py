@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import zlib
 from importlib.resources import files
@@ -133,7 +134,9 @@ def _file(name: str, data: bytes) -> Response:
 
 async def _refuse(request: Request, error: Exception) -> JSONResponse:
     status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 422)
-    return JSONResponse({"detail": _plain(str(error))}, status)
+    shared = request.app.state.server.shared
+    words = inside(str(error), shared.library.source, shared.results.folder)
+    return JSONResponse({"detail": _plain(words)}, status)
 
 
 async def _refuse_of_system(request: Request, error: Exception) -> JSONResponse:
@@ -148,6 +151,19 @@ async def _refuse_message(request: Request, error: Exception) -> JSONResponse:
     problems = error.errors() if isinstance(error, RequestValidationError) else []
     told = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in problems[:3])
     return JSONResponse({"detail": _plain("; ".join(told))}, 422)
+
+
+def inside(text: str, *places: Path) -> str:
+    """A text with the paths of files as they are inside a folder: whoever reads it may not know the machine.
+
+    >>> inside("There is no image file /data/my images/a/b.png.", Path("/data/my images"))
+    'There is no image file a/b.png.'
+    """
+    folders = {form for place in places for form in (place.absolute(), place.resolve())}
+    folders |= {folder.parent for folder in folders if folder.is_file()}
+    for folder in sorted(map(str, folders), key=len, reverse=True):
+        text = text.replace(f"{folder}{os.sep}", "")
+    return text
 
 
 def _plain(text: str) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import unicodedata
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -385,3 +388,134 @@ def test_damaged_masks(images: Path, masks: Path) -> None:
 def test_numbers_out_of_range(images: Path, masks: Path, options: dict[str, int]) -> None:
     with pytest.raises(InputError, match=next(iter(options))):
         opened(images, masks, **options)
+
+
+# --- what else lies in folders -----------------------------------------------------------------------------
+
+
+def test_names_of_other_file_systems(tmp_path: Path, masks: Path) -> None:
+    """A suffix in capitals; whole characters on one side, letters and accents on the other (macOS)."""
+    picture(tmp_path / "images" / unicodedata.normalize("NFC", "Zürich.JPG"))
+    write_label_png(masks / unicodedata.normalize("NFD", "Zürich_mask.PNG"), boxes(1))
+    (sample,) = opened(tmp_path / "images", masks)
+    np.testing.assert_array_equal(sample.mask, boxes(1) == 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["a#b.png", "-a.png", "a b.png", "a\nb.png", "100%.png", "[a].png", "a" * 240 + ".png"]
+)
+def test_odd_names(tmp_path: Path, masks: Path, name: str) -> None:
+    picture(tmp_path / "images" / name)
+    write_label_png(masks / name, boxes(1))
+    assert [one.name for one in opened(tmp_path / "images", masks)] == [f"{name}#1"]
+
+
+def test_a_name_that_is_no_text(tmp_path: Path, masks: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    try:
+        picture(tmp_path / "images" / name)
+    except OSError:
+        pytest.skip("names are text here")
+    write_label_png(masks / name, boxes(1))
+    benchmark = opened(tmp_path / "images", masks, objects_per_image=1)
+    assert len(benchmark) == 1
+
+
+def test_links_that_go_round_or_nowhere(images: Path, masks: Path) -> None:
+    for folder in (images, masks):
+        (folder / "loop").symlink_to(folder, target_is_directory=True)
+        (folder / "itself.png").symlink_to(folder / "itself.png")
+        (folder / "nowhere.png").symlink_to(folder / "gone.png")
+    for stem in ("a", "b"):
+        write_label_png(masks / f"{stem}.png", boxes(1))
+    with pytest.warns(Note, match=r"nowhere \(2, the first is itself\.png\)") as notes:
+        assert len(opened(images, masks)) == 2
+    assert len(notes) == 2
+
+
+@pytest.mark.parametrize("shape", [(1, 400), (400, 1), (1, 1)])
+def test_lines_and_points(tmp_path: Path, masks: Path, shape: tuple[int, int]) -> None:
+    picture(tmp_path / "images" / "a.png", shape)
+    write_label_png(masks / "a.png", np.ones(shape, np.uint16))
+    (sample,) = opened(tmp_path / "images", masks)
+    assert sample.mask.shape == shape
+
+
+@pytest.mark.parametrize("kind", ["RGBA", "LA", "P", "CMYK", "GIF", "1", "I;16"])
+def test_images_and_masks_of_every_mode(tmp_path: Path, masks: Path, kind: str) -> None:
+    """Transparency is dropped, palettes are looked up in images and are numbers in masks."""
+    grey = Image.fromarray((boxes(1) * 255).astype(np.uint8))
+    suffix = {"CMYK": "jpg", "GIF": "gif"}.get(kind, "png")
+    image = (
+        Image.fromarray(boxes(1) * 60000) if kind == "I;16" else grey.convert(kind if kind != "GIF" else "P")
+    )
+    (tmp_path / "images").mkdir()
+    image.save(tmp_path / "images" / f"a.{suffix}")
+    mask = grey if kind == "CMYK" else image
+    mask.save(masks / ("a.gif" if kind == "GIF" else "a.png"))
+    (sample,) = opened(tmp_path / "images", masks)
+    np.testing.assert_array_equal(sample.mask, boxes(1) == 1)
+
+
+@pytest.mark.parametrize("kind", ["tif", "gif"])
+def test_stacks_of_masks_are_refused(images: Path, masks: Path, kind: str) -> None:
+    """The first page alone would be one object of several."""
+    pages = [Image.fromarray(((boxes() == n) * 255).astype(np.uint8)) for n in (1, 2, 3)]
+    pages[0].save(masks / f"a.{kind}", save_all=True, append_images=pages[1:])
+    with pytest.raises(ImageError, match=r"a\.(tif|gif), but it holds 3 pages"):
+        opened(images / "a.png", masks)
+
+
+def test_labels_below_zero(images: Path, masks: Path) -> None:
+    labels = boxes(2).astype(np.int16)
+    labels[10] = -1
+    tifffile.imwrite(masks / "a.tif", labels)
+    with pytest.raises(ImageError, match=r"--ignore-label=-1"):
+        opened(images / "a.png", masks)
+    first, _ = opened(images / "a.png", masks, ignore_label=-1)
+    np.testing.assert_array_equal(first.ignore, labels == -1)
+
+
+def test_masks_as_jpeg(images: Path, masks: Path) -> None:
+    picture(masks / "a.jpg")
+    write_label_png(masks / "other.png", boxes())
+    with pytest.raises(DatasetNotFoundError, match=r"a\.jpg is none: JPEG smears labels"):
+        opened(images / "a.png", masks)
+
+
+def test_a_number_at_the_end_of_an_images_name(images: Path, masks: Path) -> None:
+    """``a_1.png`` holds the masks of image ``a_1``, and is no object of image ``a``."""
+    picture(images / "a_1.png")
+    write_label_png(masks / "a_1.png", boxes(1))
+    write_label_png(masks / "b.png", boxes(1))
+    with pytest.warns(Note, match=r"1 of 3 images .* first is a\.png"):
+        assert [one.name for one in opened(images, masks)] == ["a_1.png#1", "deep/b.jpg#1"]
+
+
+def test_two_images_of_one_name_in_coco(tmp_path: Path, masks: Path) -> None:
+    for folder in "xy":
+        picture(tmp_path / "images" / folder / "a.png")
+    objects = [("cell", boxes() == 1)]
+    write_coco(masks / "coco.json", [NamedMasks.of(f"{k}/a.png", objects, SHAPE) for k in ("z", "v", "x")])
+    with pytest.warns(Note, match="1 of 2 images"):
+        assert [one.name for one in opened(tmp_path / "images", masks)] == ["x/a.png#1"]
+
+
+def test_an_image_that_claims_to_be_huge(images: Path, masks: Path) -> None:
+    path = images / "a.png"
+    data = bytearray(path.read_bytes())
+    data[16:24] = (200_000).to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(bytes(data[12:29])).to_bytes(4, "big")
+    path.write_bytes(bytes(data))
+    write_label_png(masks / "a.png", boxes())
+    with pytest.raises(ImageError, match=r"larger than|million"):
+        opened(path, masks)
+
+
+@pytest.mark.parametrize("what", ["images", "masks"])
+def test_files_that_are_cut_off(images: Path, masks: Path, what: str) -> None:
+    write_label_png(masks / "a.png", boxes())
+    path = {"images": images, "masks": masks}[what] / "a.png"
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(ImageError, match=rf"{what}.a\.png is cut off"):
+        opened(images / "a.png", masks)

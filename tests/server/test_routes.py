@@ -448,3 +448,13 @@ def test_another_answer_to_the_first_click(make_app, open_page, tiny_click_vit):
     answer = page.ask("look")
     assert answer.status_code == 422
     assert "only one answer" in answer.json()["detail"]
+
+
+def test_messages_name_files_inside_the_folder(page, photos, tmp_path) -> None:
+    """Whoever looks at the page may not know the machine it is served from."""
+    (photos / "sub" / "b.png").write_bytes(b"")
+    key = page.images["sub/b.png"]["key"]
+    answer = page.client.get(f"/api/tabs/{page.tab}/images/{key}")
+    assert answer.status_code >= 400
+    assert "sub/b.png is empty" in answer.json()["detail"]
+    assert str(tmp_path) not in answer.text
