@@ -53,7 +53,10 @@ export class ImageList {
           make("img", { alt: "", loading: "lazy", width: 64, height: 48, src: `api/images/${middle.key}/thumbnail` }),
           make("span", { className: "text" }, make("span", { className: "name", textContent: name }), small));
         button.addEventListener("click", () => this.open(this.entrance(image.key)));
-        button.querySelector("img").addEventListener("error", () => this.mark(middle.key, "unreadable", 0));
+        button.querySelector("img").addEventListener("error", async ({ target }) => {
+          const answer = await fetch(target.src).catch(() => null); // a server that is gone says nothing about the image
+          if (answer?.status === 422) this.mark(middle.key, "unreadable", 0);
+        });
         items.set(name, { item: make("li", {}, button), button, small, slices, middle });
       }
       this.entries.set(image.key, { ...items.get(name), name, image });

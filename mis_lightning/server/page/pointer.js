@@ -3,6 +3,7 @@
 import { page } from "./page.js";
 
 const STILL = 5; // screen pixels a press may wander and still be a click
+const MOST_POINTS = 4000; // of a line; a longer one is thinned out
 const TWICE = 400; // milliseconds in which a second press is a double click
 
 /**
@@ -111,7 +112,9 @@ export function listen(view, tool, adds) {
         const { start } = press;
         view.rubber = { box: [Math.min(row, start.row), Math.min(col, start.col), Math.max(row, start.row), Math.max(col, start.col)] };
       } else {
-        if (press.line.length < 4000) press.line.push([row, col]);
+        const [lastRow, lastCol] = press.line.at(-1);
+        if (row !== lastRow || col !== lastCol) press.line.push([row, col]);
+        if (press.line.length > MOST_POINTS) press.line = press.line.filter((_, i) => i % 2 === 0);
         const positive = tool().paints?.(press.adds) ?? press.adds;
         view.rubber = { line: press.line, positive, radius: tool().radius?.(), colour: tool().colour?.() };
       }
