@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, get_args
 
 import numpy as np
@@ -15,7 +15,7 @@ from mis_lightning.annotation.painting import brush_mask, simplified
 from mis_lightning.annotation.positions import as_line, number, short, whole_pixels
 from mis_lightning.errors import InputError
 from mis_lightning.formats.rle import decode_rle, encode_rle
-from mis_lightning.segmenters.base import Box, check_box, check_click
+from mis_lightning.segmenters.base import Box, Segmenter, check_box, check_click
 from mis_lightning.structures import Click
 
 MAX_SCRIBBLE_CLICKS = 24
@@ -29,6 +29,7 @@ class ClickAction:
     row: float
     col: float
     positive: bool = True
+    by: str = ""
     kind: ClassVar[str] = "click"
 
     def clicks(self, shape: tuple[int, int]) -> list[Click]:
@@ -50,6 +51,7 @@ class ScribbleAction:
     points: tuple[tuple[float, float], ...]
     positive: bool = True
     line: tuple[tuple[int, int], ...] = ()
+    by: str = ""
     kind: ClassVar[str] = "scribble"
 
     @classmethod
@@ -81,6 +83,7 @@ class BoxAction:
     left: float
     bottom: float
     right: float
+    by: str = ""
     kind: ClassVar[str] = "box"
 
     def box(self, shape: tuple[int, int]) -> Box:
@@ -147,6 +150,7 @@ class CarryAction:
     after: int
     run: int
     score: float
+    by: str = ""
     kind: ClassVar[str] = "carry"
 
     def mask(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -159,6 +163,9 @@ class CarryAction:
             raise InputError(f"Expected at most one point of a carried object, but got {len(self.points)}.")
         return [check_click(number(row), number(col), True, shape) for row, col in self.points]
 
+
+Answered = ClickAction | ScribbleAction | BoxAction | CarryAction
+"""Actions that the segmenter answers. ``by``: what it had learned then, if it learns."""
 
 Action = (
     ClickAction
@@ -177,7 +184,25 @@ _KINDS: Mapping[str, type[Action]] = {kind.kind: kind for kind in get_args(Actio
 
 def action_to_json(action: Action) -> dict[str, Any]:
     """The action as JSON values."""
-    return {"kind": action.kind, **vars(action)}  # asdict copies deeply: a tenth of a millisecond each
+    content = {"kind": action.kind, **vars(action)}  # asdict copies deeply: a tenth of a millisecond each
+    if content.get("by") == "":
+        del content["by"]
+    return content
+
+
+def stamped(action: Action, version: str) -> Action:
+    """An action that the segmenter answers, noted with what it had learned then; others as they are."""
+    return replace(action, by=version) if isinstance(action, Answered) and action.by != version else action
+
+
+def answers_again(segmenter: Segmenter[Any], actions: Iterable[Action]) -> bool:
+    """Whether what the segmenter had learned at all these actions is kept."""
+    try:
+        for version in {action.by for action in actions if isinstance(action, Answered)}:
+            segmenter.at(version)
+    except InputError:
+        return False
+    return True
 
 
 def action_from_json(entry: Any) -> Action:
@@ -230,8 +255,8 @@ def sample_scribble(points: ArrayLike, shape: tuple[int, int]) -> tuple[tuple[fl
 def _check_type(name: str, value: Any) -> None:
     if name == "positive" and not isinstance(value, bool):
         raise TypeError(f"`positive` is {value!r}")
-    if name == "counts" and not isinstance(value, str):
-        raise TypeError("`counts` is no text")
+    if name in ("counts", "by") and not isinstance(value, str):
+        raise TypeError(f"`{name}` is no text")
     whole = name in ("level", "index", "pixels", "source", "after", "run")
     if whole and (isinstance(value, bool) or not isinstance(value, int)):
         raise TypeError(f"`{name}` is {value!r}")

@@ -108,7 +108,7 @@ class ImageSteps:
         """Do an action.
 
         Raises:
-            InputError: It does not fit the image, or changes nothing.
+            InputError: It does not fit the image, changes nothing, or what answered it then is not kept.
         """
         began = time.perf_counter()
         if isinstance(action, DrawnAction | TidyAction):
@@ -129,7 +129,7 @@ class ImageSteps:
             paint = paint.painted(action.drawn(self.shape), action.positive)
         if paint is not None:
             state = self.segmenter.hold(state, paint.inside, paint.outside)
-        (state,) = self.segmenter.click([state], [clicks])
+        (state,) = self.segmenter.at(action.by).click([state], [clicks])
         return self._obeying(state, paint)
 
     def _begun(
@@ -138,7 +138,7 @@ class ImageSteps:
         """The state of the segmenter after an action that starts over, or chooses another answer."""
         segmenter = self.segmenter
         if isinstance(action, BoxAction):
-            return segmenter.box(state, action.box(self.shape))
+            return segmenter.at(action.by).box(state, action.box(self.shape))
         if isinstance(action, LevelAction):
             return segmenter.place(state, self.region(action), [action.click(self.shape)])
         if isinstance(action, LookAction):
@@ -147,7 +147,7 @@ class ImageSteps:
                 raise InputError(f"Expected an answer in 0..{len(found) - 1}, but got {action.index}.")
             return found[action.index][0]
         if isinstance(action, CarryAction):
-            return segmenter.carry(state, action.mask(self.shape), action.clicks(self.shape))
+            return segmenter.at(action.by).carry(state, action.mask(self.shape), action.clicks(self.shape))
         return segmenter.place(state, action.mask(self.shape))
 
     def _by_hand(self, before: ObjectState, action: DrawnAction | TidyAction) -> ObjectState:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mis_lightning.annotation.actions import MaskAction
+from mis_lightning.annotation.actions import MaskAction, answers_again
 from mis_lightning.annotation.class_list import FILE_NAME, read_classes, write_classes
 from mis_lightning.annotation.log import check_name, is_plain
 from mis_lightning.annotation.record import AnnotationRecord
@@ -132,7 +132,8 @@ class AnnotationStore:
 
         The masks are there at once; the actions of an object are done again when it is first worked on.
         Where another model, or other settings, answered then, or another window was shown, the masks stay as
-        they were saved, and each object begins with its mask instead of its actions.
+        they were saved, and each object begins with its mask instead of its actions. So does an object that
+        was answered with something learned that is not kept any more.
 
         Args:
             key: Of the image.
@@ -151,9 +152,14 @@ class AnnotationStore:
             segmenter = segmenter.with_settings(log.settings)
         session = AnnotationSession(image, segmenter, **{"overlap": log.overlap, **options})
         asked_alike = session.segmenter.identity == log.model and log.settings == session.settings
-        if not (asked_alike and session.reads_as(log)):
-            masks = {number: (MaskAction(counts),) for number, counts in record.counts.items()}
-            log = replace(log, objects=tuple(replace(one, actions=masks[one.id]) for one in log.objects))
+        same = asked_alike and session.reads_as(log)
+        objects = tuple(
+            one
+            if same and answers_again(session.segmenter, one.actions)
+            else replace(one, actions=(MaskAction(record.counts[one.id]),))
+            for one in log.objects
+        )
+        log = replace(log, objects=objects)
         session.take_over(log, record.own_masks)
         self._restore_png(key, session)
         return session

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mis_lightning.annotation.actions import Action
+from mis_lightning.annotation.actions import Action, Answered, stamped
 from mis_lightning.annotation.click_origin import MadeClick, clicks_after
 from mis_lightning.annotation.steps import ImageSteps, ObjectState
 from mis_lightning.formats.rle import decode_rle, encode_rle
@@ -65,14 +65,21 @@ class Moment:
         return moment
 
     def after(self, action: Action) -> Moment:
-        """Do an action.
+        """Do an action, with what the segmenter has learned by now.
 
         Raises:
             InputError: It does not fit.
         """
+        action = stamped(action, self._steps.segmenter.version)
         moment = Moment(self._steps, self, action)
         moment._state = self._steps.after(self.state, action)
         return moment
+
+    @property
+    def answered_by(self) -> str:
+        """What the segmenter had learned when it answered the last action; empty where it answered none."""
+        last = self.actions[-1] if self.actions else None
+        return last.by if isinstance(last, Answered) else ""
 
     def noted(self, action: Action) -> Moment:
         """The same moment with its last action noted as another, which leads to the same."""

@@ -212,7 +212,7 @@ class VolumeObjects(ABC):
             answer = moment.mask
             value = round(score(before.image, mask, after.image, moved, answer), 4)
             if answer.any() and (known_beyond or value >= how.stop):
-                self._take(run, k, moment.noted(replace(action, score=value)))
+                self._take(run, k, moment.noted(replace(action, score=value, by=moment.answered_by)))
                 return Carried(k, value, True)
         elif done == run.start and known_beyond:
             return None  # two ends: what is between them belongs to the other one

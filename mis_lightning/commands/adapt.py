@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from mis_lightning.clicks.simulated_user import next_click
 from mis_lightning.commands import options
@@ -33,6 +32,7 @@ from mis_lightning.files import written_whole
 from mis_lightning.learning.look_choice import LookChoice
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.interpolate import between
+from mis_lightning.models.precision import has_tiles
 from mis_lightning.models.pretrained import load_pretrained, save_pretrained
 from mis_lightning.regions.segment_unions import SegmentUnions
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
@@ -241,11 +241,6 @@ def _measured(
 
 def _curve(session: SimulatedSession) -> dict[str, Any]:
     return {"name": session.name, "ious": [round(float(iou), 5) for iou in session.ious]}
-
-
-def has_tiles() -> bool:
-    """Whether the processor multiplies bfloat16 in tiles (AMX): elsewhere that is slower than float32."""
-    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
 
 
 def _newest_config(folder: Path) -> Path | None:

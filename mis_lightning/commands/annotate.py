@@ -73,6 +73,7 @@ def main(args: Sequence[str]) -> int:
         overlap=given.overlap,
         access=access,
         root_path=given.root_path,
+        learn=given.learn,
         begun=begun,
     )
     listening = _listen(given.host, given.port)

@@ -20,11 +20,11 @@ from mis_lightning.structures import Click, Sample
 
 WAYS: Mapping[str, LearningSettings] = {
     "frozen": LearningSettings(looks=False, weights=False),
-    "looks": LearningSettings(weights=False),
-    "weights": LearningSettings(looks=False),
-    "learning": LearningSettings(),
+    "looks": LearningSettings(),
+    "weights": LearningSettings(looks=False, weights=True),
+    "learning": LearningSettings(weights=True),
 }
-"""What learns in each way of working; all of it is what ``mis annotate`` does."""
+"""What learns in each way of working; ``looks`` is what ``mis annotate`` does."""
 RESAMPLES = 2000
 """Bootstrap resamples of an interval."""
 

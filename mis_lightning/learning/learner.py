@@ -16,19 +16,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from mis_lightning.errors import InputError
 from mis_lightning.learning.lessons import Lesson, Views
 from mis_lightning.learning.look_choice import LookChoice
 from mis_lightning.learning.photographs import photograph_lessons
 from mis_lightning.learning.practice import Batch, agreement, draw_batch, practise
+from mis_lightning.learning.versions import delta_of, with_delta
 from mis_lightning.losses.interactive import ClickLoss
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.structures import Click
@@ -43,7 +45,8 @@ class LearningSettings:
     """How a learner learns.
 
     Attributes:
-        weights: Whether it learns weights.
+        weights: Whether it learns weights, too. Off: in the campaigns measured so far they saved no clicks
+            (``experiments/campaign``).
         looks: Whether it learns which first look to trust, and the usual size of objects.
         rate: Learning rate of AdamW.
         steps: Optimisation steps after an object.
@@ -59,7 +62,7 @@ class LearningSettings:
         seed: Decides, with the number of the object, everything random.
     """
 
-    weights: bool = True
+    weights: bool = False
     looks: bool = True
     rate: float = 3e-4
     steps: int = 6
@@ -216,8 +219,57 @@ class Learner:
     def _as_it_is(self) -> ClickModelSegmenter:
         """A segmenter with what is learned and taken now."""
         start = self.start
-        model = copy.deepcopy(self._mean) if self.taken else start.model
+        model = (
+            with_delta(self._start_model, delta_of(self._mean, self._start_model))
+            if self.taken
+            else self._start_model
+        )
         prediction = start.prediction
         if self._choice is not None:
             prediction = replace(prediction, first_look=self._choice.first_look)
         return ClickModelSegmenter(model, prediction, start.device)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Everything learned, as JSON values and tensors; the lessons aside."""
+        content: dict[str, Any] = {
+            "start": self.start.identity,
+            "count": self.count,
+            "steps": self._steps,
+            "gains": self.gains,
+            "choice": self._choice.state() if self._choice is not None else None,
+        }
+        tensors: dict[str, Tensor] = {}
+        if self._steps:
+            for kind, model in (("model", self._model), ("mean", self._mean)):
+                delta = delta_of(model, self._start_model)
+                tensors |= {f"{kind}.{name}": value for name, value in delta.items()}
+        return content, tensors
+
+    def restore(
+        self, content: Mapping[str, Any], tensors: Mapping[str, Tensor], lessons: Sequence[Lesson]
+    ) -> None:
+        """Go on from a :meth:`state`; the optimiser begins anew.
+
+        Raises:
+            InputError: It is of another model, or damaged.
+        """
+        if content.get("start") != self.start.identity:
+            raise InputError(
+                f"Expected what {self.start.identity} has learned, but it is of {content.get('start')}: "
+                "start with that model, or reset what was learned."
+            )
+        try:
+            self.count, self._steps = int(content["count"]), int(content["steps"])
+            self.gains = [float(gain) for gain in content["gains"]]
+            if self._choice is not None and content["choice"] is not None:
+                self._choice.restore(content["choice"])
+            if self._steps:
+                for kind, model in (("model", self._model), ("mean", self._mean)):
+                    delta = {
+                        n.removeprefix(f"{kind}."): v for n, v in tensors.items() if n.startswith(f"{kind}.")
+                    }
+                    model.load_state_dict(with_delta(self._start_model, delta).state_dict())
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"What was learned is damaged: {error!r}. Reset it to go on.") from error
+        self.lessons = list(lessons)
+        self.segmenter = self._as_it_is() if self.count else self.start

@@ -165,6 +165,24 @@ class Segmenter(ABC, Generic[S]):
         return self
 
     @property
+    def version(self) -> str:
+        """What it has learned so far, in a word; always empty for one that does not learn."""
+        return ""
+
+    def at(self, version: str) -> Segmenter[S]:
+        """The segmenter as it was at a version; it answers alike for good.
+
+        Raises:
+            InputError: That version is not kept.
+        """
+        if version:
+            raise InputError(
+                f"Expected what {self.identity} had learned as {version}, but that is not kept here: these "
+                "clicks cannot be answered again as they were."
+            )
+        return self
+
+    @property
     def identity(self) -> str:
         """A name that tells whether two segmenters, settings apart, are the same."""
         return f"{type(self).__module__}.{type(self).__qualname__}"

@@ -19,27 +19,30 @@ from mis_lightning import __version__
 from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.errors import InputError
 from mis_lightning.formats.overlap import Overlap
+from mis_lightning.learning.workbench import Workbench
 from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
-from mis_lightning.server import edit_routes, routes, volume_routes
+from mis_lightning.server import edit_routes, learning_routes, routes, volume_routes
 from mis_lightning.server.access import Access, Guard
 from mis_lightning.server.begun_masks import BegunMasks
 from mis_lightning.server.context import ServerContext
 from mis_lightning.server.library import Library
 from mis_lightning.server.open_sessions import OpenSessions
+from mis_lightning.server.shared_state import SharedState
 from mis_lightning.server.tabs import Tabs
 from mis_lightning.server.workspace import (
     ConflictError,
     NotKeptError,
     ReplacedError,
-    SharedState,
     StaleError,
     TooManyError,
 )
 
-ROUTERS = (routes.router, edit_routes.router, volume_routes.router)
+ROUTERS = (routes.router, edit_routes.router, volume_routes.router, learning_routes.router)
 """All routes, one router for each part of the page."""
+LEARNED = ".learned"
+"""Folder of what was learned, inside the folder of results."""
 DRAFTS = ".drafts"
 """Folder of unsaved work, inside the folder of results."""
 _KINDS = {
@@ -68,6 +71,7 @@ def create_app(
     access: Access | None = None,
     root_path: str = "",
     begun: BegunMasks | None = None,
+    learn: bool = False,
 ) -> FastAPI:
     """Make the server of one folder of images.
 
@@ -81,6 +85,7 @@ def create_app(
         root_path: Path below which a proxy shows the page, such as ``/annotate``; requests may come with it
             or without.
         begun: Masks that were there before, to be corrected.
+        learn: Whether a model learns from what is accepted, until the page says otherwise.
 
     Raises:
         InputError: ``results`` is a file, or the path is none.
@@ -91,7 +96,12 @@ def create_app(
     segmenter = segmenter if segmenter is not None else MergeTreeSegmenter()
     if isinstance(segmenter, ClickModelSegmenter) and isinstance(segmenter.model, nn.Module):
         segmenter.model.eval()  # once: switching it back and forth in several threads would mix them
-    shared = SharedState(library, AnnotationStore(results), segmenter, overlap, OpenSessions(), begun)
+    learning = None
+    if isinstance(segmenter, ClickModelSegmenter) and isinstance(segmenter.model, nn.Module):
+        learning = Workbench(segmenter, results / LEARNED, on=learn)
+        segmenter = learning.segmenter
+    store = AnnotationStore(results)
+    shared = SharedState(library, store, segmenter, overlap, OpenSessions(), begun, learning)
     if begun is not None and begun.classes:
         shared.results.add_classes(begun.classes)
     app = FastAPI(

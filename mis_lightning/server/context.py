@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -17,9 +18,10 @@ from mis_lightning.server import messages
 from mis_lightning.server.access import Access
 from mis_lightning.server.library import Entry
 from mis_lightning.server.responses import describe
+from mis_lightning.server.shared_state import SharedState
 from mis_lightning.server.tab_volume import TabVolume
 from mis_lightning.server.tabs import Tabs
-from mis_lightning.server.workspace import MAX_OBJECTS, SharedState, TooManyError, Workspace
+from mis_lightning.server.workspace import MAX_OBJECTS, TooManyError, Workspace
 
 T = TypeVar("T")
 Number = Annotated[int, Path(ge=1, le=65535)]
@@ -63,7 +65,8 @@ class ServerContext:
     async def compute(self, workspace: Workspace, work: Callable[[], T]) -> T:
         """Do something for a tab, in a thread, after what was asked for it before."""
         async with workspace.lock:
-            return await anyio.to_thread.run_sync(work, limiter=self._computing)
+            with self.shared.learning.answering() if self.shared.learning is not None else nullcontext():
+                return await anyio.to_thread.run_sync(work, limiter=self._computing)
 
 
 @dataclass

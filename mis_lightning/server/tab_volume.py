@@ -12,7 +12,8 @@ from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.annotation.volume_objects import VolumeObjects
 from mis_lightning.errors import InputError
 from mis_lightning.server.library import Entry
-from mis_lightning.server.workspace import SharedState, Workspace, revision
+from mis_lightning.server.shared_state import SharedState
+from mis_lightning.server.workspace import Workspace, revision
 
 
 class TabVolume(VolumeObjects):

@@ -11,7 +11,8 @@ from collections import OrderedDict
 from collections.abc import Collection
 from pathlib import Path
 
-from mis_lightning.server.workspace import SharedState, Workspace
+from mis_lightning.server.shared_state import SharedState
+from mis_lightning.server.workspace import Workspace
 
 MAX_TABS = 4096
 """Most workspaces kept in memory; the work of others is on disk."""

@@ -13,7 +13,6 @@ import json
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,10 @@ from mis_lightning.annotation.session import AnnotationSession, OtherImageError
 from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.errors import InputError
 from mis_lightning.files import written_whole
-from mis_lightning.formats.overlap import Overlap
-from mis_lightning.segmenters.base import Segmenter
-from mis_lightning.server.begun_masks import BegunMasks
-from mis_lightning.server.library import Entry, Library
+from mis_lightning.server.library import Entry
 from mis_lightning.server.messages import Saved
-from mis_lightning.server.open_sessions import Opened, OpenSessions
+from mis_lightning.server.open_sessions import Opened
+from mis_lightning.server.shared_state import SharedState
 from mis_lightning.server.shown import Shown
 from mis_lightning.server.windows import Window, Windows
 
@@ -61,35 +58,6 @@ class ReplacedError(InputError):
 
 
 _REPLACED = "The file of {} was replaced: it holds another image than the one that was annotated here."
-
-
-@dataclass(frozen=True)
-class SharedState:
-    """What all tabs of a server share."""
-
-    library: Library
-    results: AnnotationStore
-    segmenter: Segmenter[Any]
-    overlap: Overlap
-    sessions: OpenSessions
-    begun: BegunMasks | None = None
-
-    def has_begun(self, entry: Entry) -> bool:
-        """Whether an image has masks that were there before."""
-        return self.begun is not None and self.begun.has(entry.path, entry.slice)
-
-    def begin(self, entry: Entry, window: Window | None = None) -> AnnotationSession:
-        """A session of an image that nothing is kept of: the masks that were there before, or nothing.
-
-        Raises:
-            InputError: The image or its masks cannot be read.
-        """
-        session = AnnotationSession(
-            self.library.read(entry, window), self.segmenter, overlap=self.overlap, name=entry.name
-        )
-        if self.begun is not None and self.has_begun(entry):
-            self.begun.begin(session, entry.path, entry.slice)
-        return session
 
 
 class Workspace:
@@ -195,10 +163,12 @@ class Workspace:
         check_revision(session, expected)
         if grows and session.n_actions >= MAX_ACTIONS:
             raise TooManyError(f"There are {MAX_ACTIONS} actions on this image; reset an object to go on.")
-        version = session.version
+        version, before = session.version, session.active
         try:
             action(session)
             self._keep(entry, session)
+            if before is not None and session.active != before:  # the user has turned to another object
+                self.shared.offer(entry, session, [before])
         except BaseException:
             if session.version != version:  # half done, or not kept: back to what was kept last
                 self.shared.sessions.drop((self.folder, entry.key))
@@ -228,6 +198,7 @@ class Workspace:
             self.shared.results.save(entry.name, session)
             self._put(entry, session, self._digest(entry))
         self._drop_draft(entry)
+        self.shared.offer(entry, session, [one.id for one in session.objects])
         return session
 
     def discard(self, entry: Entry, expected: str) -> AnnotationSession:

@@ -17,7 +17,7 @@ from mis_lightning.segmenters.first_look import FirstLook, Weight
 from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.structures import Click
 
-SMALL = LearningSettings(size=(32, 32), batch=4, steps=1, rounds=0, photographs=0, rate=3e-3)
+SMALL = LearningSettings(weights=True, size=(32, 32), batch=4, steps=1, rounds=0, photographs=0, rate=3e-3)
 LOOK = FirstLook({"node": Weight(0.5, 0.2, 0.3)}, size=(32, 32), most=3)
 
 

@@ -5,6 +5,7 @@ import "./clicks.js";
 import "./region.js";
 import "./brush.js";
 import "./classes.js";
+import "./learning.js";
 import { exportAll, images, openImage, save, step } from "./images.js";
 import { addKeys } from "./keys.js";
 import "./objects.js";
