@@ -26,6 +26,7 @@ _OPTIONS = {
     "export": "export",
     "import-checkpoint": "import_checkpoint",
     "predict": "predict",
+    "propose": "propose",
     "push": "push",
     "quickstart": "quickstart",
 }

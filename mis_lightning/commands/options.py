@@ -16,6 +16,8 @@ from mis_lightning.formats.slice_view import Axis
 from mis_lightning.models.shipped import DEFAULT
 from mis_lightning.segmenters.names import NAMES_HELP
 
+NONE = "none"
+"""Of `mis propose`, in place of a segmenter: proposals stay as they were found."""
 FIGURES = {
     "merging": "single merges, the two regions that join outlined (Figure II)",
     "levels": "the regions left when the last merges are undone",
@@ -26,6 +28,38 @@ FIGURES = {
     "training": "loss and NoC against the steps of training runs",
 }
 """Kinds of figures."""
+
+
+def propose() -> argparse.ArgumentParser:
+    """Of `mis propose`."""
+    parser = argparse.ArgumentParser(
+        prog="mis propose",
+        description="Find the objects that look like a few marked ones. When restarted, it skips finished "
+        "images unless the examples have changed.",
+        epilog="`mis annotate IMAGES --masks OUT/coco.json` opens the proposals as objects to be corrected.",
+    )
+    add = parser.add_argument
+    add("images", type=Path, help="a folder, an image, or a text file with one path per line")
+    add(
+        "--examples",
+        type=Path,
+        required=True,
+        metavar="MASKS",
+        help="masks of marked objects: the folder that `mis annotate` saves, a COCO file, or label maps",
+    )
+    add("--out", type=Path, default=Path("proposals"), help="folder of coco.json (proposals)")
+    add("--score", type=float, default=0.5, help="least score of what is written, in [0, 1] (0.5)")
+    add(
+        "--model",
+        default=NONE,
+        metavar="NAME",
+        help=f"sharpens the proposals ({NONE}): {DEFAULT}; {NAMES_HELP}",
+    )
+    add("--device", help="where a model computes: cpu, cuda, mps (cpu)")
+    add("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="values that become 0 and 255")
+    add("--channels", type=int, nargs="+", help="use one or three channels of the files")
+    add("--seed", type=int, default=0, help="of what is drawn (0)")
+    return parser
 
 
 def adapt() -> argparse.ArgumentParser:

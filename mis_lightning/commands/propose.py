@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -13,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from mis_lightning.alike.model import AlikeModel, MarkedImage
 from mis_lightning.alike.propose import propose_on
 from mis_lightning.alike.settings import AlikeSettings
-from mis_lightning.console import counted
+from mis_lightning.commands import options
+from mis_lightning.console import counted, told
 from mis_lightning.data.labelled_images import LabelledImages
 from mis_lightning.data.training_images import image_key
 from mis_lightning.errors import InputError, Note
@@ -27,13 +26,9 @@ from mis_lightning.formats.coco import write_coco
 from mis_lightning.formats.named_masks import NamedMask, NamedMasks
 from mis_lightning.formats.rle import decode_rle, encode_rle
 from mis_lightning.images import Reading, list_images
-from mis_lightning.models.shipped import DEFAULT
 from mis_lightning.segmenters.base import Segmenter
-from mis_lightning.segmenters.names import NAMES_HELP
 from mis_lightning.segmenters.registry import open_segmenter
 
-NONE = "none"
-"""In place of a segmenter: proposals stay as they were found."""
 VERSION = 1
 """Raised with every change of what is proposed: kept proposals of before are then made anew."""
 
@@ -44,10 +39,10 @@ def main(args: Sequence[str]) -> int:
     Raises:
         InputError: The options do not fit, there are no examples, or an image cannot be read.
     """
-    given = _parser().parse_args(list(args))
+    given = options.propose().parse_args(list(args))
     if not 0 <= given.score <= 1:
         raise InputError(f"Expected --score in [0, 1], but got {given.score}.")
-    segmenter = None if given.model == NONE else open_segmenter(given.model, device=given.device)
+    segmenter = None if given.model == options.NONE else open_segmenter(given.model, device=given.device)
     settings = AlikeSettings(seed=given.seed)
     reading = Reading(
         tuple(given.window) if given.window else None,
@@ -72,7 +67,7 @@ def main(args: Sequence[str]) -> int:
         sweep(kept)
     model: AlikeModel | None = None
     found: list[NamedMasks] = []
-    for key, path in tqdm(images.items(), desc="proposals", unit="image"):
+    for key, path in told(images.items(), len(images), "proposals", "image"):
         file = kept / f"{key}.json"
         content = _read(file, digest)
         if content is None:
@@ -149,34 +144,3 @@ def _digest(marked: dict[str, MarkedImage], settings: AlikeSettings, segmenter: 
             digest.update(encode_rle(mask).encode())
         digest.update(np.ascontiguousarray(one.image).tobytes())
     return digest.hexdigest()[:16]
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="mis propose",
-        description="Find the objects that look like a few marked ones. When restarted, it skips finished "
-        "images unless the examples have changed.",
-        epilog="`mis annotate IMAGES --masks OUT/coco.json` opens the proposals as objects to be corrected.",
-    )
-    add = parser.add_argument
-    add("images", type=Path, help="a folder, an image, or a text file with one path per line")
-    add(
-        "--examples",
-        type=Path,
-        required=True,
-        metavar="MASKS",
-        help="masks of marked objects: the folder that `mis annotate` saves, a COCO file, or label maps",
-    )
-    add("--out", type=Path, default=Path("proposals"), help="folder of coco.json (proposals)")
-    add("--score", type=float, default=0.5, help="least score of what is written, in [0, 1] (0.5)")
-    add(
-        "--model",
-        default=NONE,
-        metavar="NAME",
-        help=f"sharpens the proposals ({NONE}): {DEFAULT}; {NAMES_HELP}",
-    )
-    add("--device", help="where a model computes: cpu, cuda, mps (cpu)")
-    add("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="values that become 0 and 255")
-    add("--channels", type=int, nargs="+", help="use one or three channels of the files")
-    add("--seed", type=int, default=0, help="of what is drawn (0)")
-    return parser
