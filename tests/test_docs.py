@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from mis_lightning.annotation.session import AnnotationSession
+from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.cli import VERBS, main
 from mis_lightning.commands.bench import PARTS
 from mis_lightning.commands.config_files import find_config
@@ -177,9 +178,9 @@ def test_annotating_from_python_does_what_it_says(tmp_path, monkeypatch):
     nibabel.save(nibabel.Nifti1Image(scan, np.diag([1, 1, 3, 1])), "ct.nii.gz")
     names: dict = {}
     for snippet in snippets("how_to.md"):
-        if "AnnotationSession" in snippet:
+        if "AnnotationSession" in snippet or "VolumeSession" in snippet:
             exec(snippet, names)
-            if "store" in snippet:
+            if "store = " in snippet:
                 photo_session = names["session"]
     assert names["mask"].any()
     assert [one.name for one in photo_session.objects] == ["cat", "ball", "dog", "ball"]
@@ -188,6 +189,9 @@ def test_annotating_from_python_does_what_it_says(tmp_path, monkeypatch):
     labels = nibabel.load("labels.nii.gz")
     assert labels.shape == scan.shape
     assert np.asarray(labels.dataobj).any(axis=(0, 1)).nonzero()[0].tolist() == [5]
+    assert nibabel.load("ct_labels.nii.gz").shape == scan.shape
+    assert names["volume"].names() == {1: "liver"}
+    assert "ct.nii.gz#axial-5" in AnnotationStore("ct_masks")
 
 
 def test_the_reference_knows_every_source_and_picture():

@@ -2,8 +2,8 @@
 
 The picture moves from slice to slice, and the mask moves with it: dense optical flow (DIS, Kroeger et al.,
 ECCV 2016) between the two slices around the object. Moving the mask is what matters most: on the even
-objects of ``em_volume`` a mask that is handed on unmoved has a mean Dice of 0.50, one that is moved 0.79,
-and the model's answer to the moved one 0.84 (``experiments/volume/volume.md``).
+objects of ``em_volume`` a mask that is handed on unmoved has a mean Dice of 0.50, one that is moved 0.80,
+and the model's answer to the moved one 0.83 (``experiments/volume/volume.md``).
 """
 
 from __future__ import annotations

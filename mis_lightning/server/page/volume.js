@@ -55,6 +55,7 @@ const panel = addPanel("volume", "Volume",
   make("div", { className: "row spread" }, make("span", { textContent: "Window" }), windowText, standard),
   row(label("Level", level), level), row(label("Width", width), width));
 panel.hidden = true;
+find("panels").prepend(panel); // what is used most comes first
 
 const current = () => volume?.objects.find((object) => object.id === page.object);
 const go = (k) => { if (volume && k >= 0 && k < volume.slices.length) openImage(volume.slices[k]); };
@@ -248,7 +249,9 @@ page.on("redo", () => volume !== null && volume.redo && change("redo"));
 
 async function notHere() {
   if (!volume || !page.object) return;
-  if (await page.change("POST", "volume/empty", { object: page.object })) await carryOn([true, false]);
+  if (!(await page.change("POST", "volume/empty", { object: page.object }))) return;
+  await carryOn([true, false]);
+  page.say(`The object is not on slice ${volume.at}, nor beyond it. Ctrl+Z takes that back.`);
 }
 
 async function remove() {
