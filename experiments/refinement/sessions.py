@@ -29,6 +29,7 @@ VARIANTS: Mapping[str, Callable[[], Any]] = {
     "published": lambda: open_segmenter("mis-small:published"),
     "no-tree": lambda: open_segmenter("mis-small", refinement=None),
     "recommended": lambda: open_segmenter("mis-small"),
+    "everywhere": lambda: open_segmenter("mis-small", refinement=Refinement()),
     **{
         f"feedback {share}": lambda share=share: open_segmenter(
             "mis-small", refinement=Refinement(feedback=share)
@@ -38,7 +39,8 @@ VARIANTS: Mapping[str, Callable[[], Any]] = {
     "cv2.grabCut": lambda: open_segmenter("cv2.grabCut"),
     "merge-tree": lambda: open_segmenter("merge-tree"),
 }
-"""What is compared: the published protocol; first look and small crops alone; with the tree; the rivals."""
+"""What is compared: the published protocol; first look and small crops alone; with the tree; the same where
+a click may change everything (as before); other shares of feedback; the rivals."""
 
 
 def main() -> None:
@@ -94,6 +96,7 @@ def table(done: Mapping[str, list[dict[str, Any]]]) -> str:
         row += f"  never {int((noc[:, 2] >= 20).sum()):2d}  IoU@1/5/10 "
         row += " ".join(f"{ious[:, k - 1].mean():.3f}" for k in (1, 5, 10))
         row += f"  regressions {np.mean([regressions(line['ious']) for line in lines]):.2f}"
+        row += f" (above 0.002: {(np.diff(ious, axis=1) < -0.002).sum(1).mean():.2f})"
         row += f"  far {np.mean(far):.3f}  ms {np.median([line['ms'] for line in lines]):.0f}"
         if base is None:
             base = noc
