@@ -26,10 +26,11 @@ def test_no_image_is_in_both_halves(folder):
 
 def test_the_table_by_hand(folder):
     sessions = importlib.import_module("sessions")
-    slow = {"name": "a", "ious": [0.5, 0.4, *[0.86] * 18], "far": [None, 0.5, *[None] * 18], "ms": 50.0}
+    ious = [0.5, 0.4, *[0.86] * 17, 0.859]
+    slow = {"name": "a", "ious": ious, "far": [None, 0.5, *[None] * 18], "ms": 50.0}
     fast = {"name": "a", "ious": [0.95] * 20, "far": [None, 0.25, *[None] * 18], "ms": 60.0}
     first, second = sessions.table({"plain": [slow, slow], "better": [fast, fast]}).splitlines()
     assert "NoC@80/85/90  3.00 /  3.00 / 20.00  never  2" in first
-    assert "regressions 1.00  far 0.500  ms 50" in first
-    assert "regressions 0.00  far 0.250  ms 60" in second
+    assert "regressions 2.00 (above 0.002: 1.00)  far 0.500  ms 50" in first
+    assert "regressions 0.00 (above 0.002: 0.00)  far 0.250  ms 60" in second
     assert "@85 -2.00 [-2.00, -2.00], @90 -19.00 [-19.00, -19.00]" in second
