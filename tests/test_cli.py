@@ -264,3 +264,22 @@ def test_a_run_says_what_users_need(config, capsys, tmp_path: Path, monkeypatch)
     assert err.splitlines()[0] == "regions: 2 of 2 images"
     assert all(line.startswith("step ") for line in err.splitlines()[1:]), err
     assert err.splitlines()[-1].startswith("step 7 of 7: loss ")
+
+
+def test_images_of_ones_own_in_a_config(config, tmp_path: Path) -> None:
+    """``class_path: LabelledFolder``, with a reading of its own."""
+    from mis_lightning.commands.lightning import run
+    from mis_lightning.data.labelled_folder import LabelledFolder
+
+    for folder, pixels in (("cells", 40), ("masks", 1)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(np.full((40, 40), pixels, np.uint8)).save(tmp_path / folder / "a.png")
+    own = "  test_benchmarks:\n    - class_path: LabelledFolder\n      init_args:\n        images: cells\n"
+    own += "        masks: masks\n        reading: {window: [0, 80]}\n"
+    cli = run(["--config", config("data:\n", f"data:\n{own}")], run=False)
+    cli.datamodule.setup("test")
+    (benchmark,) = cli.datamodule.benchmarks["test"]
+    assert isinstance(benchmark, LabelledFolder)
+    assert (benchmark.name, len(benchmark), benchmark.comparable) == ("cells", 1, False)
+    assert benchmark[0].image.max() == 128
+    assert benchmark.provenance()["reading"] == {"window": [0.0, 80.0]}

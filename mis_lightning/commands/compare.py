@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from mis_lightning.commands import options
 from mis_lightning.console import counted, told
@@ -13,7 +14,7 @@ from mis_lightning.data.benchmark import Benchmark
 from mis_lightning.data.benchmarks import BENCHMARKS
 from mis_lightning.data.bundled import BundledBenchmark
 from mis_lightning.data.labelled_folder import LabelledFolder
-from mis_lightning.errors import InputError
+from mis_lightning.errors import InputError, of_system
 from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_sessions
 from mis_lightning.images import Reading
 from mis_lightning.metrics.report import COLUMNS, FEEL_COLUMNS, format_table, write_report
@@ -38,6 +39,7 @@ def main(args: Sequence[str]) -> int:
             f"{', '.join(label for label, _ in entries)}; LABEL=NAME renames one."
         )
     segmenters = [(label, name, open_segmenter(name)) for label, name in entries]
+    _check_writable(given.folder)
     evaluation, rows = EvaluationSettings(target_iou=None), []
     for label, name, segmenter in segmenters:
         samples = (benchmark[index] for index in range(len(benchmark)))
@@ -77,6 +79,20 @@ def open_benchmark(name: str, root: Path | None, *, allow_incomplete: bool = Fal
             f"Expected the folder of {name} as --root, but got none; `mis prepare {name}` prepares it."
         )
     return BENCHMARKS[name](root, allow_incomplete=allow_incomplete)
+
+
+def _check_writable(folder: Path) -> None:
+    """Find out before hours of clicks whether the reports can be kept.
+
+    Raises:
+        InputError: They cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"The reports cannot be kept in {folder}: {of_system(error)}") from error
 
 
 def _benchmark(given: argparse.Namespace) -> Benchmark:

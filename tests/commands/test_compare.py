@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,6 +99,14 @@ def test_options_that_do_not_go_together(own, options, message, capsys):
 def test_images_and_masks_come_together(own, given, capsys):
     assert main(["compare", "merge-tree", *own[given]]) == 2
     assert "both --images and --masks" in capsys.readouterr().err
+
+
+def test_where_reports_cannot_be_kept_is_said_before_anything_is_computed(own, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(compare, "simulate_sessions", lambda *_: pytest.fail("computed"))
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/reports")):
+        assert main(["compare", "merge-tree", *own, "--folder", str(folder)]) == 2
+        assert f"cannot be kept in {folder}" in capsys.readouterr().err
 
 
 def test_an_incomplete_benchmark(own, tmp_path, capsys):

@@ -71,6 +71,20 @@ def test_published_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sbd.TRAINING_IMAGES == 8498
 
 
+def test_a_config_without_the_folder_of_benchmarks_says_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MIS_DATA_DIR", raising=False)
+    with pytest.raises(DatasetNotFoundError, match=r"Set MIS_DATA_DIR to the folder above") as told:
+        GrabCut("./GrabCut")  # "${oc.env:MIS_DATA_DIR,.}/GrabCut"
+    assert "\n" not in str(told.value)
+    monkeypatch.setenv("MIS_DATA_DIR", str(tmp_path))
+    with pytest.raises(DatasetNotFoundError) as told:
+        GrabCut(tmp_path / "GrabCut")
+    assert "Set MIS_DATA_DIR" not in str(told.value)
+
+
 # --- mask rules --------------------------------------------------------------------------------------------
 
 
