@@ -23,7 +23,7 @@ from mis_lightning.learning.workbench import Workbench
 from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
-from mis_lightning.server import edit_routes, learning_routes, routes, volume_routes
+from mis_lightning.server import alike_routes, edit_routes, learning_routes, routes, volume_routes
 from mis_lightning.server.access import Access, Guard
 from mis_lightning.server.begun_masks import BegunMasks
 from mis_lightning.server.context import ServerContext
@@ -39,7 +39,13 @@ from mis_lightning.server.workspace import (
     TooManyError,
 )
 
-ROUTERS = (routes.router, edit_routes.router, volume_routes.router, learning_routes.router)
+ROUTERS = (
+    routes.router,
+    edit_routes.router,
+    volume_routes.router,
+    learning_routes.router,
+    alike_routes.router,
+)
 """All routes, one router for each part of the page."""
 LEARNED = ".learned"
 """Folder of what was learned, inside the folder of results."""

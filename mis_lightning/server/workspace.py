@@ -31,8 +31,8 @@ from mis_lightning.server.windows import Window, Windows
 
 MAX_ACTIONS = 2000
 """Most actions on the objects of one image."""
-MAX_OBJECTS = 250
-"""Most objects on one image; label maps stay 8 bits deep."""
+MAX_OBJECTS = 1000
+"""Most objects on one image; from 255 on label maps are 16 bits deep."""
 NOTHING = "none"
 _RESULTS = threading.Lock()
 

@@ -6,6 +6,7 @@ import "./region.js";
 import "./brush.js";
 import "./classes.js";
 import "./learning.js";
+import "./alike.js";
 import { exportAll, images, openImage, save, step } from "./images.js";
 import { addKeys } from "./keys.js";
 import "./objects.js";
