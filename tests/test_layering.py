@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,3 +126,11 @@ def test_text_is_utf_8_whatever_the_locale() -> None:
             assert "text" not in named or node.func.attr not in ("run", "Popen", "check_output"), (
                 f"{path}:{node.lineno}: encoding='utf-8' instead of text=True"
             )
+
+
+def test_processes_that_tests_start_import_the_checkout(tmp_path: Path) -> None:
+    code = "import mis_lightning; print(mis_lightning.__file__)"
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", check=True).stdout
+    assert Path(found.strip()) == Path(__file__).parents[1] / "mis_lightning" / "__init__.py"
+    assert Path(mis_lightning.__file__) == Path(found.strip())
