@@ -21,6 +21,7 @@ from mis_lightning.commands.adapt_task import Task, report, write_json
 from mis_lightning.commands.lightning import MISCLI, run
 from mis_lightning.console import counted, told
 from mis_lightning.data.benchmark import Benchmark
+from mis_lightning.data.bundled import bundled_images
 from mis_lightning.data.held_back import Part, RegionsAsObjects, evenly, held_back
 from mis_lightning.data.labelled_folder import LabelledFolder
 from mis_lightning.data.training_images import TrainingImage, find_training_images
@@ -42,7 +43,7 @@ from mis_lightning.training.datamodule import ImagesBeside, default_store
 CONFIGS = ("cpu", "adapt/own_images")
 TREES_BESIDE_MASKS = 0.25
 """How often a region of an unlabelled image is drawn, for each time a mask is."""
-REPLAYED = 0.25
+REPLAYED = 1 / 3
 """How often a region of the images to be remembered is drawn, for each time one of the user's is."""
 LOOKED_AT = 32
 """Objects at most that the first look is learned from."""
@@ -149,7 +150,9 @@ def _without_masks(task: Task) -> Material:
     def measured(cli: MISCLI) -> Benchmark:
         """Regions of the images held back, as those that are learned from."""
         data = cli.datamodule
-        regions = data.region_dataset(_listed(task, "held_back", kept), data.regions, data.store)
+        regions = data.region_dataset(
+            _listed(task, "held_back", [image.path for image in kept]), data.regions, data.store
+        )
         regions.regions_per_image = -(-task.measured // len(kept))
         whole = RegionsAsObjects(regions)
         return Part(whole, range(min(task.measured, len(whole))))
@@ -182,20 +185,24 @@ def _cli(task: Task, start: ClickNetwork, material: Material) -> MISCLI:
     if material.objects is not None:
         objects = material.objects
         data.objects, data.share = [lambda: objects], TREES_BESIDE_MASKS
-    data.images = _listed(task, "images", material.images) if material.images else None
+    if material.images:
+        data.images = _listed(task, "images", [image.path for image in material.images])
+    general = SegmentUnions(ColourTexture(stride=2, max_side=400), min_share=0.02)  # as of configs/cpu.yaml
+    own = (data.objects_share if data.objects else 0) + (data.share if data.images else 0)
     if task.replay is not None:
-        general = SegmentUnions(
-            ColourTexture(stride=2, max_side=400), min_share=0.02
-        )  # as of configs/cpu.yaml
-        own = (data.objects_share if data.objects else 0) + (data.share if data.images else 0)
-        data.beside = [*data.beside, ImagesBeside(str(task.replay), general, REPLAYED * own)]
+        known = place = str(task.replay)
+    else:
+        photographs = bundled_images()
+        known, place = _listed(task, "replay", photographs), str(photographs[0].parent)
+    store = str(default_store(place, general.settings()))
+    data.beside = [*data.beside, ImagesBeside(known, general, REPLAYED * own, store)]
     return cli
 
 
-def _listed(task: Task, name: str, images: Sequence[TrainingImage]) -> str:
+def _listed(task: Task, name: str, images: Sequence[Path]) -> str:
     """A list file of images."""
     with written_whole(task.folder / f"{name}.txt") as temporary:
-        lines = [f"{image.path.absolute()}\n" for image in images]
+        lines = [f"{path.absolute()}\n" for path in images]
         temporary.write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
     return str(task.folder / f"{name}.txt")
 

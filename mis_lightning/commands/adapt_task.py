@@ -94,12 +94,16 @@ def report(task: Task, record: dict[str, Any]) -> str:
     change = noc[1] - noc[0]
     low, high = bootstrap_intervals({"change": change}, np.random.default_rng(0))["change"]
     lines.append(f"change of NoC@85: {change.mean():+.2f}, 95 % interval {low:+.2f} to {high:+.2f}")
+    if task.masks is None:
+        lines.append(
+            "Regions are not objects: whether clicks on objects change alike is not known. A few masks tell: "
+            "--masks."
+        )
     if change.mean() < 0:
         unsure = "" if high < 0 else " The interval holds 0: with more held back it might be none."
         return "\n".join([*lines, f"{adapted}{unsure}", f"Next: {use}"])
     lines.append(
-        f"No better than before: keep {task.model}. {adapted[:-1]}, all the same. More masks help most"
-        + ("." if task.masks is not None else "; there were none: --masks.")
+        f"No better than before: keep {task.model}. {adapted[:-1]}, all the same; more masks may help."
     )
     return "\n".join([*lines, f"Next: mis annotate {task.images} --model {task.model}"])
 

@@ -81,7 +81,12 @@ def adapt() -> argparse.ArgumentParser:
     )
     add("--out", type=Path, required=True, metavar="MODEL", help="new folder for the model and the run")
     add("--model", default=DEFAULT, help=f"model to start from ({DEFAULT})")
-    add("--replay", type=Path, metavar="IMAGES", help="images of other kinds that must not be forgotten")
+    add(
+        "--replay",
+        type=Path,
+        metavar="IMAGES",
+        help="images of other kinds that must not be forgotten (the seven bundled photographs)",
+    )
     add("--steps", type=int, help="training steps (those of the config)")
     add(
         "--share",

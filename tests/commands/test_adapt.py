@@ -36,7 +36,12 @@ OPTIONS = [
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
+def small(tmp_path, monkeypatch):
+    """Few clicks, one small picture in place of the bundled photographs, a cache of its own."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    (tmp_path / "photographs").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "photographs" / "one.png")
+    monkeypatch.setattr(adapt, "bundled_images", lambda: [tmp_path / "photographs" / "one.png"])
     monkeypatch.setenv("MIS_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(adapt, "EvaluationSettings", partial(EvaluationSettings, max_clicks=4))
 
@@ -74,6 +79,7 @@ def test_without_labels(images, start, tmp_path, capfd):
     said, told = capfd.readouterr()
     assert f"{start} learns from the merge trees of 4 images, without labels" in said
     assert "On 3 regions of the merge trees that were held back" in said
+    assert "Regions are not objects" in said
     assert f"Next: mis annotate {images} --model " in said
     assert "step 4 of 4: loss " in told  # not a terminal: lines of their own
     assert "measuring after: 3 of 3 objects" in told
@@ -109,6 +115,7 @@ def test_with_masks_of_some_images(images, start, tmp_path, capfd, monkeypatch):
     held = {one["name"].split("#")[0] for one in record["after"]}
     data = made[0].datamodule
     (objects, share), trees = data.others[0], data.training_set
+    assert len(data.others) == 2  # and what is to be remembered
     learned = [objects.objects[index] for index in range(len(objects.objects))]
     names = {sample.name.split("#")[0] for sample in learned}
     assert len(names) == 3
@@ -160,17 +167,16 @@ def test_stopped_it_goes_on_to_the_same_weights(images, start, tmp_path, capfd, 
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_images_to_be_remembered_are_drawn_too(images, start, tmp_path, monkeypatch):
+@pytest.mark.parametrize("own", [True, False])
+def test_images_to_be_remembered_are_drawn_too(own, images, start, tmp_path, monkeypatch):
     made = []
     monkeypatch.setattr(adapt, "run", lambda *a, **k: made.append(run(*a, **k)) or made[-1])
-    (tmp_path / "photographs").mkdir()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(
-        tmp_path / "photographs" / "one.png"
-    )
-    assert adapted(images, start, tmp_path / "model", "--replay", str(tmp_path / "photographs")) == 0
-    (other,) = made[0].datamodule.others
-    assert [image.path.name for image in other[0].images] == ["one.png"]
-    assert other[1] == adapt.REPLAYED
+    replay = ["--replay", str(images.parent / "masks")] if own else []
+    assert adapted(images, start, tmp_path / "model", "--hold-back", "0", *replay) == 0
+    ((other, share),) = made[0].datamodule.others
+    names = [image.path.name for image in other.images]
+    assert names == (["0.png", "1.png", "2.png", "3.png"] if own else ["one.png"])
+    assert share == adapt.REPLAYED
 
 
 run = adapt.run
