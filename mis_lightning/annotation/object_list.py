@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from mis_lightning.annotation.actions import Action
 from mis_lightning.annotation.log import MAX_OBJECTS, ClickLog, check_name
 from mis_lightning.annotation.object_history import ObjectHistory, Objects
+from mis_lightning.annotation.painted_labels import PaintedLabels
 from mis_lightning.annotation.steps import ImageSteps
 from mis_lightning.annotation.tracked_object import Moment, TrackedObject
 from mis_lightning.errors import InputError
-from mis_lightning.formats.overlap import Overlap, check_overlap, paint
+from mis_lightning.formats.overlap import Overlap, check_overlap
 from mis_lightning.structures import Click
 
 _WORDS = {"level": "region", "look": "other answer", "fill": "filled holes", "specks": "dropped specks"}
@@ -53,7 +54,7 @@ class ObjectList(ObjectHistory):
         super().__init__()
         self._steps = steps
         self._overlap = check_overlap(overlap)
-        self._painted: tuple[int, NDArray[np.uint16]] | None = None  # a version and its label map
+        self._painted = PaintedLabels(steps.shape)
 
     @property
     def overlap(self) -> Overlap:
@@ -285,21 +286,16 @@ class ObjectList(ObjectHistory):
             self._replace(replace(one, moment=one.moment.after(action), undone=()))
 
     def _labels(self) -> NDArray[np.uint16]:
-        """The label map; not to be written to."""
-        if self._painted is None or self._painted[0] != self.version:
-            masks = {one.id: one.moment.mask for one in self._now.by_id.values()}
-            self._painted = self.version, paint(masks, self._steps.shape, self._overlap)
-        return self._painted[1]
+        """The label map; not to be written to, and not to be kept."""
+        self._painted.follow({one.id: one.moment for one in self._now.by_id.values()}, self._overlap)
+        return self._painted.labels
 
     def _areas(self) -> dict[int, int]:
         """Pixels of each mask, by id."""
         if self._overlap == "allow":
             return {one.id: int(np.count_nonzero(one.moment.mask)) for one in self._now.by_id.values()}
-        labels = self._labels()
-        if len(self._now.by_id) <= 8:  # quicker than counting all labels at once
-            return {number: int(np.count_nonzero(labels == number)) for number in self._now.by_id}
-        counts = np.bincount(labels.ravel(), minlength=self._now.next_id)
-        return {number: int(counts[number]) for number in self._now.by_id}
+        self._labels()
+        return {number: int(self._painted.areas[number]) for number in self._now.by_id}
 
     @property
     def _current(self) -> TrackedObject:

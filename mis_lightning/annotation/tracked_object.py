@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mis_lightning.annotation.actions import Action, Answered, stamped
+from mis_lightning.annotation.actions import Action, Answered, MaskAction, stamped
 from mis_lightning.annotation.click_origin import MadeClick, clicks_after
 from mis_lightning.annotation.steps import ImageSteps, ObjectState
 from mis_lightning.formats.rle import decode_rle, encode_rle
@@ -146,7 +146,8 @@ class Moment:
     def counts(self) -> str:
         """The mask, run-length encoded (:mod:`mis_lightning.formats.rle`)."""
         if self._counts is None:
-            self._counts = encode_rle(self.mask)
+            last = self.actions[-1] if self.actions else None
+            self._counts = last.counts if isinstance(last, MaskAction) else encode_rle(self.mask)
         return self._counts
 
     @property
