@@ -73,6 +73,7 @@ class ObjectHistory:
             what: It is, in words, as in "Undone: deletion of cell 3"; ``None``: what the last change in it
                 is.
 
+        >>> import numpy as np
         >>> from mis_lightning.annotation.session import AnnotationSession
         >>> session = AnnotationSession(np.zeros((32, 32, 3), dtype=np.uint8))
         >>> with session.step("two corners"):

@@ -70,8 +70,9 @@ def held_back(groups: Sequence[str], share: float, seed: int) -> list[bool]:
     Raises:
         InputError: ``share`` is out of range.
 
-    >>> held_back(["a", "a", "b", "c", "d"], 0.25, 0)
-    [False, False, True, False, False]
+    >>> held = held_back(["a", "a", "b", "b", "c", "c", "d", "d"], 0.25, 0)
+    >>> sum(held), held[::2] == held[1::2]  # one image of four, with all its objects
+    (2, True)
     """
     if not 0 <= share < 1:
         raise InputError(f"Expected the share that is held back in [0, 1), but got {share}.")

@@ -98,10 +98,6 @@ class MISDataModule(L.LightningDataModule):
         images: str | None = None,
         regions: RegionSource | None = None,
         store: str | None = None,
-        share: float = 1.0,
-        beside: list[ImagesBeside] | None = None,
-        objects: list[Callable[[], Benchmark]] | None = None,
-        objects_share: float = 1.0,
         augment: Augmentation | None = None,
         points: InitialPoints | None = None,
         regions_per_image: int = 1,
@@ -116,6 +112,10 @@ class MISDataModule(L.LightningDataModule):
         clicks_folder: str | None = None,
         reading: Reading | None = None,
         seed: int = 0,
+        share: float = 1.0,
+        beside: list[ImagesBeside] | None = None,
+        objects: list[Callable[[], Benchmark]] | None = None,
+        objects_share: float = 1.0,
     ) -> None:
         arguments = locals()
         super().__init__()

@@ -86,7 +86,7 @@ class NoCEvaluation(L.Callback):
     ) -> None:
         """Evaluate the objects of the batch."""
         if not trainer.sanity_checking:
-            self._evaluate(pl_module, batch, dataloader_idx)
+            self._evaluate(trainer, pl_module, batch, dataloader_idx)
 
     def on_test_batch_end(
         self,
@@ -98,7 +98,7 @@ class NoCEvaluation(L.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Evaluate the objects of the batch."""
-        self._evaluate(pl_module, batch, dataloader_idx)
+        self._evaluate(trainer, pl_module, batch, dataloader_idx)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log the result; outside ``fit`` also print and write it."""
@@ -109,7 +109,9 @@ class NoCEvaluation(L.Callback):
         """Log, print and write the result."""
         self._conclude(trainer, pl_module, "test", "test")
 
-    def _evaluate(self, model: L.LightningModule, batch: Any, benchmark: int) -> None:
+    def _evaluate(
+        self, trainer: L.Trainer, model: L.LightningModule, batch: Any, benchmark: int
+    ) -> None:
         if not isinstance(batch, SampleBatch):
             raise InputError(
                 "NoCEvaluation evaluates the benchmarks of MISDataModule, but got other batches."
@@ -122,14 +124,16 @@ class NoCEvaluation(L.Callback):
                 # Seconds per click count the reading of the image, too (docs/protocol.md#seconds-per-click).
                 session = dataclasses.replace(session, seconds=session.seconds + seconds)
                 self.sessions.setdefault(benchmark, {})[index] = session
-                self._tell(model.trainer, benchmark)
+                self._tell(trainer, benchmark)
 
     def _tell(self, trainer: L.Trainer, benchmark: int) -> None:
         """Say how far an evaluation is where no bar does: a line now and then."""
         bar: ProgressBar | None = trainer.progress_bar_callback
         quiet = bar is not None or not trainer.is_global_zero or time.monotonic() - self._told < TOLD_EVERY
+        if quiet:
+            return
         data = trainer.datamodule  # type: ignore[attr-defined]
-        if quiet or not isinstance(data, MISDataModule):
+        if not isinstance(data, MISDataModule):
             return
         self._told = time.monotonic()
         whole = data.benchmarks["test" if trainer.testing else "validate"][benchmark]

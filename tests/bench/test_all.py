@@ -13,7 +13,7 @@ from mis_lightning.errors import InputError
 
 
 def test_every_part_is_listed():
-    without_goals = {"proposals", "quality", "gpu", "alike", "campaign"}
+    without_goals = {"proposals", "quality", "gpu", "alike", "campaign", "volume"}
     assert {*all_parts.PARTS, *without_goals, "all"} == set(bench.PARTS)
 
 

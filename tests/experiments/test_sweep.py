@@ -255,7 +255,7 @@ def test_two_points_run_are_cut_off_and_go_on(sweep, tiny, monkeypatch, capsys, 
     settings = json.loads(grid.path.read_text(encoding="utf-8"))["settings"]
     assert settings["config"]["data"]["images"] == "pictures"
     assert settings["config"]["model"]["loss"]["init_args"]["yuv"] == "reference"
-    assert settings["folders"] == {"GrabCut": str(tmp_path / "GrabCut")}
+    assert settings["data"]["GrabCut"]["folder"] == str(tmp_path / "GrabCut")
     for result in (grid, full):
         assert set(result.values) == {"GrabCut"}
         assert result.comparable == {"GrabCut": False}

@@ -276,7 +276,8 @@ def test_leaves_modes_and_random_states_as_they_were() -> None:
     modes = [m.training for m in one.modules()]
     before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
     batch = SampleBatch([(3, Boxes()[3])])
-    callback.on_validation_batch_end(SimpleNamespace(sanity_checking=False), one, None, batch, 0, 0)
+    trainer = SimpleNamespace(sanity_checking=False, progress_bar_callback=object(), is_global_zero=True)
+    callback.on_validation_batch_end(trainer, one, None, batch, 0, 0)
     assert [m.training for m in one.modules()] == modes
     assert torch.equal(torch.get_rng_state(), before[0])
     assert (np.random.get_state()[1] == before[1]).all()  # noqa: NPY002
