@@ -109,9 +109,7 @@ class NoCEvaluation(L.Callback):
         """Log, print and write the result."""
         self._conclude(trainer, pl_module, "test", "test")
 
-    def _evaluate(
-        self, trainer: L.Trainer, model: L.LightningModule, batch: Any, benchmark: int
-    ) -> None:
+    def _evaluate(self, trainer: L.Trainer, model: L.LightningModule, batch: Any, benchmark: int) -> None:
         if not isinstance(batch, SampleBatch):
             raise InputError(
                 "NoCEvaluation evaluates the benchmarks of MISDataModule, but got other batches."
