@@ -42,6 +42,7 @@ from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_ses
 from mis_lightning.formats.rle import decode_rle, encode_rle
 from mis_lightning.images import Reading
 from mis_lightning.metrics.functional import iou
+from mis_lightning.metrics.saving import saving
 from mis_lightning.models.shipped import DEFAULT
 from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.segmenters.registry import open_segmenter
@@ -289,10 +290,8 @@ def _saved(
             )
         )
     with_us, alone = np.array(clicks).T
-    generator = np.random.default_rng(0)
-    drawn = generator.integers(len(alone), size=(2000, len(alone)))
-    low, high = np.percentile(1 - with_us[drawn].sum(axis=1) / alone[drawn].sum(axis=1), [2.5, 97.5])
-    return f"{1 - with_us.sum() / alone.sum():.0%} [{low:.0%}, {high:.0%}]"
+    share, low, high = saving(alone, with_us)
+    return f"{share:.0%} [{low:.0%}, {high:.0%}]"
 
 
 def _clicks(scene: Scene, name: str, segmenter: Segmenter[Any], store: Kept) -> int:

@@ -22,7 +22,8 @@ from mis_lightning.errors import InputError
 from mis_lightning.figures.campaign import campaign_curves
 from mis_lightning.figures.save import save
 from mis_lightning.files import written_whole
-from mis_lightning.learning.campaign import WAYS, WorkedObject, read_campaign, saving, work_through
+from mis_lightning.learning.campaign import WAYS, WorkedObject, read_campaign, work_through
+from mis_lightning.metrics.saving import saving
 from mis_lightning.models.shipped import DEFAULT
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.registry import open_segmenter

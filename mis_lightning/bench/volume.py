@@ -37,6 +37,7 @@ from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_ses
 from mis_lightning.formats.nifti import NiftiSlices
 from mis_lightning.instance_maps import instance_ids
 from mis_lightning.metrics.functional import number_of_clicks
+from mis_lightning.metrics.saving import saving
 from mis_lightning.models.shipped import DEFAULT
 from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.segmenters.registry import open_segmenter
@@ -221,7 +222,7 @@ def _figures(half: str, sessions: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
     carried = clicks.pop("carried")
     for t, target in enumerate(TARGETS):
         for mode, values in clicks.items():
-            saved, low, high = saving(values[:, t], carried[:, t])
+            saved, low, high = (100 * share for share in saving(values[:, t], carried[:, t]))
             goal = LEAST_SAVED if mode == "slice-by-slice" else None
             what = f"{half}, Dice {target:.2f}, saved against {mode}"
             figures += [
@@ -230,23 +231,6 @@ def _figures(half: str, sessions: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
                 Figure("  to", high, "%"),
             ]
     return figures
-
-
-def saving(before: NDArray[np.float64], after: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Share of the clicks that is saved over all objects, in percent, and its paired bootstrap interval.
-
-    Args:
-        before: Clicks of each object, ``(n,)``.
-        after: Of the same objects.
-
-    Example:
-        >>> saving(np.array([10.0, 20.0]), np.array([5.0, 10.0]))
-        (50.0, 50.0, 50.0)
-    """
-    drawn = np.random.default_rng(0).integers(len(before), size=(2000, len(before)))
-    shares = 100 * (1 - after[drawn].sum(axis=1) / before[drawn].sum(axis=1))
-    low, high = np.percentile(shares, [2.5, 97.5])
-    return float(100 * (1 - after.sum() / before.sum())), float(low), float(high)
 
 
 def _there(file: Path | None) -> bool:

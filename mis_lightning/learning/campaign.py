@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,6 @@ WAYS: Mapping[str, LearningSettings] = {
     "learning": LearningSettings(weights=True),
 }
 """What learns in each way of working; ``looks`` is what ``mis annotate`` does."""
-RESAMPLES = 2000
-"""Bootstrap resamples of an interval."""
 
 
 @dataclass(frozen=True)
@@ -120,24 +118,6 @@ def read_campaign(file: Path) -> list[WorkedObject]:
         lines = lines[:-1]
         file.write_text("".join(lines), encoding="utf-8")
     return [_read_line(line, file) for line in lines]
-
-
-def saving(frozen: Sequence[int], learning: Sequence[int], seed: int = 0) -> tuple[float, float, float]:
-    """The share of clicks that learning saved, and its 95 % bootstrap interval over the objects.
-
-    Args:
-        frozen: Clicks on each object without learning.
-        learning: Clicks on the same objects with it.
-        seed: Of the resamples.
-
-    Example:
-        >>> saving([4, 4, 4], [3, 3, 3])
-        (0.25, 0.25, 0.25)
-    """
-    before, after = np.array(frozen, np.float64), np.array(learning, np.float64)
-    drawn = np.random.default_rng(seed).integers(len(before), size=(RESAMPLES, len(before)))
-    low, high = np.percentile(1 - after[drawn].sum(axis=1) / before[drawn].sum(axis=1), [2.5, 97.5])
-    return 1 - float(after.sum() / before.sum()), float(low), float(high)
 
 
 def _work(segmenter: ClickModelSegmenter, sample: Sample, evaluation: EvaluationSettings) -> WorkedObject:

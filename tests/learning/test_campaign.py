@@ -13,7 +13,7 @@ from torch import nn
 
 from mis_lightning.errors import InputError
 from mis_lightning.evaluation.simulation import EvaluationSettings
-from mis_lightning.learning.campaign import WAYS, read_campaign, saving, work_through
+from mis_lightning.learning.campaign import WAYS, read_campaign, work_through
 from mis_lightning.learning.learner import Learner
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.first_look import FirstLook, Weight
@@ -103,9 +103,3 @@ def test_a_line_that_was_cut_off_is_worked_again(tmp_path: Path) -> None:
     again = list(work_through(segmenter(), samples(2), WAYS["frozen"], file))
     assert [one.ious for one in again] == [one.ious for one in whole]
     assert len([json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]) == 2
-
-
-def test_the_interval_of_a_saving_holds_it() -> None:
-    mean, low, high = saving([4, 10, 6, 8], [2, 10, 5, 3])
-    assert mean == pytest.approx(8 / 28)
-    assert low < mean < high
