@@ -22,6 +22,7 @@ ORDER = (
     "console",
     "compiled",
     "files",
+    "json_lines",
     "weight_files",
     "tiff",
     "image_decoding",

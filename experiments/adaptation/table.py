@@ -29,6 +29,7 @@ from mis_lightning.cli import main as mis
 from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_sessions
 from mis_lightning.images import list_images
 from mis_lightning.instance_maps import instance_ids, read_instances
+from mis_lightning.json_lines import append_line, read_lines
 from mis_lightning.metrics.functional import number_of_clicks
 from mis_lightning.metrics.report import bootstrap_intervals
 from mis_lightning.segmenters.registry import open_segmenter
@@ -53,9 +54,8 @@ def main(args: Sequence[str] | None = None) -> None:
     given, extra = parser.parse_known_args(args)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    given.folder.mkdir(parents=True, exist_ok=True)
     file = given.folder / "rows.jsonl"
-    rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    rows = [json.loads(line) for line in read_lines(file)]
     for domain in given.domains:
         for condition in given.conditions:
             for seed in [0] if condition == "frozen" else given.seeds:
@@ -68,8 +68,7 @@ def main(args: Sequence[str] | None = None) -> None:
                         continue
                     model = model or adapted(given.folder, domain, condition, seed, extra)
                     rows.append({**key, "ious": sessions(model, tested, count)})
-                    with file.open("a", encoding="utf-8") as out:
-                        out.write(json.dumps(rows[-1]) + "\n")
+                    append_line(file, rows[-1])
     print(table(rows, given.domains, given.conditions))
 
 

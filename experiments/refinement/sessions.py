@@ -20,6 +20,7 @@ import torch
 from sets import SETS, samples
 
 from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_session
+from mis_lightning.json_lines import append_line, read_lines
 from mis_lightning.metrics.functional import number_of_clicks, regressions
 from mis_lightning.metrics.noc import THRESHOLDS
 from mis_lightning.segmenters.refinement import Refinement
@@ -56,7 +57,6 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    options.folder.mkdir(parents=True, exist_ok=True)
     for name in options.sets:
         objects = list(samples(name, options.half))
         step = max(1.0, len(objects) / options.limit)
@@ -64,23 +64,20 @@ def main() -> None:
         done = {}
         for variant in options.variants:
             file = options.folder / f"{name}.{options.half}.{variant}.jsonl"
-            lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+            by_name = {line["name"]: line for line in map(json.loads, read_lines(file))}
             segmenter = VARIANTS[variant]()
-            with file.open("a") as out:
-                for sample in chosen:
-                    if sample.name in {line["name"] for line in lines}:
-                        continue
-                    session = simulate_session(segmenter, sample, EvaluationSettings(target_iou=None))
-                    line = {
-                        "name": sample.name,
-                        "ious": [round(float(value), 5) for value in session.ious],
-                        "far": [None if np.isnan(share) else round(float(share), 4) for share in session.far],
-                        "ms": round(1e3 * session.model_seconds / len(session.ious), 1),
-                    }
-                    out.write(json.dumps(line) + "\n")
-                    out.flush()
-                    lines.append(line)
-            by_name = {line["name"]: line for line in lines}
+            for sample in chosen:
+                if sample.name in by_name:
+                    continue
+                session = simulate_session(segmenter, sample, EvaluationSettings(target_iou=None))
+                line = {
+                    "name": sample.name,
+                    "ious": [round(float(value), 5) for value in session.ious],
+                    "far": [None if np.isnan(share) else round(float(share), 4) for share in session.far],
+                    "ms": round(1e3 * session.model_seconds / len(session.ious), 1),
+                }
+                append_line(file, line)
+                by_name[sample.name] = line
             done[variant] = [by_name[sample.name] for sample in chosen]
         print(f"\n{name}, {options.half}: {len(chosen)} objects\n{table(done)}", flush=True)
 

@@ -41,6 +41,7 @@ from mis_lightning.errors import InputError
 from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_session
 from mis_lightning.formats.rle import decode_rle, encode_rle
 from mis_lightning.images import Reading
+from mis_lightning.json_lines import append_line, read_lines
 from mis_lightning.metrics.functional import iou
 from mis_lightning.metrics.saving import saving
 from mis_lightning.models.shipped import DEFAULT
@@ -141,22 +142,16 @@ class Kept:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path, self._lines = path, {}
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            self._lines[entry["key"]] = entry["value"]
+        self.path = path
+        entries = [json.loads(line) for line in read_lines(path) if line.strip()]
+        self._values = {entry["key"]: entry["value"] for entry in entries}
 
     def get(self, key: str, make: Callable[[], Any]) -> Any:
         """The value of a key, made and kept if it is new."""
-        if key not in self._lines:
-            self._lines[key] = make()
-            with self.path.open("a", encoding="utf-8") as out:
-                out.write(f"\n{json.dumps({'key': key, 'value': self._lines[key]})}")
-        return self._lines[key]
+        if key not in self._values:
+            self._values[key] = make()
+            append_line(self.path, {"key": key, "value": self._values[key]})
+        return self._values[key]
 
 
 def _scenes(folder: Path, half: str) -> Iterator[Scene]:

@@ -36,6 +36,7 @@ from mis_lightning.errors import InputError
 from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_session
 from mis_lightning.formats.nifti import NiftiSlices
 from mis_lightning.instance_maps import instance_ids
+from mis_lightning.json_lines import append_line, read_lines
 from mis_lightning.metrics.functional import number_of_clicks
 from mis_lightning.metrics.saving import saving
 from mis_lightning.models.shipped import DEFAULT
@@ -89,7 +90,7 @@ def main(argv: Sequence[str]) -> int:
     images = [slices[k] for k in range(len(slices))]
     segmenter, how = open_segmenter(given.model), Carrying(stop=given.stop)
     sessions: dict[str, dict[int, dict[str, Any]]] = {mode: {} for mode in given.modes}
-    for line in given.sessions.read_text(encoding="utf-8").splitlines() if _there(given.sessions) else []:
+    for line in read_lines(given.sessions) if given.sessions is not None else []:
         known = json.loads(line)
         sessions.setdefault(known["mode"], {})[known["id"]] = known
     work = [(id, mode) for id in ids for mode in given.modes if id not in sessions[mode]]
@@ -97,8 +98,7 @@ def main(argv: Sequence[str]) -> int:
         done = {"id": id, "mode": mode, **MODES[mode](images, truth == id, segmenter, how)}
         sessions[mode][id] = done
         if given.sessions is not None:
-            with given.sessions.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(done) + "\n")
+            append_line(given.sessions, done)
     halves = {"even": [id for id in ids if id % 2 == 0], "odd": [id for id in ids if id % 2], "all": ids}
     figures: list[Figure] = []
     for name, part in halves.items():
@@ -231,7 +231,3 @@ def _figures(half: str, sessions: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
                 Figure("  to", high, "%"),
             ]
     return figures
-
-
-def _there(file: Path | None) -> bool:
-    return file is not None and file.exists()

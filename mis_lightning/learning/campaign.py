@@ -14,6 +14,7 @@ import numpy as np
 from mis_lightning.errors import InputError
 from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_session
 from mis_lightning.formats.rle import decode_rle
+from mis_lightning.json_lines import append_line, read_lines
 from mis_lightning.learning.learner import Learner, LearningSettings
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.structures import Click, Sample
@@ -80,7 +81,6 @@ def work_through(
     learns = settings.looks or settings.weights
     learner = Learner(segmenter, settings) if learns else None
     known = read_campaign(file)
-    file.parent.mkdir(parents=True, exist_ok=True)
     for number, sample in enumerate(samples):
         if number < len(known):
             done = known[number]
@@ -100,8 +100,7 @@ def work_through(
             learning_seconds=round(time.process_time() - began, 3),
             taken=learner is not None and learner.taken,
         )
-        with file.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(asdict(done)) + "\n")
+        append_line(file, asdict(done))
         yield done
 
 
@@ -111,13 +110,7 @@ def read_campaign(file: Path) -> list[WorkedObject]:
     Raises:
         InputError: The file holds something else.
     """
-    if not file.is_file():
-        return []
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-    if lines and not lines[-1].endswith("\n"):
-        lines = lines[:-1]
-        file.write_text("".join(lines), encoding="utf-8")
-    return [_read_line(line, file) for line in lines]
+    return [_read_line(line, file) for line in read_lines(file)]
 
 
 def _work(segmenter: ClickModelSegmenter, sample: Sample, evaluation: EvaluationSettings) -> WorkedObject:
