@@ -6,6 +6,7 @@ Everything here works on 2-D slices; nothing looks at neighbouring ones. Needs n
 from __future__ import annotations
 
 import gzip
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,6 @@ class NiftiSlices:
         self.axis: Axis = axis
         self.view = SliceView.across(axis, self.nifti.affine)
         self._window = window
-        self._range: tuple[float, float] | None = None
 
     def __len__(self) -> int:
         return int(self.nifti.shape[self.view.axis])
@@ -89,21 +89,22 @@ class NiftiSlices:
     @property
     def window(self) -> tuple[float, float]:
         """The values that become black and white."""
-        if self._window is None:
-            low, high = value_range(self._sample())
-            self._window = (low, high) if low < high else (low, low + 1)  # a constant volume is black
-        return self._window
+        if self._window is not None:
+            return self._window
+        low, high = self._scale[0]
+        return (low, high) if low < high else (low, low + 1)  # a constant volume is black
 
     @property
     def range(self) -> tuple[float, float]:
         """The smallest and largest finite value of the nine slices."""
-        if self._range is None:
-            self._range = value_range(self._sample(), (0, 100))
-        return self._range
+        return self._scale[1]
 
-    def _sample(self) -> NDArray[Any]:
+    @cached_property
+    def _scale(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Percentiles and whole range of the values of nine slices, which are read once."""
         chosen = np.unique(np.linspace(0, len(self) - 1, 9).round().astype(int))
-        return np.stack([self.values(int(k)) for k in chosen])
+        sample = np.stack([self.values(int(k)) for k in chosen])
+        return value_range(sample), value_range(sample, (0, 100))
 
     def values(self, k: int) -> NDArray[Any]:
         """Slice ``k`` in the units of the file, float or integer, ``(H, W)``.
@@ -133,9 +134,10 @@ class NiftiSlices:
 
         The window of ``reading`` counts, where it has one.
         """
-        first = self.values(k) if not any(self._further) else self._plane(k, (0,) * len(self._further))
+        shown = self.values(k)
+        first = self._plane(k, (0,) * len(self._further)) if any(self._further) else shown
         window = reading.window if reading.window is not None else self.window
-        rgb = to_rgb(self.values(k), window=window)
+        rgb = to_rgb(shown, window=window)
         return ReadImage(rgb, checksum(first), reading.settings().get("reading", {}))
 
     def empty_labels(self) -> LabelVolume:
