@@ -79,12 +79,18 @@ class VolumeObjects(ABC):
 
     def parts(self, id: int) -> list[SlicePart]:
         """The slices that an object is on, in order."""
-        found = []
+        return self.all_parts().get(id, [])
+
+    def all_parts(self) -> dict[int, list[SlicePart]]:
+        """The slices that each object is on, in order, by its id; none of an object that is on no slice."""
+        found: dict[int, list[SlicePart]] = {}
         for k, record in self._records():
-            area, last = area_of(record, id), last_action(record, id)
-            if area:
-                score_there = last.score if isinstance(last, CarryAction) else 1.0
-                found.append(SlicePart(k, area, isinstance(last, CarryAction), score_there))
+            for id in record.counts:
+                area, last = area_of(record, id), last_action(record, id)
+                if area:
+                    score_there = last.score if isinstance(last, CarryAction) else 1.0
+                    part = SlicePart(k, area, isinstance(last, CarryAction), score_there)
+                    found.setdefault(id, []).append(part)
         return found
 
     def join(self, k: int, id: int) -> None:
@@ -230,8 +236,7 @@ class VolumeObjects(ABC):
         Raises:
             InputError: There is nothing to undo.
         """
-        last = {j: last_action(record, id) for j, record in self._records()}
-        slices = slices_of_run(last, k, len(actions_of(self.record(k), id)), latest=True)
+        slices = slices_of_run(self._done(id), k, len(actions_of(self.record(k), id)), latest=True)
         for j in slices:
             self.change(j, lambda session: session.take_back(id))
         return slices
@@ -253,8 +258,7 @@ class VolumeObjects(ABC):
 
     def run_to_undo(self, k: int, id: int) -> bool:
         """Whether :meth:`undo` would take a run back."""
-        last = {j: last_action(record, id) for j, record in self._records()}
-        return self._is_run(last, k, id, latest=True)
+        return self._is_run(self._done(id), k, id, latest=True)
 
     def run_to_redo(self, k: int, id: int) -> bool:
         """Whether :meth:`redo` would bring a run back."""
@@ -263,6 +267,10 @@ class VolumeObjects(ABC):
     def _is_run(self, actions: Mapping[int, Action | None], k: int, id: int, latest: bool) -> bool:
         slices = slices_of_run(actions, k, len(actions_of(self.record(k), id)), latest)
         return any(run_of(actions.get(j)) for j in slices)
+
+    def _done(self, id: int) -> dict[int, Action | None]:
+        """What was done last to an object on each slice."""
+        return {k: last_action(record, id) for k, record in self._records()}
 
     def _undone(self, id: int) -> dict[int, Action | None]:
         """What redo of an object would do on each slice whose session is in memory."""

@@ -35,11 +35,12 @@ async def describe_volume(
 
     def described() -> messages.Volume:
         volume, at = _volume(here), _slice(here)
+        parts = volume.all_parts()
         objects = [
             messages.VolumeObject(
                 id=id,
                 name=name,
-                parts=[messages.Part(**part._asdict()) for part in volume.parts(id)],
+                parts=[messages.Part(**part._asdict()) for part in parts.get(id, [])],
             )
             for id, name in volume.names().items()
         ]
