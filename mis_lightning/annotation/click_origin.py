@@ -15,7 +15,7 @@ from mis_lightning.annotation.actions import (
     MaskAction,
     ScribbleAction,
 )
-from mis_lightning.annotation.drawn_actions import DrawnAction
+from mis_lightning.annotation.drawn_actions import DrawnAction, takes_away
 from mis_lightning.errors import InputError
 from mis_lightning.structures import Click
 
@@ -63,11 +63,7 @@ def clicks_after(
         return ()
     if isinstance(action, DrawnAction):
         drawn = action.drawn(shape)
-        return tuple(
-            made
-            for made in before
-            if made.click.positive == action.positive or not drawn[int(made.click.row), int(made.click.col)]
-        )
+        return tuple(made for made in before if not takes_away(action, drawn, made.click))
     return before
 
 

@@ -121,3 +121,14 @@ DrawnAction = BrushAction | PolygonAction
 """By hand: pixels that are named."""
 TidyAction = SmoothAction | FillAction | SpecksAction
 """By hand: a mask is made tidier as a whole."""
+
+
+def takes_away(action: DrawnAction, drawn: NDArray[np.bool_], click: Click) -> bool:
+    """Whether a click is of the other sign and covered: what was said last about a pixel holds.
+
+    Args:
+        action: A brush or a polygon.
+        drawn: Its pixels, bool, ``(H, W)``.
+        click: An earlier click.
+    """
+    return click.positive != action.positive and bool(drawn[int(click.row), int(click.col)])

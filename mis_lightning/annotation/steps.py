@@ -20,7 +20,7 @@ from mis_lightning.annotation.actions import (
     MaskAction,
     ScribbleAction,
 )
-from mis_lightning.annotation.drawn_actions import DrawnAction, TidyAction
+from mis_lightning.annotation.drawn_actions import DrawnAction, TidyAction, takes_away
 from mis_lightning.annotation.painting import Paint
 from mis_lightning.errors import InputError
 from mis_lightning.formats.rle import decode_rle, encode_rle
@@ -157,7 +157,7 @@ class ImageSteps:
         if isinstance(action, DrawnAction):
             drawn = action.drawn(self.shape)
             paint = paint.painted(drawn, action.positive)
-            clicks = [c for c in clicks if c.positive == action.positive or not drawn[int(c.row), int(c.col)]]
+            clicks = [click for click in clicks if not takes_away(action, drawn, click)]
         else:
             tidy = action.changed(mask, clicks)
             if np.array_equal(tidy, mask):
