@@ -84,8 +84,8 @@ class ObjectHistory:
         ('two corners', ())
         """
         if self._inside:  # a part of a larger one
-            self._words = what if what is not None else self._words
             yield
+            self._words = what if what is not None else self._words  # not what its own parts are
             return
         before, version = self._now, self.version
         self._inside, self._words = True, ""

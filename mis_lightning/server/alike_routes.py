@@ -73,11 +73,10 @@ async def accept(asked: messages.Accept, here: OfImageInTab) -> State:
         found = _board(here).found(here.entry.key)
         if not set(asked.proposals) <= set(found):
             raise InputError("These proposals are no longer there; find them again.")
-        for number in asked.proposals:
-            here.add_object(session, None)
-            session.load_mask(found[number].whole(session.shape))
         with session.step(counted(len(asked.proposals), "accepted proposal")):
-            pass  # what the whole step is called
+            for number in asked.proposals:
+                here.add_object(session, None)
+                session.load_mask(found[number].whole(session.shape))
 
     return await here.change(asked, action, grows=True)
 
