@@ -23,7 +23,6 @@ from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.commands import options
 from mis_lightning.console import counted
 from mis_lightning.errors import InputError
-from mis_lightning.images import Reading
 from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.segmenters.registry import label_of, open_segmenter
 from mis_lightning.server.access import Access
@@ -44,10 +43,7 @@ def main(args: Sequence[str]) -> int:
     given = options.annotate().parse_args(list(args))
     source: Path = given.images
     out: Path = given.out if given.out is not None else default_out(source)
-    reading = Reading(
-        tuple(given.window) if given.window else None,
-        channels=tuple(given.channels) if given.channels else None,
-    )
+    reading = options.reading(given)
     store = AnnotationStore(out)
     store.check_writable()
     if given.classes is not None:

@@ -16,7 +16,6 @@ from mis_lightning.data.bundled import BundledBenchmark
 from mis_lightning.data.labelled_folder import LabelledFolder
 from mis_lightning.errors import InputError, of_system
 from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_sessions
-from mis_lightning.images import Reading
 from mis_lightning.metrics.report import COLUMNS, FEEL_COLUMNS, format_table, write_report
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.pretrained import describe
@@ -109,12 +108,8 @@ def _benchmark(given: argparse.Namespace) -> Benchmark:
         return open_benchmark(given.benchmark or "bundled", given.root, allow_incomplete=given.incomplete)
     if given.images is None or given.masks is None:
         raise InputError(f"Expected both --images and --masks, but got {_option(named[0])} alone.")
-    options = {name: getattr(given, name) for name in named if name not in ("window", "channels")}
-    reading = Reading(
-        tuple(given.window) if given.window else None,
-        channels=tuple(given.channels) if given.channels else None,
-    )
-    return LabelledFolder(**options, reading=reading)
+    drawn = {name: getattr(given, name) for name in named if name not in ("window", "channels")}
+    return LabelledFolder(**drawn, reading=options.reading(given))
 
 
 def _heading(benchmark: Benchmark) -> str:

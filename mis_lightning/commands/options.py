@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -13,6 +14,7 @@ from mis_lightning.annotation.export import Format
 from mis_lightning.data.benchmarks import BENCHMARKS
 from mis_lightning.formats.overlap import Overlap
 from mis_lightning.formats.slice_view import Axis
+from mis_lightning.images import Reading
 from mis_lightning.models.shipped import DEFAULT
 from mis_lightning.segmenters.names import NAMES_HELP
 
@@ -28,6 +30,20 @@ FIGURES = {
     "training": "loss and NoC against the steps of training runs",
 }
 """Kinds of figures."""
+
+
+def reading(given: argparse.Namespace) -> Reading:
+    """How images are read, by the options of a verb."""
+    return Reading(
+        tuple(given.window) if given.window else None,
+        channels=tuple(given.channels) if given.channels else None,
+    )
+
+
+def _add_reading(add: Callable[..., argparse.Action]) -> None:
+    """Add the options of :func:`reading`."""
+    add("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="values that become 0 and 255")
+    add("--channels", type=int, nargs="+", help="use one or three channels of the files")
 
 
 def propose() -> argparse.ArgumentParser:
@@ -56,8 +72,7 @@ def propose() -> argparse.ArgumentParser:
         help=f"sharpens the proposals ({NONE}): {DEFAULT}; {NAMES_HELP}",
     )
     add("--device", help="where a model computes: cpu, cuda, mps (cpu)")
-    add("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="values that become 0 and 255")
-    add("--channels", type=int, nargs="+", help="use one or three channels of the files")
+    _add_reading(add)
     add("--seed", type=int, default=0, help="of what is drawn (0)")
     return parser
 
@@ -124,9 +139,8 @@ def annotate() -> argparse.ArgumentParser:
     )
     add("--classes", type=Path, metavar="FILE", help="text file of class names, one a line")
     add("--overlap", default="keep", choices=get_args(Overlap), help="how overlaps are resolved")
-    add("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="values that become 0 and 255")
+    _add_reading(add)
     add("--axis", default="axial", choices=get_args(Axis), help="axis along which volumes are sliced (axial)")
-    add("--channels", type=int, nargs="+", help="use one or three channels of the files")
     add("--port", type=int, default=8765, help="0 picks a free one (8765)")
     add(
         "--host",
@@ -178,8 +192,7 @@ def compare() -> argparse.ArgumentParser:
     own("--min-area", type=int, metavar="PIXELS", help="least pixels of an object (80)")
     own("--seed", type=int, help="of the draws (0)")
     own("--ignore-label", type=int, metavar="N", help="label of pixels that do not count")
-    own("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="values that become 0 and 255")
-    own("--channels", type=int, nargs="+", help="use one or three channels of the files")
+    _add_reading(own)
     own("--axis", choices=get_args(Axis), help="axis along which volumes are sliced (axial)")
     return parser
 
@@ -199,8 +212,7 @@ def predict() -> argparse.ArgumentParser:
     add("--format", default="png", choices=get_args(Format))
     add("--overlap", default="allow", choices=get_args(Overlap), help="how overlaps are resolved")
     add("--threshold", type=float, help="least probability in a mask; default: that of the segmenter")
-    add("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="values that become 0 and 255")
-    add("--channels", type=int, nargs="+", help="use one or three channels of the files")
+    _add_reading(add)
     add("--axis", default="axial", choices=get_args(Axis), help="axis along which volumes are sliced (axial)")
     add("--device", help="where a model computes: cpu, cuda, mps (cpu)")
     return parser

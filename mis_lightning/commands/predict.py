@@ -12,7 +12,6 @@ from mis_lightning.annotation.clicks_file import ClickRequests
 from mis_lightning.annotation.mask_folder import MaskFolder
 from mis_lightning.commands import lightning, options
 from mis_lightning.console import told
-from mis_lightning.images import Reading
 from mis_lightning.segmenters.registry import open_segmenter
 
 
@@ -25,10 +24,7 @@ def main(args: Sequence[str]) -> int:
     if any(arg.startswith(("--config", "--data", "--ckpt_path", "--trainer")) for arg in args):
         return lightning.main(args)
     given = options.predict().parse_args(list(args[1:]))
-    reading = Reading(
-        tuple(given.window) if given.window else None,
-        channels=tuple(given.channels) if given.channels else None,
-    )
+    reading = options.reading(given)
     requests = ClickRequests(given.clicks, given.images, reading, given.axis, given.overlap)
     requests.check_images()
     segmenter = open_segmenter(given.model, device=given.device, threshold=given.threshold)

@@ -44,10 +44,7 @@ def main(args: Sequence[str]) -> int:
         raise InputError(f"Expected --score in [0, 1], but got {given.score}.")
     segmenter = None if given.model == options.NONE else open_segmenter(given.model, device=given.device)
     settings = AlikeSettings(seed=given.seed)
-    reading = Reading(
-        tuple(given.window) if given.window else None,
-        channels=tuple(given.channels) if given.channels else None,
-    )
+    reading = options.reading(given)
     paths = list_images(given.images)
     base = given.images
     if not base.is_dir():
