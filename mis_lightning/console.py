@@ -38,9 +38,13 @@ def prepare() -> None:
 
 
 def quiet_libraries() -> None:
-    """Keep back what Lightning says of itself, tips and defaults; again after its import, which undoes it."""
+    """Keep back what Lightning says of itself, tips and defaults; again after its import, which undoes it.
+
+    Which processes have joined a run over several devices or machines is still said.
+    """
     for name in _LIBRARIES:
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("lightning.fabric.utilities.distributed").setLevel(logging.INFO)
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
