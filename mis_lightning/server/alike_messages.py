@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
+from mis_lightning.server.alike_board import State
 from mis_lightning.server.messages import Answer, Change, Mask, Question
 
 MAX_PROPOSALS = 1000
@@ -44,7 +45,7 @@ class OneProposal(Answer):
 class Proposals(Answer):
     """The proposals of one image, best first, and how far the search is, in images."""
 
-    state: Literal["idle", "running", "done", "failed", "cancelled"]
+    state: State
     done: int
     total: int
     message: str

@@ -100,10 +100,9 @@ def create_app(
         raise InputError(f"Expected a root path like /annotate, but got {root_path!r}.")
     access = access if access is not None else Access()
     segmenter = segmenter if segmenter is not None else MergeTreeSegmenter()
-    if isinstance(segmenter, ClickModelSegmenter) and isinstance(segmenter.model, nn.Module):
-        segmenter.model.eval()  # once: switching it back and forth in several threads would mix them
     learning = None
     if isinstance(segmenter, ClickModelSegmenter) and isinstance(segmenter.model, nn.Module):
+        segmenter.model.eval()  # once: switching it back and forth in several threads would mix them
         learning = Workbench(segmenter, results / LEARNED, on=learn)
         segmenter = learning.segmenter
     store = AnnotationStore(results)

@@ -54,6 +54,11 @@ class Entry:
     path: Path
     slice: int | None = None
 
+    @property
+    def volume(self) -> str | None:
+        """What the volume that it is a slice of is called; ``None``: it is no slice."""
+        return None if self.slice is None else self.name.rpartition("#")[0]
+
 
 class Library:
     """The images of a folder, a list or a file, as :func:`~mis_lightning.images.list_images` finds them.
@@ -144,8 +149,7 @@ class Library:
 
     def volumes(self) -> dict[str, Path]:
         """Where the volumes are, by what their slices are called before the ``#``."""
-        slices = [entry for entry in self._entries.values() if entry.slice is not None]
-        return {entry.name.rpartition("#")[0]: entry.path for entry in slices}
+        return {e.volume: e.path for e in self._entries.values() if e.volume is not None}
 
     def slices_of(self, entry: Entry) -> list[Entry]:
         """The slices of the volume that a slice is of, in order."""

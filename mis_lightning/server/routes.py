@@ -95,7 +95,7 @@ async def list_images(server: InServer, workspace: OfTab) -> list[messages.Image
                 name=entry.name,
                 state=workspace.saved(entry),
                 objects=workspace.count(entry),
-                volume=None if entry.slice is None else entry.name.rpartition("#")[0],
+                volume=entry.volume,
             )
             for entry in server.shared.library.refresh()
         ]

@@ -30,7 +30,7 @@ class Windows:
 
     def of(self, entry: Entry) -> Window | None:
         """The window of the volume that an image is a slice of; ``None``: the default, or no slice."""
-        return None if entry.slice is None else self._chosen.get(_volume(entry))
+        return None if entry.volume is None else self._chosen.get(entry.volume)
 
     def set(self, entry: Entry, window: Window | None) -> None:
         """Choose a window for the volume of a slice; ``None``: the default.
@@ -38,13 +38,9 @@ class Windows:
         Raises:
             OSError: It cannot be written; nothing changes.
         """
-        chosen = {name: one for name, one in self._chosen.items() if name != _volume(entry)}
-        if window is not None:
-            chosen[_volume(entry)] = window
+        chosen = {name: one for name, one in self._chosen.items() if name != entry.volume}
+        if window is not None and entry.volume is not None:
+            chosen[entry.volume] = window
         with written_whole(self._file) as temporary:
             temporary.write_text(json.dumps(chosen), encoding="utf-8")
         self._chosen = chosen
-
-
-def _volume(entry: Entry) -> str:
-    return entry.name.rpartition("#")[0]
