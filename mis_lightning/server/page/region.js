@@ -1,6 +1,7 @@
 // The region tool: nested regions of the merge tree about a pixel, one of which is taken.
 
 import { queued, send } from "./api.js";
+import { click } from "./clicks.js";
 import { addKeys } from "./keys.js";
 import { Levels } from "./masks.js";
 import { page } from "./page.js";
@@ -48,7 +49,7 @@ function setLevel(level) {
   view.draw();
 }
 
-export function leaveLevels() {
+function leaveLevels() {
   if (!levels) return;
   levels = null;
   find("levels").hidden = true;
@@ -69,7 +70,7 @@ addTool({
   click: (place, adds) => {
     if (adds) { show(place); return; }
     leaveLevels();
-    page.change("POST", "click", { ...place, positive: false }, { pending: [{ ...place, positive: false }], timed: true });
+    click(place, adds);
   },
   leave: leaveLevels,
 });
