@@ -111,7 +111,7 @@ class Training:
             self.model.load_state_dict(load_file(out / "latest.safetensors"))
         if self.device.type == "cuda":
             for block in self.model.blocks:
-                block.attn.fused_attn = True
+                block.attn.fused = True
         self.model.train()
         self.parameters = list(self.model.parameters())
         decayed = [p for p in self.parameters if p.ndim > 1]
@@ -171,7 +171,7 @@ class Training:
         self.say(f"gradient: norm {float(expected.norm()):.3f}, off by {difference:.3f} on {self.device}")
         if not difference < 0.2:
             for block in self.model.blocks:
-                block.attn.fused_attn = False
+                block.attn.fused = False
             difference = off()
             self.say(f"gradient with plain attention: off by {difference:.3f}")
         return difference

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.ensemble import ExtraTreesRegressor
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import ExtraTreesRegressor
 
 SCALES = (0.12, 0.25, 0.5, 1.0, 2.0)
 """Widths of the blurs, in radii of the marked objects."""
@@ -80,6 +82,19 @@ class MarkedLeaves:
     rejected: Sequence[NDArray[np.bool_]] = ()
 
 
+def forest(trees: int, max_features: float | str, seed: int) -> ExtraTreesRegressor:
+    """A forest that has learned nothing yet; of its leaves each holds at least three samples.
+
+    Args:
+        trees: Of the forest.
+        max_features: Tried at each split, as scikit-learn says it.
+        seed: Of the forest.
+    """
+    from sklearn.ensemble import ExtraTreesRegressor  # 70 MiB: the page needs it only where it searches
+
+    return ExtraTreesRegressor(trees, min_samples_leaf=3, max_features=max_features, random_state=seed)
+
+
 class DepthModel:
     """A forest from the description of a leaf to how deep it lies in an object of the marked kind.
 
@@ -91,7 +106,7 @@ class DepthModel:
     """
 
     def __init__(self, trees: int = 30, contrasts: Sequence[float] = (1.0,), seed: int = 0) -> None:
-        self._forest = ExtraTreesRegressor(trees, min_samples_leaf=3, max_features="sqrt", random_state=seed)
+        self._forest = forest(trees, "sqrt", seed)
         self._contrasts, self._seed = tuple(contrasts), seed
 
     def fit(self, marked: Sequence[MarkedLeaves], radius: float) -> DepthModel:
@@ -139,6 +154,8 @@ def _teaching(
     far = generator.choice(far, min(len(far), 6000), replace=False)
     rest = description.reshape(-1, description.shape[2])[far]
     if len(rest) and not inside[ring].all():
+        from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # see forest()
+
         tells = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1).fit(near, inside[ring])
         rest = rest[np.argsort(tells.decision_function(rest), kind="stable")[: len(rest) // 2]]
     depths = np.concatenate([depth[ring], np.full(len(rest), -1.0)])

@@ -14,10 +14,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import ExtraTreesRegressor
 
 from mis_lightning.alike.antichain import best_antichain
-from mis_lightning.alike.appearance import COLOURS, DepthModel, MarkedLeaves, describe_leaves
+from mis_lightning.alike.appearance import COLOURS, DepthModel, MarkedLeaves, describe_leaves, forest
 from mis_lightning.alike.level_tree import level_tree
 from mis_lightning.alike.node_features import node_features, node_sums
 from mis_lightning.alike.proposal import Proposal
@@ -105,9 +104,7 @@ class AlikeModel:
     def _fit(self, parts: Sequence[MarkedLeaves]) -> None:
         how = self.settings
         self._depth = DepthModel(how.trees, how.contrasts, how.seed).fit(parts, self._radius)
-        self._quality = ExtraTreesRegressor(
-            how.trees, min_samples_leaf=3, max_features=0.6, random_state=how.seed
-        ).fit(*self._lessons(parts))
+        self._quality = forest(how.trees, 0.6, how.seed).fit(*self._lessons(parts))
 
     def _with_found(self, part: MarkedLeaves) -> MarkedLeaves:
         """A part with what is surely alike as further examples, at most three for each."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -139,7 +140,11 @@ class Learner:
         self._model: nn.Module = copy.deepcopy(start.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._mean: nn.Module = copy.deepcopy(start.model)
         self._steps = 0
-        self._optimiser = torch.optim.AdamW(
+
+    @cached_property
+    def _optimiser(self) -> torch.optim.Optimizer:
+        # Made where it is first needed: it imports PyTorch's compiler, 150 MiB that a page does without.
+        return torch.optim.AdamW(
             self._model.parameters(), lr=self.settings.rate, weight_decay=0.0, betas=(0.9, 0.99)
         )
 

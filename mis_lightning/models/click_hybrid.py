@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from mis_lightning.clicks.encoding import encode_points
 from mis_lightning.errors import InputError
 from mis_lightning.models.click_evidence import ClickEvidence
 from mis_lightning.models.click_network import ClickNetwork, check_transformer
+from mis_lightning.models.transformer_block import Block
 from mis_lightning.models.vit import resize_position_table
 from mis_lightning.structures import Prompt
 
@@ -106,11 +106,8 @@ class HybridClickViT(ClickNetwork):
         self.down16 = nn.Sequential(nn.ReLU(), nn.Conv2d(eighth, dim, 3, 2, 1))
         self.pos_embed = nn.Parameter(torch.zeros(1, self.stored_grid[0] * self.stored_grid[1], dim))
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
-        blocks = [Block(dim, heads, 4.0, qkv_bias=True) for _ in range(depth)]
-        self.blocks = nn.Sequential(*blocks)
-        for block in blocks:
-            # So few tokens: on a CPU the fused kernel's backward pass is slower.
-            block.attn.fused_attn = False  # type: ignore[assignment]
+        # So few tokens: on a CPU the fused kernel's backward pass is slower.
+        self.blocks = nn.Sequential(*(Block(dim, heads, fused=False) for _ in range(depth)))
         self.norm = nn.LayerNorm(dim)
         self.up8, self.fuse8 = nn.Conv2d(dim, eighth, 1), Residual(eighth)
         self.up4, self.fuse4 = nn.Conv2d(eighth, quarter, 1), Residual(quarter)

@@ -7,13 +7,12 @@ Symbols: ``B`` images, ``D`` channels, ``(h, w)`` the token grid.
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 import torch.nn.functional as F
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from mis_lightning.models.transformer_block import Block
 
 
 def resize_position_table(table: Tensor, stored: tuple[int, int], grid: tuple[int, int]) -> Tensor:
@@ -93,15 +92,7 @@ class PlainViT(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, self.stored_grid[0] * self.stored_grid[1], dim))
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         self.blocks = nn.ModuleList(
-            Block(
-                dim,
-                heads,
-                mlp_ratio,
-                qkv_bias=True,
-                drop_path=drop_path * i / max(depth - 1, 1),
-                norm_layer=partial(nn.LayerNorm, eps=1e-6),  # type: ignore[arg-type]
-            )
-            for i in range(depth)
+            Block(dim, heads, mlp_ratio, drop_path=drop_path * i / max(depth - 1, 1)) for i in range(depth)
         )
         for block in self.blocks.modules():
             if isinstance(block, nn.Linear):

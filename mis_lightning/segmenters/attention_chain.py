@@ -11,18 +11,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mis_lightning.errors import InputError
-from mis_lightning.features.attention import AttentionMaps, ViTAttention
-from mis_lightning.features.vit import PositionTableError, ViTFeatures
 from mis_lightning.merge_tree.scaling import patch_of_pixels
 from mis_lightning.segmenters.base import Segmenter, check_image
 from mis_lightning.structures import Click
+
+if TYPE_CHECKING:
+    from mis_lightning.features.attention import AttentionMaps, ViTAttention
 
 MAX_PATCHES = 1600
 """The chain has their square of numbers."""
@@ -166,6 +167,9 @@ def attention_of(model: str, checkpoint: str | None = None, device: str = "cpu")
         checkpoint: A local weights file; ``None``: timm's.
         device: Where it runs.
     """
+    from mis_lightning.features.attention import ViTAttention  # imports timm, which few segmenters need
+    from mis_lightning.features.vit import PositionTableError, ViTFeatures
+
     make = partial(ViTFeatures, model, checkpoint, max_tokens=MAX_PATCHES, device=device)
     try:
         return ViTAttention(make())

@@ -156,3 +156,25 @@ def test_an_output_that_cannot_be_written_is_said_at_the_start(run, photos, tmp_
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(InputError, match="Choose another"):
         run(photos, "--out", tmp_path / "file" / "masks", "--model", "merge-tree")
+
+
+def test_the_server_does_not_import_what_only_training_needs(tmp_path, photos):
+    """Each of these takes 10 to 150 MiB for as long as the page is open."""
+    heavy = (
+        "lightning torchmetrics timm torchvision wandb sklearn scipy.stats scipy.optimize pandas matplotlib "
+        "torch._dynamo torch._inductor torch.onnx sympy triton huggingface_hub.hf_api"
+    )
+    code = f"""
+import sys
+from pathlib import Path
+from mis_lightning.commands.annotate import warm_up
+from mis_lightning.segmenters.registry import open_segmenter
+from mis_lightning.server.app import create_app
+from mis_lightning.server.library import Library
+app = create_app(Library(Path({str(photos)!r})), Path({str(tmp_path / "out")!r}), open_segmenter())
+warm_up(app.state.server.shared.segmenter)
+assert "torch" in sys.modules and "numba" in sys.modules
+print(*[name for name in {heavy.split()!r} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
+    assert done.stdout.split() == []

@@ -129,5 +129,5 @@ def test_checkpointing_changes_memory_only(drop_path: float) -> None:
 
 def test_stochastic_depth_grows_linearly() -> None:
     blocks = vit(depth=3, drop_path=0.2).blocks
-    rates = [getattr(block.drop_path1, "drop_prob", 0.0) for block in blocks]
+    rates = [block.drop_path.drop_prob for block in blocks]
     assert rates == pytest.approx([0.0, 0.1, 0.2])
