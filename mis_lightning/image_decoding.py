@@ -39,11 +39,12 @@ class Decoded(NamedTuple):
     nodata: float | None = None
 
 
-def decode(path: Path, *, labels: bool) -> Decoded:
-    """Decode the first frame of an image file, turned upright, without rescaling.
+def decode(path: Path, *, labels: bool, page: int | None = None) -> Decoded:
+    """Decode a frame of an image file, turned upright, without rescaling.
 
     Args:
         path: The file.
+        page: Of a TIFF whose pages are of one size and kind, from 0; ``None``: the first frame.
         labels: It holds labels: give the numbers as they are stored, also where they are indices of a
             palette, ``(H, W)``, or where white is zero.
 
@@ -59,7 +60,7 @@ def decode(path: Path, *, labels: bool) -> Decoded:
             if not head:
                 raise ImageError(f"The image file {path} is empty (0 bytes). {DAMAGED}")
             if head.startswith(tiff.MAGIC):
-                return _decode_tiff(file, path, labels)
+                return _decode_tiff(file, path, labels, page)
             file.seek(0)
             return Decoded(_decode_with_pillow(file, path, head, labels))
     except ImageError:
@@ -79,9 +80,12 @@ def decode(path: Path, *, labels: bool) -> Decoded:
         raise ImageError(f"The image {path} is cut off or damaged ({error}). {DAMAGED}") from error
 
 
-def _decode_with_pillow(file: IO[bytes], path: Path, head: bytes, labels: bool) -> NDArray[Any]:
+def _decode_with_pillow(
+    file: IO[bytes], path: Path, head: bytes, labels: bool, page: int = 0
+) -> NDArray[Any]:
     with Image.open(file) as image:
         _check_size(path, *image.size)
+        image.seek(page)
         image.load()
         orientation = _orientation(image)
         if image.format == "PNG" and head[24] == 16 and head[25] in (2, 4, 6):
@@ -94,17 +98,18 @@ def _decode_with_pillow(file: IO[bytes], path: Path, head: bytes, labels: bool) 
         return upright(array, orientation)
 
 
-def _decode_tiff(file: IO[bytes], path: Path, labels: bool) -> Decoded:
+def _decode_tiff(file: IO[bytes], path: Path, labels: bool, page: int | None) -> Decoded:
     tags = tiff.read_tags(file, path)
     _check_size(path, tags.width, tags.height)
     turned, depth = False, max(tags.bits, 8)  # whether large values are light by the decoder's doing
-    if tags.pillow_reads:
+    of_stack = page is not None and tags.plain  # Pillow would leaf through the pages before it
+    if tags.pillow_reads and not of_stack:
         file.seek(0)
-        array = _decode_with_pillow(file, path, b"", labels)
+        array = _decode_with_pillow(file, path, b"", labels, page or 0)
         # Pillow takes white for zero where the tag is missing, too.
         turned = tags.samples == 1 and tags.bits <= 8 and (tags.white_is_zero or not tags.said)
     else:
-        array = tiff.decode_deep(file, path, tags, labels=labels)
+        array = tiff.decode_deep(file, path, tags, labels=labels, page=page)
     if labels and tags.bits in (2, 4) and array.ndim == 2 and tags.colours is None:
         array, depth = _unscaled(array, tags.bits), tags.bits
     wanted = tags.white_is_zero and not (labels and tags.bits > 1)

@@ -9,13 +9,16 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import TiffImagePlugin
 
 from mis_lightning.errors import ImageError
+
+if TYPE_CHECKING:
+    from tifffile import TiffPage
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 DAMAGED = "Copy or download it again, or take it out of the folder."
@@ -27,6 +30,7 @@ _NOT_COLOURS = {
     32844: "LogL luminance", 32845: "LogLuv colours",
 }  # fmt: skip
 _FAX = (2, 3, 4)  # compressions of one bit whose readers take zero for white unless it is said
+_ALWAYS_KNOWN = (1, 8, 32773, 32946)  # compressions that tifffile reads by itself: none, deflate, PackBits
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class TiffTags:
         photometric: What the samples mean (tag 262); black is zero where the tag is missing.
         said: The tag is there.
         orientation: 1..8, as in EXIF.
+        compression: Tag 259.
         alpha: The first extra sample is transparency; not e.g. infrared.
         inks: Number of inks, where the samples are inks.
         colours: The palette, uint8, ``(n, 3)``; ``None`` without one.
@@ -58,6 +63,7 @@ class TiffTags:
     photometric: int
     said: bool
     orientation: int
+    compression: int
     alpha: bool
     inks: int
     colours: NDArray[np.uint8] | None
@@ -80,6 +86,14 @@ class TiffTags:
         deep = (12, 1), (16, 1), (16, 2), (32, 2), (32, 3)
         known = self.samples == 1 and (self.bits, self.kind) in deep and self.photometric != _PALETTE
         return known and not (self.white_is_zero and (self.bits, self.kind) in ((12, 1), (32, 2)))
+
+    @property
+    def plain(self) -> bool:
+        """Whether tifffile reads the pixels as they are meant, without any other library."""
+        colours = _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB
+        return (
+            self.bits in (8, 16, 32, 64) and self.photometric in colours and self.compression in _ALWAYS_KNOWN
+        )
 
 
 def read_tags(file: IO[bytes], path: Path) -> TiffTags:
@@ -116,6 +130,7 @@ def read_tags(file: IO[bytes], path: Path) -> TiffTags:
         photometric=photometric,
         said=said,
         orientation=tags.get(274, 1),
+        compression=tags.get(259, 1),
         alpha=tags.get(338, (2,))[0] in (1, 2),
         inks=tags.get(334, 4) if photometric == _INKS else 0,
         colours=_palette(tags.get(320)) if photometric == _PALETTE else None,
@@ -123,8 +138,10 @@ def read_tags(file: IO[bytes], path: Path) -> TiffTags:
     )
 
 
-def decode_deep(file: IO[bytes], path: Path, tags: TiffTags, *, labels: bool) -> NDArray[Any]:
-    """Read the kinds that Pillow narrows or does not know, turned upright.
+def decode_deep(
+    file: IO[bytes], path: Path, tags: TiffTags, *, labels: bool, page: int | None = None
+) -> NDArray[Any]:
+    """Read the kinds that Pillow narrows or does not know, and plain pages of a stack, turned upright.
 
     Returns:
         ``(H, W)`` or ``(H, W, N)`` as stored, inks as RGB, alpha dropped; large values may still be dark.
@@ -136,10 +153,11 @@ def decode_deep(file: IO[bytes], path: Path, tags: TiffTags, *, labels: bool) ->
     straight = tags.samples in (1, 3, 4) and tags.bits in (8, 16, 32, 64) and not tags.planar
     grey = tags.photometric == _BLACK_IS_ZERO or (tags.white_is_zero and tags.bits > 8)
     plain = grey if tags.samples == 1 else tags.photometric == _RGB  # or it would swap the channels
-    if straight and plain and (tags.bits, tags.kind) != (16, 3):
-        array = decode_with_opencv(file.read(), path)  # which turns it, too
+    of_stack = page is not None and tags.plain
+    if straight and plain and (tags.bits, tags.kind) != (16, 3) and not of_stack:
+        array = decode_with_opencv(file.read(), path, page or 0)  # which turns it, too
     else:
-        array = upright(_decode_with_tifffile(file, path), tags.orientation)
+        array = upright(_decode_with_tifffile(file, path, page or 0), tags.orientation)
     if tags.photometric == _INKS and tags.inks == 4 and tags.samples >= 4 and tags.kind == 1:
         array = _without_inks(array[..., :4])
     elif tags.colours is not None and not labels:
@@ -170,7 +188,7 @@ def negative_of(value: float | None, dtype: np.dtype[Any], bits: int) -> float |
     return {"u": 2**bits - 1 - value, "i": -1 - value}.get(dtype.kind, -value)
 
 
-def decode_with_opencv(data: bytes, path: Path) -> NDArray[Any]:
+def decode_with_opencv(data: bytes, path: Path, page: int = 0) -> NDArray[Any]:
     """Decode a file that OpenCV reads at its full depth, RGB(A) or grey.
 
     Raises:
@@ -181,7 +199,12 @@ def decode_with_opencv(data: bytes, path: Path) -> NDArray[Any]:
     log = cv2.utils.logging
     before = log.setLogLevel(log.LOG_LEVEL_SILENT)  # what is wrong is said here, once
     try:
-        array = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+        whole = np.frombuffer(data, dtype=np.uint8)
+        if page:
+            pages = cv2.imdecodemulti(whole, cv2.IMREAD_UNCHANGED, range=(page, page + 1))[1]
+            array = pages[0] if pages else None
+        else:
+            array = cv2.imdecode(whole, cv2.IMREAD_UNCHANGED)
     finally:
         log.setLogLevel(before)
     if array is None:
@@ -200,12 +223,15 @@ def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
     return np.ascontiguousarray(array)
 
 
-def _decode_with_tifffile(file: IO[bytes], path: Path) -> NDArray[Any]:
-    from tifffile import TiffFile  # only files of many channels need it
+def _decode_with_tifffile(file: IO[bytes], path: Path, number: int) -> NDArray[Any]:
+    from tifffile import TiffFile  # only files of many channels or pages need it
 
-    page = TiffFile(file).pages[0]
+    pages = TiffFile(file).pages
+    if number and len(pages) == 1:
+        return _behind(cast("TiffPage", pages[0]), file, number)
+    page = pages[number]
     try:
-        array = np.asarray(page.asarray())  # type: ignore[union-attr]
+        array = np.asarray(page.asarray())
     except ValueError as error:
         if "imagecodecs" not in str(error):
             raise
@@ -213,6 +239,13 @@ def _decode_with_tifffile(file: IO[bytes], path: Path) -> NDArray[Any]:
             f"The TIFF {path} has a compression that needs one more library: pip install imagecodecs"
         ) from None
     return np.moveaxis(array, 0, -1) if array.ndim == 3 and page.axes.startswith("S") else array
+
+
+def _behind(first: TiffPage, file: IO[bytes], number: int) -> NDArray[Any]:
+    """A plane of a large stack of ImageJ: only the first one has a page, the others lie behind it."""
+    file.seek(first.dataoffsets[0] + number * first.nbytes)
+    stored = np.dtype(first.dtype).newbyteorder(first.parent.byteorder)
+    return np.frombuffer(file.read(first.nbytes), stored).reshape(first.shape)
 
 
 def _without_inks(inks: NDArray[Any]) -> NDArray[Any]:
