@@ -12,7 +12,8 @@ Rules that hold for every file:
   colour profiles are ignored;
 * transparency is dropped: the colours stored beneath it are kept, as OpenCV does in published evaluations;
 * the EXIF orientation is applied, so the array is what a viewer shows;
-* of a file with several frames or pages (GIF, TIFF, phone JPEG) the first is read;
+* of a file with several frames or pages (GIF, TIFF, phone JPEG) the first is read; what takes volumes takes
+  pages of one size and kind for the slices of one (:class:`~mis_lightning.formats.tiff_stack.TiffSlices`);
 * a damaged file is an error, never half a picture.
 """
 

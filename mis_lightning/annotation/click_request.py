@@ -13,9 +13,9 @@ from mis_lightning.annotation.record import AnnotationRecord
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.errors import InputError
-from mis_lightning.formats.nifti import is_volume, open_slices
 from mis_lightning.formats.overlap import Overlap
 from mis_lightning.formats.slice_view import Axis
+from mis_lightning.formats.volume_files import is_volume, open_slices
 from mis_lightning.images import ReadImage, Reading
 from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.structures import Click
@@ -67,6 +67,11 @@ class ClickRequest:
             InputError: It cannot be read, or there is no such slice.
         """
         if not is_volume(self.path):
+            if self.slice is not None and self.path.is_file():
+                raise InputError(
+                    f"Expected clicks without a `slice` on {self.path}, which is one image, but got slice "
+                    f"{self.slice}."
+                )
             return self.reading.read(self.path)
         if self.slice is None:
             raise InputError(f"Expected a `slice` with the clicks on the volume {self.path}.")

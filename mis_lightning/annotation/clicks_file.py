@@ -10,8 +10,8 @@ or CSV with the same names in its first line, one click a line::
     image,row,col,positive,object
     cat.jpg,120,80,1,cat
 
-Paths are absolute, or relative to the folder of images or, without one, to the file. Clicks on a NIfTI volume
-name the ``slice``, too.
+Paths are absolute, or relative to the folder of images or, without one, to the file. Clicks on a volume,
+a NIfTI file or a TIFF stack, name the ``slice``, too.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from mis_lightning.data.training_images import image_key
 from mis_lightning.errors import InputError
 from mis_lightning.formats.overlap import Overlap
 from mis_lightning.formats.slice_view import Axis
+from mis_lightning.formats.volume_files import slice_key
 from mis_lightning.images import Reading
 from mis_lightning.structures import Click
 
@@ -70,7 +71,8 @@ class ClickRequests(Dataset[ClickRequest]):
         for place, name, entry in rows:
             click, kind, number = _click(entry, place) if entry is not None else (None, None, None)
             path = base / name
-            key = image_key(path, base) + (f"#{axis}-{number}" if number is not None else "")
+            key = image_key(path, base)
+            key = key if number is None else slice_key(key, axis, number)
             if key not in found:
                 found[key] = ClickRequest(path, key, reading or Reading(), number, axis, overlap)
             of_object = clicks.setdefault(key, {}).setdefault(kind, [])

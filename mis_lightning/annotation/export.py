@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,17 +20,13 @@ from mis_lightning.files import written_whole
 from mis_lightning.formats.binary_png import write_binary_png
 from mis_lightning.formats.coco import write_coco
 from mis_lightning.formats.label_png import write_label_png
-from mis_lightning.formats.nifti import SUFFIXES, LabelVolume, NiftiSlices
 from mis_lightning.formats.slice_view import Axis
+from mis_lightning.formats.volume_files import SUFFIXES, SliceKey, open_slices, split_key
+from mis_lightning.formats.volume_slices import LabelVolume
+from mis_lightning.images import Reading
 
-Format = Literal["png", "labels", "coco", "nifti"]
+Format = Literal["png", "labels", "coco", "volumes"]
 """A grey PNG for each object, a label map for each image, one COCO file, a label volume for each volume."""
-
-
-_SLICE = re.compile(
-    r"(?P<volume>.+\.nii(\.gz)?)#(?P<axis>axial|coronal|sagittal)-(?P<number>\d+)", re.IGNORECASE
-)
-"""Key of a slice of a volume. Any other ``#`` belongs to the name of an image."""
 
 
 @dataclass
@@ -61,10 +56,11 @@ def export_masks(
       are classes, also ``<image>.classes.png``, the numbers of the classes, with their names in
       ``classes.json``;
     * ``"coco"``: ``coco.json``; the classes are its categories, without them the names of the objects;
-    * ``"nifti"``: ``<volume>.nii.gz`` on the grid of the volume; the label of an object is its id, the same
-      through all slices, and the names are in ``labels.json``. Where one id has several names, because the
-      slices were annotated as images of their own, objects of one name have one label. Keys that are no
-      slices of a volume are left out.
+    * ``"volumes"``: ``<volume>.nii.gz`` on the grid of the volume; of a TIFF stack ``<volume>.tif`` with a
+      page of 16 bits for each slice. The label of an object is its id, the same through all slices, and the
+      names are in ``labels.json``. Where one id has several names, because the slices were annotated as
+      images of their own, objects of one name have one label. Keys that are no slices of a volume are left
+      out.
 
     ``<image>`` is its path inside the folder, without the suffix unless two images differ only there.
 
@@ -73,7 +69,7 @@ def export_masks(
         out: Folder; made if it is missing.
         form: The format.
         keys: Which; ``None``: all.
-        volumes: Finds the file of a volume by its path inside the folder of images; needed for ``"nifti"``.
+        volumes: Finds the file of a volume by its path inside the folder of images; needed for ``"volumes"``.
 
     Returns:
         The files, and what failed.
@@ -91,7 +87,7 @@ def export_masks(
         images = (record.named(key) for key, record in _records(store, keys, result))
         write_coco(out / "coco.json", images, store.classes())
         result.files.append(out / "coco.json")
-    elif form == "nifti":
+    elif form == "volumes":
         _write_volumes(store, out, keys, volumes, result)
     else:
         _write_pictures(store, out, form, keys, result)
@@ -150,28 +146,29 @@ def _write_volumes(
     volumes: Callable[[str], Path] | None,
     result: Exported,
 ) -> None:
-    slices = defaultdict(list)
+    slices: dict[str, list[tuple[str, SliceKey]]] = defaultdict(list)
     for key in keys:
-        found = _SLICE.fullmatch(key)
-        if found:
-            slices[found["volume"]].append((key, cast(Axis, found["axis"]), int(found["number"])))
+        found = split_key(key)
+        if found is not None:
+            slices[found.volume].append((key, found))
     if not slices or volumes is None:
         raise InputError(
-            "Expected annotated slices of NIfTI volumes, and the folder of the volumes, for label volumes."
+            "Expected annotated slices of volumes, and the folder of the volumes, for label volumes."
         )
     stems, names = _stems(list(slices)), {}
     for volume, entries in slices.items():
-        records = dict(_records(store, [key for key, *_ in entries], result))
+        records = dict(_records(store, [key for key, _ in entries], result))
         labels = _volume_labels(records.values())
         try:
-            # any channel: all are on one grid
-            axes = {axis: NiftiSlices(volumes(volume), axis, channel=0) for _, axis, _ in entries}
-            target = next(iter(axes.values())).empty_labels()
-            for key, axis, number in entries:
+            path, any_channel = volumes(volume), Reading(channels=(0,))  # all are on one grid
+            axes = {one.axis: open_slices(path, cast(Axis, one.axis), any_channel) for _, one in entries}
+            like = next(iter(axes.values()))
+            target = like.empty_labels()
+            for key, one in entries:
                 if key in records:
-                    picture = LabelVolume(axes[axis], target.voxels)
-                    picture[number] = _painted(records[key], labels, picture[number])
-            path = out / f"{stems[volume]}.nii.gz"
+                    picture = LabelVolume(axes[one.axis], target.voxels)
+                    picture[one.number] = _painted(records[key], labels, picture[one.number])
+            path = out / f"{stems[volume]}{like.LABELS}"
             target.save(path)
         except InputError as error:
             result.failures[volume] = str(error)
@@ -208,8 +205,8 @@ def _stems(keys: Sequence[str]) -> dict[str, str]:
     """File names for keys: without the suffix, unless two would collide."""
     stems = {}
     for key in keys:
-        of_volume = _SLICE.fullmatch(key)
-        whole, part = (of_volume["volume"], key.rpartition("#")[2]) if of_volume else (key, "")
+        of_volume = split_key(key)
+        whole, part = (of_volume.volume, key.rpartition("#")[2]) if of_volume else (key, "")
         folder, slash, name = whole.rpartition("/")
         ending = next((end for end in SUFFIXES[::-1] if name.lower().endswith(end)), Path(name).suffix)
         stems[key] = folder + slash + name[: len(name) - len(ending)] + (f"_{part}" if part else "")

@@ -27,8 +27,8 @@ from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.annotation.store import AnnotationStore
 from mis_lightning.annotation.volume_objects import VolumeObjects
 from mis_lightning.errors import InputError
-from mis_lightning.formats.nifti import NiftiSlices
 from mis_lightning.formats.overlap import Overlap
+from mis_lightning.formats.volume_slices import VolumeSlices
 from mis_lightning.images import Reading
 from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
@@ -44,7 +44,8 @@ class VolumeSession(VolumeObjects):
         name: Of the volume, for logs and the store; that of its file if there is one. Slice 12 of an axial
             ``ct.nii.gz`` is ``ct.nii.gz#axial-12``, as on the page and by ``mis predict``.
         overlap: Who gets a pixel that several objects want.
-        reading: How images become bytes; a :class:`~mis_lightning.formats.nifti.NiftiSlices` has its window.
+        reading: How images become bytes; a :class:`~mis_lightning.formats.volume_slices.VolumeSlices` has its
+            window.
 
     Attributes:
         active: Id of the object that clicks go to; ``None`` where there is none.
@@ -55,7 +56,7 @@ class VolumeSession(VolumeObjects):
 
     def __init__(
         self,
-        slices: NiftiSlices | Sequence[Any],
+        slices: VolumeSlices | Sequence[Any],
         segmenter: Segmenter[Any] | None = None,
         *,
         store: AnnotationStore | None = None,
@@ -65,8 +66,8 @@ class VolumeSession(VolumeObjects):
     ) -> None:
         if not len(slices):
             raise InputError("Expected a volume of at least one slice, but got none.")
-        volume = slices.path.name if isinstance(slices, NiftiSlices) else "volume"
-        axis = slices.axis if isinstance(slices, NiftiSlices) else "slice"
+        volume = slices.path.name if isinstance(slices, VolumeSlices) else "volume"
+        axis = slices.axis if isinstance(slices, VolumeSlices) else "slice"
         self._slices, self._store, self._overlap = slices, store, overlap
         self._prefix = f"{volume if name is None else name}#{axis}-"
         self._reading = reading if reading is not None else Reading()
@@ -95,7 +96,7 @@ class VolumeSession(VolumeObjects):
             key, slices = self.key(k), self._slices
             image = (
                 slices.read(k, self._reading)
-                if isinstance(slices, NiftiSlices)
+                if isinstance(slices, VolumeSlices)
                 else self._reading.read(slices[k])
             )
             if self._store is not None and key in self._store:
@@ -196,14 +197,14 @@ class VolumeSession(VolumeObjects):
         return labels
 
     def save_labels(self, path: str | Path) -> None:
-        """Write the ids as a label volume, with the affine and the header of the volume.
+        """Write the ids as a label volume, in the format and on the grid of the volume.
 
         Raises:
-            InputError: The slices are not those of a NIfTI volume, or the name does not end in ``.nii`` or
-                ``.nii.gz``.
+            InputError: The slices are not those of a file, or the name does not end as those of its format
+                do.
         """
-        if not isinstance(self._slices, NiftiSlices):
-            raise InputError("Expected the slices of a NIfTI volume for a label volume; use `labels()`.")
+        if not isinstance(self._slices, VolumeSlices):
+            raise InputError("Expected the slices of a volume file for a label volume; use `labels()`.")
         volume = self._slices.empty_labels()
         for k, record in self._records():
             volume[k] = record.labels

@@ -29,11 +29,11 @@ def main(args: Sequence[str]) -> int:
         "--format",
         required=True,
         choices=get_args(Format),
-        help="png: one mask per object; labels: one label map per image; coco: one JSON file; nifti: one "
-        "label volume per volume",
+        help="png: one mask per object; labels: one label map per image; coco: one JSON file; "
+        "volumes: one label volume per volume, NIfTI or TIFF as that",
     )
     parser.add_argument("--out", type=Path, help="folder to write to; default: FOLDER_FORMAT")
-    parser.add_argument("--images", type=Path, help="folder of the NIfTI volumes, for --format nifti")
+    parser.add_argument("--images", type=Path, help="folder of the volumes, for --format volumes")
     given = parser.parse_args(list(args))
     folder = given.folder.absolute()
     if not folder.is_dir():
@@ -41,7 +41,7 @@ def main(args: Sequence[str]) -> int:
     out = given.out if given.out is not None else folder.with_name(f"{folder.name}_{given.format}")
     predicted = (folder / "report.json").is_file() and (folder / "annotations").is_dir()  # by `mis predict`
     store = AnnotationStore(folder / "annotations" if predicted else folder)
-    if given.format == "nifti" and given.images is None:
+    if given.format == "volumes" and given.images is None:
         raise InputError("Expected the folder of the volumes for label volumes: name it with `--images`.")
     if given.images is not None and not given.images.is_dir():
         raise InputError(

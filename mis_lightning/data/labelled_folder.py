@@ -23,9 +23,9 @@ from mis_lightning.structures import Sample
 class LabelledFolder(Benchmark):
     """Objects of one's own images.
 
-    Images are files as everywhere, and NIfTI volumes, of which each slice is an image. Those without masks
-    are left out, and said once. Objects come in the order of the images, then of their masks, and are called
-    ``<image>#<object>``.
+    Images are files as everywhere, and volumes, NIfTI or TIFF stacks, of which each slice is an image. Those
+    without masks are left out, and said once. Objects come in the order of the images, then of their masks,
+    and are called ``<image>#<object>``.
 
     Masks are:
 

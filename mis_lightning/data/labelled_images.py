@@ -21,9 +21,10 @@ from mis_lightning.formats.image_objects import (
     read_mask_files,
 )
 from mis_lightning.formats.named_masks import NamedMasks
-from mis_lightning.formats.nifti import SUFFIXES, LabelVolume, NiftiSlices, is_volume, open_slices
 from mis_lightning.formats.saved_masks import read_saved_masks
 from mis_lightning.formats.slice_view import Axis
+from mis_lightning.formats.volume_files import SUFFIXES, is_volume, open_slices, slices_of
+from mis_lightning.formats.volume_slices import LabelVolume, VolumeSlices
 from mis_lightning.images import IMAGE_SUFFIXES, ReadImage, Reading, list_images
 
 
@@ -66,7 +67,7 @@ class LabelledImages:
         self.folder, self.masks = images, masks
         self._reading, self._ignored = reading, ignored
         self._axis: Axis = axis
-        self._volume: tuple[LabelledImage, NiftiSlices, LabelVolume | None] | None = None
+        self._volume: tuple[LabelledImage, VolumeSlices, LabelVolume | None] | None = None
         files = list_images(images, (*IMAGE_SUFFIXES, *SUFFIXES))
         base = images if images.is_dir() else Path(os.path.commonpath([path.parent for path in files]))
         if masks.is_dir() and not masks.samefile(images):
@@ -91,11 +92,9 @@ class LabelledImages:
             return read_mask_files(image.masks.parts)
         if image.masks.whole.suffix == ".json":
             return EncodedObjects(read_saved_masks(image.masks.whole))
-        if image.slice is None:
+        labels = None if image.slice is None else self._open(image)[1]
+        if image.slice is None or labels is None:  # an image, or a slice that was annotated by itself
             return read_label_file(image.masks.whole, self._ignored)
-        labels = self._open(image)[1]
-        if labels is None:
-            raise ImageError(f"Expected a label volume for {image.path}, but got {image.masks.whole}.")
         return LabelledObjects(labels[image.slice], self._ignored)
 
     def named(self, image: LabelledImage) -> NamedMasks:
@@ -132,7 +131,7 @@ class LabelledImages:
             )
         return read, objects
 
-    def _open(self, image: LabelledImage) -> tuple[NiftiSlices, LabelVolume | None]:
+    def _open(self, image: LabelledImage) -> tuple[VolumeSlices, LabelVolume | None]:
         """The volume of a slice, and its labels; the last one is kept."""
         if self._volume is None or (self._volume[0].path, self._volume[0].masks) != (image.path, image.masks):
             slices = open_slices(image.path, self._axis, self._reading)
@@ -174,17 +173,12 @@ class LabelledImages:
 
     def _of_folder(self, lookup: MaskLookup, key: str, path: Path) -> list[LabelledImage]:
         place = lookup.find(key, path)
-        if place is not None:
-            return self._with(key, path, place)
         if not is_volume(path):
-            return []
-        found = []  # slices that were annotated one by one
-        for number in range(len(open_slices(path, self._axis, self._reading))):
-            name = f"{key}#{self._axis}-{number}"
-            place = lookup.find(name, path)
-            if place is not None:
-                found.append(LabelledImage(name, path, place, number))
-        return found
+            return [] if place is None else [LabelledImage(key, path, place)]
+        if place is not None and place.whole is not None and place.whole.suffix != ".json":
+            return self._with(key, path, place)
+        slices = ((name, number, lookup.find(name, path)) for name, number in self._slices(key, path))
+        return [LabelledImage(name, path, one, number) for name, number, one in slices if one is not None]
 
     def _of_coco(self, coco: Path, files: dict[str, Path]) -> tuple[list[LabelledImage], str]:
         content = {one.image.replace("\\", "/"): one for one in read_coco(coco)}
@@ -194,17 +188,24 @@ class LabelledImages:
             last[short] = None if short in last else one
         found = []
         for key, path in files.items():
-            masks = content.get(key) or last.get(key.rpartition("/")[2])
-            if masks is not None and masks.objects:
-                found += self._with(key, path, masks)
+            for name, number in self._slices(key, path):
+                masks = content.get(name) or last.get(name.rpartition("/")[2])
+                if masks is not None and masks.objects:
+                    found.append(LabelledImage(name, path, masks, number))
         names = ", ".join(list(content)[:3]) or "none"
         return found, f"{coco} has masks of {counted(len(content), 'image')}, such as {names}."
 
-    def _with(self, key: str, path: Path, masks: MaskPlace | NamedMasks) -> list[LabelledImage]:
-        if not is_volume(path):
-            return [LabelledImage(key, path, masks)]
-        count = len(open_slices(path, self._axis, self._reading))
-        return [LabelledImage(f"{key}#{self._axis}-{k}", path, masks, k) for k in range(count)]
+    def _with(self, key: str, path: Path, masks: MaskPlace) -> list[LabelledImage]:
+        """An image, or all slices of a volume, whose masks are in one file."""
+        if is_volume(path) and (masks.whole is None or not is_volume(masks.whole)):
+            raise ImageError(
+                f"Expected a label volume for {path}, of its format and with as many slices, but got "
+                f"{masks.whole}."
+            )
+        return [LabelledImage(name, path, masks, number) for name, number in self._slices(key, path)]
+
+    def _slices(self, key: str, path: Path) -> list[tuple[str, int | None]]:
+        return slices_of(key, path, self._axis, self._reading)
 
 
 def _no_masks(found: Sequence[LabelledImage]) -> list[LabelledImage]:

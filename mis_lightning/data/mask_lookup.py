@@ -7,8 +7,8 @@ The masks of image ``a/b.jpg`` are looked for in ``a/`` below the folder of mask
   (:data:`TAILS`), and ``b.jpg.png``;
 * a file for each object: ``b_1.png``, ``b.2.png``, …, or whatever lies in a folder ``b/``.
 
-The labels of a NIfTI volume are a volume of the same name, with or without such a tail; ``_0000`` at the end
-of an image's name (nnU-Net) does not count.
+The labels of a volume are a volume of the same format and name, with or without such a tail, or the masks of
+its slices, each of which is an image; ``_0000`` at the end of a NIfTI file's name (nnU-Net) does not count.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mis_lightning.errors import DatasetNotFoundError
-from mis_lightning.formats.nifti import SUFFIXES as VOLUMES
-from mis_lightning.formats.nifti import is_volume
+from mis_lightning.formats.nifti import NiftiSlices
+from mis_lightning.formats.volume_files import split_key
 from mis_lightning.images import list_images
 
 MAPS = (".png", ".tif", ".tiff", ".bmp", ".gif", ".mat")
@@ -66,7 +66,7 @@ class MaskLookup:
                 f"none at {folder}."
             )
         try:
-            paths = list_images(folder, (*MAPS, *VOLUMES, ".json"))
+            paths = list_images(folder, (*MAPS, *NiftiSlices.SUFFIXES, ".json"))
         except DatasetNotFoundError as error:
             raise DatasetNotFoundError(str(error).replace("Expected images", "Expected masks", 1)) from None
         self._files: dict[str, list[Path]] = defaultdict(list)
@@ -113,7 +113,7 @@ class MaskLookup:
 
     def _wanted(self, folder: str, name: str) -> list[str]:
         """Names that a file of all objects may have."""
-        suffixes = VOLUMES if is_volume(Path(name)) else MAPS
+        suffixes = NiftiSlices.SUFFIXES if NiftiSlices.holds(Path(name)) else MAPS
         stems = dict.fromkeys((stem_of(name), name))
         names = [f"{stem}{tail}{end}" for stem in stems for tail in TAILS for end in suffixes]
         return [_name(_join(folder, name)) for name in names]
@@ -131,7 +131,7 @@ class MaskLookup:
     def examples(self, key: str) -> str:
         """Names that were looked for, and what is there instead: for a message."""
         name = key.rpartition("/")[2]
-        stem, end = stem_of(name), ".nii.gz" if is_volume(Path(name)) else ".png"
+        stem, end = stem_of(name), ".nii.gz" if NiftiSlices.holds(Path(name)) else ".png"
         wanted = [f"{stem}{end}", f"{stem}_mask{end}"]
         if end == ".png":
             wanted += [f"{stem}.tif", f"{stem}_1.png", f"{stem}/1.png", f"{name}.json"]
@@ -154,9 +154,15 @@ def _name(path: str) -> str:
 
 
 def stem_of(name: str) -> str:
-    """The name of an image file without its suffix, of a volume also without ``_0000``."""
+    """The name of an image file without its suffix, of a NIfTI volume also without ``_0000``.
+
+    Of a slice it is that of its volume and the slice, ``ct_axial-12``, as ``mis export-masks`` names it.
+    """
+    of_volume = split_key(name)
+    if of_volume is not None:
+        return f"{stem_of(of_volume.volume)}_{of_volume.axis}-{of_volume.number}"
     lower = name.lower()
-    ending = next((end for end in VOLUMES[::-1] if lower.endswith(end)), None)
+    ending = next((end for end in NiftiSlices.SUFFIXES[::-1] if lower.endswith(end)), None)
     if ending is not None:
         return name[: -len(ending)].removesuffix("_0000")
     return Path(name).stem

@@ -1,7 +1,7 @@
 """The images of one folder: the list, their pixels, thumbnails and pictures.
 
 A request names an image by a digest of its path inside the folder. The digest is looked up among the images
-found there, so no text from a request ever becomes a path. Each slice of a NIfTI volume is an image.
+found there, so no text from a request ever becomes a path. Each slice of a volume is an image.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from PIL import Image, ImageOps
 from mis_lightning.annotation.log import is_plain
 from mis_lightning.annotation.store import LONGEST_NAME
 from mis_lightning.errors import ImageError, InputError
-from mis_lightning.formats.nifti import SUFFIXES, NiftiSlices, is_volume, open_slices
 from mis_lightning.formats.slice_view import Axis
+from mis_lightning.formats.volume_files import SUFFIXES, is_volume, open_slices, slice_key
+from mis_lightning.formats.volume_slices import VolumeSlices
 from mis_lightning.images import IMAGE_SUFFIXES, ReadImage, Reading, list_images
 
 THUMBNAIL = 160
@@ -91,7 +92,7 @@ class Library:
     ) -> None:
         self.source = source
         self._axis: Axis = axis
-        self._volumes: dict[Path, tuple[tuple[int, int], NiftiSlices]] = {}  # with the state of the file
+        self._volumes: dict[Path, tuple[tuple[int, int], VolumeSlices]] = {}  # with the state of the file
         self._reading_volume = threading.Lock()  # nibabel's files are not for several threads
         self._leave_out = [leave_out] if isinstance(leave_out, Path) else list(leave_out)
         self._reading = reading if reading is not None else Reading()
@@ -135,12 +136,12 @@ class Library:
         if not is_volume(real):
             return [(None, name)]
         try:
-            return [(k, f"{name}#{self._axis}-{k}") for k in range(len(self._volume(real)))]
+            return [(k, slice_key(name, self._axis, k)) for k in range(len(self._volume(real)))]
         except InputError as error:
             left_out[path] = str(error)
             return []
 
-    def _volume(self, path: Path) -> NiftiSlices:
+    def _volume(self, path: Path) -> VolumeSlices:
         """A volume, opened once for each state of its file."""
         stamp = _stamp(path)
         if path not in self._volumes or self._volumes[path][0] != stamp:

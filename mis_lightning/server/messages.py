@@ -21,7 +21,7 @@ Position = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Key = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
 ObjectId = Annotated[str, Field(pattern="^[0-9]{1,5}$")]
 Saved = Literal["none", "draft", "saved"]
-ExportFormat = Literal["coco", "labels", "png", "nifti"]
+ExportFormat = Literal["coco", "labels", "png", "volumes"]
 
 
 class Question(BaseModel):

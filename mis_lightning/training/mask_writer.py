@@ -17,7 +17,7 @@ class MaskWriter(L.Callback):
 
     Args:
         folder: Where the masks go (:class:`~mis_lightning.annotation.mask_folder.MaskFolder`).
-        format: As which: ``png``, ``labels``, ``coco`` or ``nifti``
+        format: As which: ``png``, ``labels``, ``coco`` or ``volumes``
             (:func:`~mis_lightning.annotation.export.export_masks`).
     """
 

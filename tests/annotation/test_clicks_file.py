@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from mis_lightning.annotation.clicks_file import ClickRequests, ObjectRequest
@@ -108,6 +109,19 @@ def test_slices_of_a_volume(tmp_path):
     (request,) = ClickRequests(write(tmp_path, {"ct.nii.gz": [{"row": 1, "col": 2}]}))
     with pytest.raises(InputError, match="slice"):
         request.read()
+
+
+def test_slices_of_a_tiff_stack(tmp_path):
+    stack = np.random.default_rng(0).integers(0, 4000, (3, 11, 13)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "cells.tif", stack, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "one.tif", stack[0])
+    text = "image,row,col,slice\ncells.tif,1,2,2\none.tif,1,2,2\n"
+    file = write(tmp_path, text, "clicks.csv")
+    request, one = ClickRequests(file, axis="coronal", reading=Reading((0, 3000)))
+    assert request.key == "cells.tif#slice-2"
+    np.testing.assert_array_equal(request.read().rgb, to_rgb(stack[2], window=(0, 3000)))
+    with pytest.raises(InputError, match="which is one image, but got slice 2"):
+        one.read()
 
 
 @pytest.mark.parametrize(

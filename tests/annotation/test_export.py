@@ -101,12 +101,12 @@ def test_damaged_records_and_names_twice_are_said(tmp_path, store, image) -> Non
 
 
 def test_what_does_not_fit_is_refused(tmp_path, store) -> None:
-    with pytest.raises(InputError, match="png, labels, coco, nifti"):
+    with pytest.raises(InputError, match="png, labels, coco, volumes"):
         export_masks(store, tmp_path / "out", "gif")
     with pytest.raises(InputError, match="found none"):
         export_masks(AnnotationStore(tmp_path / "empty"), tmp_path / "out", "png")
-    with pytest.raises(InputError, match="slices of NIfTI"):
-        export_masks(store, tmp_path / "out", "nifti")
+    with pytest.raises(InputError, match="slices of volumes"):
+        export_masks(store, tmp_path / "out", "volumes")
     assert not (tmp_path / "out").exists()
 
 
@@ -127,7 +127,7 @@ def test_volumes(tmp_path) -> None:
         session = drawn(slices[k], [(name, random.random(slices.shape) < 0.3) for name in names], "keep")
         store.save(f"ct.nii.gz#sagittal-{k}", session)
         expected[k] = {one.name: session.mask(one.id) for one in session.objects}
-    written = export_masks(store, tmp_path / "out", "nifti", volumes=(tmp_path / "scans").joinpath)
+    written = export_masks(store, tmp_path / "out", "volumes", volumes=(tmp_path / "scans").joinpath)
     assert written.files == [tmp_path / "out" / "ct.nii.gz"]
     labels = json.loads((tmp_path / "out" / "labels.json").read_text(encoding="utf-8"))["ct.nii.gz"]
     assert labels == {"1": "liver", "2": "spleen"}
@@ -141,7 +141,7 @@ def test_volumes(tmp_path) -> None:
             np.testing.assert_array_equal(read.values(k) == int(label), there)
 
     (tmp_path / "scans" / "ct.nii.gz").unlink()
-    written = export_masks(store, tmp_path / "out", "nifti", volumes=(tmp_path / "scans").joinpath)
+    written = export_masks(store, tmp_path / "out", "volumes", volumes=(tmp_path / "scans").joinpath)
     assert "no volume" in written.failures["ct.nii.gz"]
     written = export_masks(store, tmp_path / "png", "png", [store.keys()[1]])  # slices are pictures, too
     assert written.files == [tmp_path / "png" / "ct_sagittal-5.png"]
@@ -163,5 +163,5 @@ def test_only_the_keys_of_slices_are_cut(tmp_path, image) -> None:
     names = sorted(path.relative_to(tmp_path / "png").as_posix() for path in written.files)
     assert names == ["a#b#c.png", "cell #1.png", "cell #2.png", "p#axial-1.png", "scan_axial-3.png",
                      "x/no #axial-3.png"]  # fmt: skip
-    with pytest.raises(InputError, match="slices of NIfTI"):
-        export_masks(store, tmp_path / "out", "nifti", ["a#b#c.tif"], volumes=tmp_path.joinpath)
+    with pytest.raises(InputError, match="slices of volumes"):
+        export_masks(store, tmp_path / "out", "volumes", ["a#b#c.tif"], volumes=tmp_path.joinpath)

@@ -307,7 +307,7 @@ def test_label_volumes_have_the_ids(tmp_path, segmenter) -> None:
     assert set(np.unique(values)) == {0, 2}
     assert dice(values == 2, np.moveaxis(truth(), 0, 2)) > 0.95
 
-    written = export_masks(store, tmp_path / "out", "nifti", volumes=lambda name: tmp_path / name)
+    written = export_masks(store, tmp_path / "out", "volumes", volumes=lambda name: tmp_path / name)
     np.testing.assert_array_equal(np.asarray(nibabel.load(written.files[0]).dataobj), values)
     assert json.loads((tmp_path / "out" / "labels.json").read_text(encoding="utf-8")) == {
         "ct.nii.gz": {"2": "cell"}

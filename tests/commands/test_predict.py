@@ -161,10 +161,12 @@ def test_two_processes_answer_what_one_does(folder, tmp_path) -> None:
 
 def test_label_volumes_need_the_folder_of_the_volumes(tmp_path, capsys) -> None:
     (tmp_path / "masks").mkdir()
-    assert main(["export-masks", str(tmp_path / "masks"), "--format", "nifti"]) == 2
+    assert main(["export-masks", str(tmp_path / "masks"), "--format", "volumes"]) == 2
     assert "`--images`" in capsys.readouterr().err
     assert (
-        main(["export-masks", str(tmp_path / "masks"), "--format", "nifti", "--images", str(tmp_path / "no")])
+        main(
+            ["export-masks", str(tmp_path / "masks"), "--format", "volumes", "--images", str(tmp_path / "no")]
+        )
         == 2
     )
     assert "`--images`" in capsys.readouterr().err

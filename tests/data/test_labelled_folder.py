@@ -22,6 +22,9 @@ from mis_lightning.formats.binary_png import write_binary_png
 from mis_lightning.formats.coco import write_coco
 from mis_lightning.formats.label_png import write_label_png
 from mis_lightning.formats.named_masks import NamedMask, NamedMasks
+from mis_lightning.formats.volume_files import open_slices, slice_key
+from mis_lightning.grey_levels import to_rgb
+from mis_lightning.images import Reading
 
 SHAPE = (20, 30)
 
@@ -189,6 +192,52 @@ def test_label_volumes(tmp_path: Path, alone: bool) -> None:
     np.testing.assert_array_equal(benchmark[1].image, slices[1])
     sagittal = opened(scan, truth, axis="sagittal")
     assert sagittal[0].name == "ct_0000.nii.gz#sagittal-2#1"
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_label_pages_of_a_tiff_stack(tmp_path: Path, alone: bool) -> None:
+    values = np.random.default_rng(0).integers(0, 4000, (4, 10, 12)).astype(np.uint16)
+    labels = np.zeros((4, 10, 12), np.uint16)
+    labels[1, 3:6, 2:5], labels[1:3, 3:6, 6:9] = 1, 700
+    for folder in ("scans", "labels"):
+        (tmp_path / folder).mkdir()
+    scan, truth = tmp_path / "scans" / "cells.tif", tmp_path / "labels" / "cells_masks.tif"
+    tifffile.imwrite(scan, values, photometric="minisblack")
+    tifffile.imwrite(truth, labels, compression="zlib", photometric="minisblack")
+    benchmark = opened(scan, truth) if alone else opened(tmp_path / "scans", tmp_path / "labels")
+    names = [one.name for one in benchmark]
+    assert names == [f"cells.tif#slice-{k}#{n}" for k, n in ((1, 1), (1, 700), (2, 700))]
+    np.testing.assert_array_equal(benchmark[2].mask, labels[2] == 700)
+    shown = to_rgb(values[2], window=tuple(np.percentile(values, (0.5, 99.5))))
+    np.testing.assert_array_equal(benchmark[2].image, shown)
+    tifffile.imwrite(truth, labels[0])
+    with pytest.raises(ImageError, match=r"Expected a label volume for .*cells\.tif"):
+        opened(tmp_path / "scans", tmp_path / "labels")
+
+
+@pytest.mark.parametrize("form", ["png", "labels", "coco", "volumes"])
+@pytest.mark.parametrize("volume", ["cells.tif", "ct.nii"])
+def test_what_export_masks_writes_of_slices(tmp_path: Path, masks: Path, form: Any, volume: str) -> None:
+    from mis_lightning.annotation.export import export_masks
+
+    values = np.arange(4 * 10 * 12, dtype=np.int16).reshape(4, 10, 12)
+    if volume == "ct.nii":
+        nifti(tmp_path / "scans" / volume, values.T)
+    else:
+        (tmp_path / "scans").mkdir()
+        tifffile.imwrite(tmp_path / "scans" / volume, values, photometric="minisblack")
+    store, key = AnnotationStore(masks), slice_key(volume, "axial", 2)
+    session = AnnotationSession(open_slices(tmp_path / "scans" / volume, "axial", Reading())[2])
+    for left in (1, 7):
+        session.add_object()
+        session.load_mask(np.pad(np.ones((5, 4), bool), ((2, 3), (left, 8 - left))))
+    store.save(key, session)
+    export_masks(store, tmp_path / "out", form, volumes=(tmp_path / "scans").joinpath)
+    for place in (tmp_path / "out", masks):
+        found = list(opened(tmp_path / "scans", place))
+        assert [one.name for one in found] == [f"{key}#1", f"{key}#2"], place
+        for number, one in enumerate(found, 1):
+            np.testing.assert_array_equal(one.mask, session.mask(number))
 
 
 def test_annotated_slices(tmp_path: Path, masks: Path) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from mis_lightning.errors import InputError
-from mis_lightning.formats.nifti import NiftiSlices, open_slices, window_of_level
+from mis_lightning.formats.nifti import NiftiSlices, window_of_level
+from mis_lightning.formats.volume_files import open_slices
 from mis_lightning.grey_levels import to_rgb
 from mis_lightning.images import Reading
 

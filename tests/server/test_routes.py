@@ -199,7 +199,7 @@ def test_slices_of_a_volume_come_back_as_one(open_page, tmp_path, channel):
         levels = page.client.post(page.url("levels"), json={"row": row, "col": col}).json()
         level = levels["levels"][int(np.argmin(np.abs(np.subtract(levels["shares"], 144 / 640))))]
         page.do("level", row=row, col=col, level=level, object=1)
-    answer = page.client.get(f"/api/tabs/{page.tab}/export?format=nifti")
+    answer = page.client.get(f"/api/tabs/{page.tab}/export?format=volumes")
     assert answer.status_code == 200, answer.text
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         archive.extractall(tmp_path / "out")
@@ -214,9 +214,9 @@ def test_slices_of_a_volume_come_back_as_one(open_page, tmp_path, channel):
 def test_a_folder_without_volumes_has_no_label_volumes(page):
     page.do("click", row=20, col=20)
     assert page.client.get("/api/info").json()["volumes"] is False
-    answer = page.client.get(f"/api/tabs/{page.tab}/export?format=nifti")
+    answer = page.client.get(f"/api/tabs/{page.tab}/export?format=volumes")
     assert answer.status_code == 422
-    assert "NIfTI" in answer.json()["detail"]
+    assert "slices of volumes" in answer.json()["detail"]
 
 
 def test_nothing_to_export_is_said(page):

@@ -14,15 +14,15 @@ from mis_lightning.server.access import Access
 from mis_lightning.server.app import create_app
 from mis_lightning.server.library import Library
 from tests.annotation.test_volume import GreySegmenter
-from tests.server.test_volume_routes import NAME, make_volume
+from tests.server.test_volume_routes import both_formats, exported, make_volume, scan  # noqa: F401
 
 pytest.importorskip("playwright.sync_api")
-nibabel = pytest.importorskip("nibabel", reason="needs the medical extra")
+pytest.importorskip("nibabel", reason="needs the medical extra")
 
 
 @pytest.fixture
-def make_app(tmp_path):
-    make_volume(tmp_path / "scans")
+def make_app(tmp_path, scan):  # noqa: F811
+    make_volume(tmp_path / "scans", scan)
 
     def make(**options):
         app = create_app(Library(tmp_path / "scans"), tmp_path / "masks", GreySegmenter(), access=Access())
@@ -61,7 +61,8 @@ class VolumeTab:
         )
 
 
-def test_mark_carry_correct_undo_export(serve, open_tab, tmp_path):
+@both_formats
+def test_mark_carry_correct_undo_export(serve, open_tab, tmp_path, scan):  # noqa: F811
     tab = open_tab(serve())
     user, page = VolumeTab(tab), tab.page
     assert page.locator("#image-list li").count() == 1  # one volume, not nine images
@@ -103,12 +104,12 @@ def test_mark_carry_correct_undo_export(serve, open_tab, tmp_path):
     assert len(list((tmp_path / "masks").glob("*.json"))) >= 5
     page.click("#export")
     with page.expect_download() as download:
-        page.click("[data-format=nifti]")
+        page.click("[data-format=volumes]")
     with zipfile.ZipFile(io.BytesIO(Path(download.value.path()).read_bytes())) as archive:
         archive.extractall(tmp_path / "out")
-        assert json.loads(archive.read("labels.json")) == {NAME: {"1": "object 1"}}
-    labels = np.asarray(nibabel.load(tmp_path / "out" / NAME).dataobj)
-    assert sorted(np.flatnonzero(labels.any((0, 1)))) == [1, 2, 3, 4, 5]
+        assert json.loads(archive.read("labels.json")) == {scan: {"1": "object 1"}}
+    labels = exported(tmp_path / "out" / scan)
+    assert sorted(np.flatnonzero(labels.any((1, 2)))) == [1, 2, 3, 4, 5]
     assert set(np.unique(labels)) == {0, 1}
 
 

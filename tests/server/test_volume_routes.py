@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
-from mis_lightning.formats.nifti import NiftiSlices
+from mis_lightning.formats.volume_files import slice_key
 from mis_lightning.server.access import Access
 from mis_lightning.server.app import create_app
 from mis_lightning.server.library import Library
@@ -18,16 +19,36 @@ nibabel = pytest.importorskip("nibabel", reason="needs the medical extra")
 NAME = "scan.nii.gz"
 
 
-def make_volume(folder: Path) -> None:
+def make_volume(folder: Path, file: str) -> None:
     """The ellipsoid, so that slice k is shown as the test of sessions has it."""
-    voxels = np.stack([one[::-1, ::-1, 0].T for one in pictures(truth())], axis=2).astype(np.int16) * 4
+    planes = np.stack([one[..., 0] for one in pictures(truth())]).astype(np.int16) * 4
     folder.mkdir()
-    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([2.0, 2.0, 5.0, 1.0])), folder / NAME)
+    if file.endswith(".tif"):
+        tifffile.imwrite(folder / file, planes.astype(np.uint16), compression="zlib")
+    else:
+        voxels = planes[:, ::-1, ::-1].transpose(2, 1, 0)
+        nibabel.save(nibabel.Nifti1Image(voxels, np.diag([2.0, 2.0, 5.0, 1.0])), folder / file)
+
+
+def exported(path: Path) -> np.ndarray:
+    """A label volume as it is shown, ``(slices, H, W)``."""
+    if path.suffix == ".tif":
+        return tifffile.imread(path)
+    return np.asarray(nibabel.load(path).dataobj).transpose(2, 1, 0)[:, ::-1, ::-1]
 
 
 @pytest.fixture
-def make_app(tmp_path):
-    make_volume(tmp_path / "scans")
+def scan(request) -> str:
+    """Name of the volume."""
+    return getattr(request, "param", NAME)
+
+
+both_formats = pytest.mark.parametrize("scan", [NAME, "cells.tif"], indirect=True)
+
+
+@pytest.fixture
+def make_app(tmp_path, scan):
+    make_volume(tmp_path / "scans", scan)
 
     def make():
         library = Library(tmp_path / "scans")
@@ -86,8 +107,9 @@ def test_the_list_says_which_images_are_slices_of_one_volume(page):
     assert told["values"][0] < told["window"][0] < told["window"][1] < told["values"][1]
 
 
-def test_carried_on_corrected_undone_and_exported(page, tmp_path):
-    page.open(name(4))
+@both_formats
+def test_carried_on_corrected_undone_and_exported(page, tmp_path, scan):
+    page.open(slice_key(scan, "axial", 4))
     page.do("click", row=34, col=49)
     assert carry_on(page, True) == [5, 6, 7]
     assert carry_on(page, False) == [3, 2, 1]
@@ -102,7 +124,7 @@ def test_carried_on_corrected_undone_and_exported(page, tmp_path):
     page.do("volume/redo", object=1)
     assert on(page) == [1, 2, 3, 4, 5, 6, 7]
 
-    page.open(name(6))
+    page.open(slice_key(scan, "axial", 6))
     assert page.state["active"] == 1
     page.do("volume/empty", object=1)
     assert carry_on(page, True) == [7]
@@ -110,16 +132,16 @@ def test_carried_on_corrected_undone_and_exported(page, tmp_path):
     saved = page.do("volume/save")
     assert saved["saved"] == "saved"
     assert sorted(path.name for path in (tmp_path / "masks").glob("*.json")) == [
-        f"{name(k)}.json" for k in range(1, 8)
+        f"{slice_key(scan, 'axial', k)}.json" for k in range(1, 8)
     ]
-    export = page.client.get(f"/api/tabs/{page.tab}/export?format=nifti")
+    export = page.client.get(f"/api/tabs/{page.tab}/export?format=volumes")
     (tmp_path / "out.zip").write_bytes(export.content)
     import zipfile
 
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
         archive.extractall(tmp_path / "out")
-    labels = NiftiSlices(tmp_path / "out" / NAME)
-    shown = np.stack([labels.values(k) for k in range(9)])
+    shown = exported(tmp_path / "out" / scan)
+    assert shown.shape == truth().shape
     wanted = truth() & (np.arange(9) < 6)[:, None, None]
     assert set(np.unique(shown)) == {0, 1}
     assert (

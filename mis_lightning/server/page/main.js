@@ -129,7 +129,7 @@ async function begin() {
   const [info, list] = await Promise.all([get("api/info"), get(`api/tabs/${page.tab}/images`)]);
   page.info = info;
   find("model").textContent = info.model;
-  document.querySelector("[data-format=nifti]").hidden = !info.volumes;
+  document.querySelector("[data-format=volumes]").hidden = !info.volumes;
   find("model").title = info.trained ? `Clicks are answered by ${info.model}` : "Clicks are answered by the merge tree of the image, without a trained model.";
   find("answerer").textContent = info.trained ? "the model" : "the merge tree";
   find("about").textContent = `mis_lightning ${info.version}. Masks are saved in ${info.results}.`;
