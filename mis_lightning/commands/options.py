@@ -46,6 +46,11 @@ def _add_reading(add: Callable[..., argparse.Action]) -> None:
     add("--channels", type=int, nargs="+", help="use one or three channels of the files")
 
 
+def _add_axis(add: Callable[..., argparse.Action], default: Axis | None = "axial") -> None:
+    said = "axis along which NIfTI volumes are sliced (axial)"
+    add("--axis", default=default, choices=get_args(Axis), help=said)
+
+
 def propose() -> argparse.ArgumentParser:
     """Of `mis propose`."""
     parser = argparse.ArgumentParser(
@@ -55,7 +60,7 @@ def propose() -> argparse.ArgumentParser:
         epilog="`mis annotate IMAGES --masks OUT/coco.json` opens the proposals as objects to be corrected.",
     )
     add = parser.add_argument
-    add("images", type=Path, help="a folder, an image, or a text file with one path per line")
+    add("images", type=Path, help="a folder, an image, a volume, or a text file with one path per line")
     add(
         "--examples",
         type=Path,
@@ -73,6 +78,7 @@ def propose() -> argparse.ArgumentParser:
     )
     add("--device", help="where a model computes: cpu, cuda, mps (cpu)")
     _add_reading(add)
+    _add_axis(add)
     add("--seed", type=int, default=0, help="of what is drawn (0)")
     return parser
 
@@ -127,7 +133,11 @@ def annotate() -> argparse.ArgumentParser:
         prog="mis annotate", description="Annotate images in the browser by clicking."
     )
     add = parser.add_argument
-    add("images", type=Path, help="a folder, an image, a NIfTI volume, or a text file with one path per line")
+    add(
+        "images",
+        type=Path,
+        help="a folder, an image, a volume (NIfTI, TIFF stack), or a text file with one path per line",
+    )
     add("--model", default=DEFAULT, metavar="NAME", help=f"the segmenter ({DEFAULT}): {NAMES_HELP}")
     add("--device", help="where a model computes: cpu, cuda, mps (cpu)")
     add("--out", type=Path, help="folder of the masks; default: IMAGES_masks")
@@ -140,7 +150,7 @@ def annotate() -> argparse.ArgumentParser:
     add("--classes", type=Path, metavar="FILE", help="text file of class names, one a line")
     add("--overlap", default="keep", choices=get_args(Overlap), help="how overlaps are resolved")
     _add_reading(add)
-    add("--axis", default="axial", choices=get_args(Axis), help="axis along which volumes are sliced (axial)")
+    _add_axis(add)
     add("--port", type=int, default=8765, help="0 picks a free one (8765)")
     add(
         "--host",
@@ -193,7 +203,7 @@ def compare() -> argparse.ArgumentParser:
     own("--seed", type=int, help="of the draws (0)")
     own("--ignore-label", type=int, metavar="N", help="label of pixels that do not count")
     _add_reading(own)
-    own("--axis", choices=get_args(Axis), help="axis along which volumes are sliced (axial)")
+    _add_axis(own, None)  # only what is given counts
     return parser
 
 
@@ -213,7 +223,7 @@ def predict() -> argparse.ArgumentParser:
     add("--overlap", default="allow", choices=get_args(Overlap), help="how overlaps are resolved")
     add("--threshold", type=float, help="least probability in a mask; default: that of the segmenter")
     _add_reading(add)
-    add("--axis", default="axial", choices=get_args(Axis), help="axis along which volumes are sliced (axial)")
+    _add_axis(add)
     add("--device", help="where a model computes: cpu, cuda, mps (cpu)")
     return parser
 

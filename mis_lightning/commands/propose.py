@@ -1,4 +1,4 @@
-"""``mis propose``: objects that look like a few marked ones, on all images of a folder."""
+"""``mis propose``: objects that look like a few marked ones, on all images and slices of a folder."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mis_lightning.alike.model import AlikeModel, MarkedImage
 from mis_lightning.alike.propose import propose_on
@@ -25,7 +27,8 @@ from mis_lightning.files import sweep, written_whole
 from mis_lightning.formats.coco import write_coco
 from mis_lightning.formats.named_masks import NamedMask, NamedMasks
 from mis_lightning.formats.rle import decode_rle, encode_rle
-from mis_lightning.images import Reading, list_images
+from mis_lightning.formats.volume_files import SUFFIXES, open_slices, slices_of
+from mis_lightning.images import IMAGE_SUFFIXES, list_images
 from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.segmenters.registry import open_segmenter
 
@@ -45,14 +48,17 @@ def main(args: Sequence[str]) -> int:
     segmenter = None if given.model == options.NONE else open_segmenter(given.model, device=given.device)
     settings = AlikeSettings(seed=given.seed)
     reading = options.reading(given)
-    paths = list_images(given.images)
+    paths = list_images(given.images, (*IMAGE_SUFFIXES, *SUFFIXES))
     base = given.images
     if not base.is_dir():
         base = Path(os.path.commonpath([path.absolute().parent for path in paths]))
-    images = {image_key(path.absolute(), base.absolute()): path for path in paths}
+    files = {image_key(path.absolute(), base.absolute()): path for path in paths}
+    slices = {key: slices_of(key, path, given.axis, reading) for key, path in files.items()}
+    images = {name: (files[key], number) for key, found in slices.items() for name, number in found}
+    volume = lru_cache(maxsize=1)(lambda path: open_slices(path, given.axis, reading))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Note)  # of images without masks: there objects are looked for
-        marked = _marked(LabelledImages(given.images, given.examples, reading), given.examples)
+        marked = _marked(LabelledImages(given.images, given.examples, reading, given.axis), given.examples)
     digest = _digest(marked, settings, segmenter)
     count = sum(len(one.examples) for one in marked.values())
     print(
@@ -64,12 +70,13 @@ def main(args: Sequence[str]) -> int:
         sweep(kept)
     model: AlikeModel | None = None
     found: list[NamedMasks] = []
-    for key, path in told(images.items(), len(images), "proposals", "image"):
+    for key, (path, number) in told(images.items(), len(images), "proposals", "image"):
         file = kept / f"{key}.json"
         content = _read(file, digest)
         if content is None:
             model = model if model is not None else AlikeModel(list(marked.values()), settings)
-            content = {"digest": digest, **_look(path, key, reading, model, marked, segmenter)}
+            image = reading(path) if number is None else volume(path)[number]
+            content = {"digest": digest, **_look(image, key, model, marked, segmenter)}
             with written_whole(file) as temporary:
                 temporary.write_text(json.dumps(content), encoding="utf-8")
         objects = tuple(
@@ -100,15 +107,13 @@ def _marked(examples: LabelledImages, where: Path) -> dict[str, MarkedImage]:
 
 
 def _look(
-    path: Path,
+    image: NDArray[np.uint8],
     key: str,
-    reading: Reading,
     model: AlikeModel,
     marked: dict[str, MarkedImage],
     segmenter: Segmenter[Any] | None,
 ) -> dict[str, Any]:
     """The proposals of one image as JSON values."""
-    image = reading(path)
     shape = (image.shape[0], image.shape[1])
     taken = marked[key].examples if key in marked else ()
     proposals = [

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from mis_lightning.annotation.session import AnnotationSession
@@ -78,3 +79,20 @@ def test_refused(folder):
         propose.main([str(folder / "images"), "--examples", str(folder / "none")])
     with pytest.raises(InputError):
         propose.main([str(folder / "nowhere"), "--examples", str(folder / "masks")])
+
+
+def test_pages_of_a_stack_are_looked_at_one_by_one(scene, tmp_path, capsys):
+    shown = [scene(seed=seed, size=(90, 120), disks=6, squares=0) for seed in (0, 4)]
+    (tmp_path / "images").mkdir()
+    tifffile.imwrite(tmp_path / "images" / "s.tif", np.stack([image for image, *_ in shown]))
+    session = AnnotationSession(shown[0][0])
+    for disk in shown[0][1][:2]:
+        session.add_object()
+        session.load_mask(disk)
+    AnnotationStore(tmp_path / "masks").save("s.tif#slice-0", session)
+    assert run(tmp_path) == 0
+    assert "2 examples on 1 image; 2 images" in capsys.readouterr().out
+    found = {one.image: one for one in read_coco(tmp_path / "out" / "coco.json")}
+    masks = [decode_rle(one.counts, (90, 120)) for one in found["s.tif#slice-1"].objects]
+    best = [max(iou(mask, disk, None) for mask in masks) > 0.7 for disk in shown[1][1]]
+    assert np.mean(best) >= 0.75
