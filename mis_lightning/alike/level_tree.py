@@ -37,15 +37,19 @@ def level_tree(values: NDArray[np.float32]) -> MergeTree:
         raise InputError("Expected finite values in a map, but got NaN or infinity.")
     flat = np.require(values, np.float32, ["C", "W"]).ravel()
     order = np.argsort(-flat, kind="stable")
-    children = _join(order, values.shape[0], values.shape[1])
-    cost = (flat[order[0]] - _levels(children, flat)).astype(np.float32)
+    children, levels = _join(order, flat, values.shape[0], values.shape[1])
+    cost = (flat[order[0]] - levels).astype(np.float32)
     return MergeTree(children, cost, (int(values.shape[0]), int(values.shape[1])))
 
 
 @njit(cache=True, nogil=True)
-def _join(order: NDArray[np.int64], height: int, width: int) -> NDArray[np.int32]:
+def _join(
+    order: NDArray[np.int64], values: NDArray[np.float32], height: int, width: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The children of each merge, and its level: the value of the last leaf, the least in the node."""
     n = height * width
     children = np.empty((n - 1, 2), np.int32)
+    levels = np.empty(n - 1, np.float32)
     root = np.full(n, -1, np.int64)  # of a leaf's part, by way of other leaves; -1: not there yet
     node = np.empty(n, np.int32)  # of the part with this root
     size = np.ones(n, np.int32)
@@ -72,13 +76,14 @@ def _join(order: NDArray[np.int64], height: int, width: int) -> NDArray[np.int32
                 continue
             children[made, 0] = min(node[a], node[b])
             children[made, 1] = max(node[a], node[b])
+            levels[made] = values[leaf]
             if size[a] < size[b]:
                 a, b = b, a
             root[b] = a
             size[a] += size[b]
             node[a] = n + made
             made += 1
-    return children
+    return children, levels
 
 
 @njit(cache=True, nogil=True)
@@ -87,14 +92,3 @@ def _find(root: NDArray[np.int64], leaf: int) -> int:
         root[leaf] = root[root[leaf]]
         leaf = root[leaf]
     return leaf
-
-
-@njit(cache=True, nogil=True)
-def _levels(children: NDArray[np.int32], values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The least value in the node that each merge makes."""
-    n = len(values)
-    least = np.empty(2 * n - 1, np.float32)
-    least[:n] = values
-    for merge in range(n - 1):
-        least[n + merge] = min(least[children[merge, 0]], least[children[merge, 1]])
-    return least[n:]
