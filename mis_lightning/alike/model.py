@@ -118,8 +118,7 @@ class AlikeModel:
         self, tree: MergeTree, seen: NDArray[np.float32], taken: NDArray[np.bool_] | None
     ) -> list[tuple[int, float]]:
         """The best disjoint nodes of a tree, and the IoU that each should have."""
-        low, high = SIZES
-        possible = _grown(tree) & (tree.sizes > low * self._leaves) & (tree.sizes < high * self._leaves)
+        possible = _grown(tree) & self._sized(tree)
         if taken is not None:
             possible &= _inside(tree, taken) <= TAKEN * tree.sizes
         nodes = np.flatnonzero(possible)
@@ -131,6 +130,11 @@ class AlikeModel:
         worth[nodes] = (quality - self.settings.price) * size
         expected = dict(zip(nodes.tolist(), quality.tolist(), strict=True))
         return [(node, expected[node]) for node in best_antichain(tree, worth).tolist()]
+
+    def _sized(self, tree: MergeTree) -> NDArray[np.bool_]:
+        """Which nodes are about as large as an example."""
+        low, high = SIZES
+        return np.asarray((tree.sizes > low * self._leaves) & (tree.sizes < high * self._leaves), np.bool_)
 
     @property
     def _margin(self) -> int:
@@ -185,14 +189,7 @@ class AlikeModel:
                 inside = _inside(tree, mask)
                 near = np.flatnonzero(within & (_iou(tree, mask, inside) > 0.5))
                 lessons.append((seen[near], np.zeros(len(near)), 1.0))
-            low, high = SIZES
-            far = np.flatnonzero(
-                within
-                & (size > low * self._leaves)
-                & (size < high * self._leaves)
-                & (marked == 0)
-                & (seen[:, 1] < -0.2)
-            )
+            far = np.flatnonzero(within & self._sized(tree) & (marked == 0) & (seen[:, 1] < -0.2))
             far = generator.choice(far, min(len(far), 300), replace=False)
             lessons.append((seen[far], np.zeros(len(far)), float(len(part.examples))))
         lessons = [lesson for lesson in lessons if len(lesson[0])]
@@ -270,10 +267,7 @@ def _shrunk(mask: NDArray[np.bool_], grid: tuple[int, ...]) -> NDArray[np.bool_]
 def _in_core(mask: NDArray[np.bool_], tile: Tile) -> bool:
     """Whether the middle of a mask lies in the core of a tile; not where it is empty."""
     rows, cols = np.nonzero(mask)
-    if not len(rows):
-        return False
-    top, bottom, left, right = tile.core
-    return bool(top <= rows.mean() < bottom and left <= cols.mean() < right)
+    return len(rows) > 0 and tile.holds(rows.mean(), cols.mean())
 
 
 def _region(
@@ -282,8 +276,7 @@ def _region(
     """The pixels of a node, holes filled, and where their box begins; ``None``: another tile's."""
     leaves = tree.leaves(node)
     rows, cols = leaves // tree.grid[1] + tile.rows.start, leaves % tree.grid[1] + tile.cols.start
-    top, bottom, left, right = tile.core
-    if not (top <= rows.mean() < bottom and left <= cols.mean() < right):
+    if not tile.holds(rows.mean(), cols.mean()):
         return None
     first, start = max(rows.min() - 2, 0), max(cols.min() - 2, 0)  # the border may move by half a leaf
     last, stop = min(rows.max() + 3, grid[0]), min(cols.max() + 3, grid[1])

@@ -25,6 +25,11 @@ class Tile(NamedTuple):
     cols: slice
     core: tuple[int, int, int, int]
 
+    def holds(self, row: float, col: float) -> bool:
+        """Whether the core holds a place of the image."""
+        top, bottom, left, right = self.core
+        return bool(top <= row < bottom and left <= col < right)
+
 
 def tiles(shape: tuple[int, int], margin: int, side: int = SIDE) -> list[Tile]:
     """Cut an image into tiles, the fewest that there can be.
