@@ -82,13 +82,11 @@ class LearningSegmenter(ClickModelSegmenter):
 
     def click(self, states: Sequence[ClickState], clicks: Sequence[Sequence[Click]]) -> list[ClickState]:
         """Add clicks and answer them with what is learned at the moment."""
-        now = self.at(self._version)
-        return now.click(states, clicks) if now is not self._start else super().click(states, clicks)
+        return self.at(self._version).click(states, clicks)
 
     def box(self, state: ClickState, box: Box) -> ClickState:
         """Start again from a box and answer it with what is learned at the moment."""
-        now = self.at(self._version)
-        return now.box(state, box) if now is not self._start else super().box(state, box)
+        return self.at(self._version).box(state, box)
 
     def with_settings(self, settings: Mapping[str, Any]) -> LearningSegmenter:
         """Itself where the settings are its own; otherwise the start asked so, which has learned nothing."""

@@ -68,7 +68,6 @@ class Workbench:
         start: The segmenter before it has learned anything.
         folder: Where what is learned is kept; read where it is there.
         settings: How to learn.
-
         on: Whether it begins switched on; where something is kept, the switch is as it was left.
 
     Attributes:
