@@ -14,8 +14,9 @@ def test_cores_partition_the_image(shape):
     for tile in tiles(shape, margin=10, side=60):
         top, bottom, left, right = tile.core
         count[top:bottom, left:right] += 1
-        assert tile.holds(top, left) and tile.holds(bottom - 0.5, right - 0.5)
-        assert not (tile.holds(bottom, left) or tile.holds(top, right) or tile.holds(top - 0.5, left))
+        inside, outside = ((top, left), (bottom - 0.5, right - 0.5)), ((bottom, left), (top, right))
+        assert all(tile.holds(*place) for place in inside)
+        assert not any(tile.holds(*place) for place in outside)
         for cut, (first, last), length in (
             (tile.rows, (top, bottom), shape[0]),
             (tile.cols, (left, right), shape[1]),
