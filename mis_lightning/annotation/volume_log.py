@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mis_lightning.annotation.actions import Action, CarryAction
 from mis_lightning.annotation.record import AnnotationRecord
 from mis_lightning.clicks.deepest_pixel import deepest_pixel
-from mis_lightning.formats.rle import encode_rle, text_to_counts
+from mis_lightning.formats.rle import encode_rle, rle_area
 
 Direction = Literal[-1, 1]
 """Towards smaller or larger numbers of slices."""
@@ -86,7 +86,7 @@ def area_of(record: AnnotationRecord | None, id: int) -> int:
     """Pixels of the own mask of an object on a slice; 0 where it is not there."""
     if record is None or id not in record.counts:
         return 0
-    return int(text_to_counts(record.counts[id])[1::2].sum())  # the runs of an encoding take turns
+    return rle_area(record.counts[id])
 
 
 def run_of(action: Action | None) -> int:

@@ -15,7 +15,7 @@ from mis_lightning.errors import ImageError, InputError
 from mis_lightning.formats.binary_png import read_binary_png
 from mis_lightning.formats.label_png import VOID, marks_void
 from mis_lightning.formats.named_masks import NamedMasks
-from mis_lightning.formats.rle import decode_rle, text_to_counts
+from mis_lightning.formats.rle import decode_rle, rle_area
 from mis_lightning.instance_maps import read_instances
 
 _SMOOTH = 0.9
@@ -94,7 +94,7 @@ class EncodedObjects(ImageObjects):
     @cached_property
     def areas(self) -> Mapping[str, int]:
         """Pixels of each mask."""
-        return {name: int(text_to_counts(counts)[1::2].sum()) for name, counts in self._counts.items()}
+        return {name: rle_area(counts) for name, counts in self._counts.items()}
 
     def mask(self, name: str) -> NDArray[np.bool_]:
         """The mask of this name."""

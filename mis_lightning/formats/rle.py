@@ -46,6 +46,15 @@ def decode_rle(text: str, shape: tuple[int, int]) -> NDArray[np.bool_]:
     return np.ascontiguousarray(np.repeat(inside, counts).reshape(shape[1], shape[0]).T)
 
 
+def rle_area(text: str) -> int:
+    """Pixels of an encoded mask; it is not decoded.
+
+    Raises:
+        InputError: The text is no such encoding.
+    """
+    return int(text_to_counts(text)[1::2].sum())  # runs outside and inside take turns
+
+
 def area_and_box(text: str, shape: tuple[int, int]) -> tuple[int, tuple[int, int, int, int]]:
     """Pixels of an encoded mask, and its box as COCO has it: ``(x, y, width, height)``; zeros where empty."""
     mask = decode_rle(text, shape)

@@ -7,7 +7,14 @@ import pytest
 from pycocotools import mask as coco
 
 from mis_lightning.errors import InputError
-from mis_lightning.formats.rle import area_and_box, counts_to_text, decode_rle, encode_rle, text_to_counts
+from mis_lightning.formats.rle import (
+    area_and_box,
+    counts_to_text,
+    decode_rle,
+    encode_rle,
+    rle_area,
+    text_to_counts,
+)
 
 
 def some_masks():
@@ -32,7 +39,7 @@ def test_the_same_characters_as_pycocotools() -> None:
         assert text == theirs["counts"].decode()
         np.testing.assert_array_equal(decode_rle(text, mask.shape), mask)
         area, box = area_and_box(text, mask.shape)
-        assert area == coco.area(theirs)
+        assert area == rle_area(text) == coco.area(theirs)
         assert list(box) == coco.toBbox(theirs).tolist()
 
 
