@@ -1,4 +1,4 @@
-"""Atomic file writes."""
+"""Atomic file writes, and whether there can be any."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import re
 import socket
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 
 @contextmanager
@@ -27,6 +28,23 @@ def written_whole(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def try_writing(folder: Path) -> None:
+    """Find out whether files can be written in a folder, or in one that is not there yet; nothing is left.
+
+    Raises:
+        OSError: They cannot.
+    """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    finally:
+        for one in missing:
+            with suppress(OSError):
+                one.rmdir()
 
 
 def sweep(folder: Path) -> None:

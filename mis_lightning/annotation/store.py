@@ -6,10 +6,8 @@ programs and is regenerated from it. Overlapping objects are whole in the JSON; 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,7 +26,7 @@ from mis_lightning.annotation.record import AnnotationRecord
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.console import counted
 from mis_lightning.errors import InputError
-from mis_lightning.files import sweep, written_whole
+from mis_lightning.files import sweep, try_writing, written_whole
 from mis_lightning.formats.label_png import label_png
 from mis_lightning.images import ReadImage
 from mis_lightning.segmenters.base import Segmenter
@@ -63,20 +61,13 @@ class AnnotationStore:
         Raises:
             InputError: It cannot.
         """
-        missing = [one for one in (self.folder, *self.folder.parents) if not one.exists()]
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.folder):
-                pass
+            try_writing(self.folder)
         except OSError as error:
             raise InputError(
                 f"Expected a folder that annotations can be saved in, but {self.folder} refuses: {error}. "
                 "Choose another one."
             ) from error
-        finally:
-            for one in missing:
-                with contextlib.suppress(OSError):
-                    one.rmdir()
 
     def save(self, key: str, session: AnnotationSession) -> None:
         """Save a session; undone actions are not saved.

@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from tempfile import TemporaryFile
 
 from mis_lightning.commands import options
 from mis_lightning.console import counted, told
@@ -16,6 +15,7 @@ from mis_lightning.data.bundled import BundledBenchmark
 from mis_lightning.data.labelled_folder import LabelledFolder
 from mis_lightning.errors import InputError, of_system
 from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_sessions
+from mis_lightning.files import try_writing
 from mis_lightning.metrics.report import COLUMNS, FEEL_COLUMNS, format_table, write_report
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.pretrained import describe
@@ -87,9 +87,7 @@ def _check_writable(folder: Path) -> None:
         InputError: They cannot.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
+        try_writing(folder)
     except OSError as error:
         raise InputError(f"The reports cannot be kept in {folder}: {of_system(error)}") from error
 
