@@ -23,6 +23,7 @@ ORDER = (
     "compiled",
     "files",
     "json_lines",
+    "mask_box",
     "weight_files",
     "tiff",
     "image_decoding",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mis_lightning.alike.proposal import Proposal
 from mis_lightning.clicks.deepest_pixel import deepest_pixel
+from mis_lightning.mask_box import mask_box
 from mis_lightning.metrics.functional import iou
 from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.structures import Click
@@ -63,6 +64,5 @@ def sharpen(
 
 def _with_mask(proposal: Proposal, mask: NDArray[np.bool_]) -> Proposal:
     """The proposal with another mask, bool, ``(H, W)``, not empty."""
-    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    box = np.ix_(range(rows[0], rows[-1] + 1), range(cols[0], cols[-1] + 1))
-    return replace(proposal, mask=mask[box], top=int(rows[0]), left=int(cols[0]))
+    rows, cols = mask_box(mask)
+    return replace(proposal, mask=mask[rows, cols].copy(), top=rows.start, left=cols.start)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mis_lightning.annotation.log import MAX_OBJECTS
 from mis_lightning.annotation.tracked_object import Moment
 from mis_lightning.formats.overlap import Overlap, paint
+from mis_lightning.mask_box import mask_box
 
 MOST_CHANGED = 8
 """With more objects that change the whole map is painted."""
@@ -42,7 +42,7 @@ class PaintedLabels:
         if policy != self._policy or not in_order or len(new) > MOST_CHANGED or len(gone) > MOST_CHANGED:
             region = (slice(None), slice(None))
         elif gone or new:
-            region = _region([one.mask for one in (*gone, *new)])
+            region = mask_box(np.logical_or.reduce([one.mask for one in (*gone, *new)]))
         else:
             return
         for one in gone:
@@ -55,12 +55,3 @@ class PaintedLabels:
         self.areas -= np.bincount(part.ravel(), minlength=count)
         part[:] = painted
         self._moments, self._policy = now, policy
-
-
-def _region(masks: list[NDArray[np.bool_]]) -> tuple[slice, slice]:
-    """The smallest part of the image that holds some masks."""
-    whole = masks[0] if len(masks) == 1 else np.logical_or.reduce(masks)
-    rows, cols = (np.flatnonzero(whole.any(axis)) for axis in (1, 0))
-    if not len(rows):
-        return slice(0, 0), slice(0, 0)
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mis_lightning.errors import InputError
+from mis_lightning.mask_box import mask_box
 
 LEAST_SIDE = 64
 """Pixels a side that the flow needs at least; smaller pictures are mirrored at their borders."""
@@ -71,9 +72,9 @@ def move_mask(
     if not mask.any():
         return mask.copy()
     how = how if how is not None else Carrying()
-    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    top, left = max(0, int(rows[0]) - how.margin), max(0, int(cols[0]) - how.margin)
-    part = np.s_[top : int(rows[-1]) + how.margin + 1, left : int(cols[-1]) + how.margin + 1]
+    rows, cols = mask_box(mask)
+    top, left = max(0, rows.start - how.margin), max(0, cols.start - how.margin)
+    part = np.s_[top : rows.stop + how.margin, left : cols.stop + how.margin]
     flow = _flow(after[part], before[part], how.blur)  # for each new pixel, where it was
     height, width = flow.shape[:2]
     across, down = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))

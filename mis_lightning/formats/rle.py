@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mis_lightning.errors import InputError
+from mis_lightning.mask_box import mask_box
 
 _GROUPS = 13  # 5 bits each hold any int64
 
@@ -58,11 +59,8 @@ def rle_area(text: str) -> int:
 def area_and_box(text: str, shape: tuple[int, int]) -> tuple[int, tuple[int, int, int, int]]:
     """Pixels of an encoded mask, and its box as COCO has it: ``(x, y, width, height)``; zeros where empty."""
     mask = decode_rle(text, shape)
-    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return 0, (0, 0, 0, 0)
-    x, y = int(cols[0]), int(rows[0])
-    return int(mask.sum()), (x, y, int(cols[-1]) - x + 1, int(rows[-1]) - y + 1)
+    rows, cols = mask_box(mask)
+    return int(mask.sum()), (cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
 
 
 def counts_to_text(counts: NDArray[np.int64]) -> str:

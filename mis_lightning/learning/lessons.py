@@ -16,6 +16,7 @@ from mis_lightning.clicks.encoding import pack_points
 from mis_lightning.clicks.initial import SAMPLED_ORDER, InitialPoints
 from mis_lightning.data.augment import brightness_contrast, shift_rgb
 from mis_lightning.errors import InputError
+from mis_lightning.mask_box import mask_box
 from mis_lightning.segmenters.base import check_image
 from mis_lightning.segmenters.zoom_in import ROI, crop, to_crop
 from mis_lightning.structures import Click
@@ -172,11 +173,8 @@ def _mirrored(click: Click, axis: int, size: tuple[int, int]) -> Click:
 
 def _bounds(mask: NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
     """First row and the one after the last, and the same of the columns."""
-    found = []
-    for axis in (1, 0):
-        at = np.flatnonzero(mask.any(axis=axis))
-        found.append((int(at[0]), int(at[-1]) + 1))
-    return found[0], found[1]
+    rows, cols = mask_box(mask)
+    return (rows.start, rows.stop), (cols.start, cols.stop)
 
 
 def _around(bounds: tuple[int, int], side: float, most: int) -> tuple[int, int]:

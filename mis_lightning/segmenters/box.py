@@ -20,6 +20,7 @@ from scipy.ndimage import gaussian_filter
 from mis_lightning.clicks.deepest_pixel import deepest_pixel
 from mis_lightning.errors import InputError
 from mis_lightning.features.extractor import PatchExtractor
+from mis_lightning.mask_box import mask_box
 from mis_lightning.merge_tree.leaf_grid import leaf_evidence, leaf_pixels
 from mis_lightning.merge_tree.refinement import refine
 from mis_lightning.merge_tree.sampling import leaf_counts
@@ -143,8 +144,8 @@ def _part_evidence(
 
 def _centre(box: NDArray[np.bool_]) -> Click:
     """A positive click in the middle of a box."""
-    rows, cols = np.flatnonzero(box.any(axis=1)), np.flatnonzero(box.any(axis=0))
-    return Click(float(rows[0] + rows[-1]) / 2, float(cols[0] + cols[-1]) / 2, True)
+    rows, cols = mask_box(box)
+    return Click((rows.start + rows.stop - 1) / 2, (cols.start + cols.stop - 1) / 2, True)
 
 
 def _deepest(mask: NDArray[np.bool_]) -> Click:
