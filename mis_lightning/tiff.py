@@ -245,7 +245,7 @@ def _behind(first: TiffPage, file: IO[bytes], number: int) -> NDArray[Any]:
     """A plane of a large stack of ImageJ: only the first one has a page, the others lie behind it."""
     file.seek(first.dataoffsets[0] + number * first.nbytes)
     stored = np.dtype(first.dtype).newbyteorder(first.parent.byteorder)
-    return np.frombuffer(file.read(first.nbytes), stored).reshape(first.shape)
+    return np.frombuffer(bytearray(file.read(first.nbytes)), stored).reshape(first.shape)
 
 
 def _without_inks(inks: NDArray[Any]) -> NDArray[Any]:

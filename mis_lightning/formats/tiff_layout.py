@@ -105,7 +105,10 @@ def _of(tiff: TiffFile, path: Path) -> StackLayout | None:
     others = tuple(one for one in told if one is not main)
     height, width = first.imagelength, first.imagewidth
     turned = first.tags.valueof(274, 1) in _TURNED
-    spacing, unit = _spacing(tiff)
+    try:
+        spacing, unit = _spacing(tiff)
+    except Exception:  # XML that is no OME, numbers that are none: the pixels are there all the same
+        spacing, unit = (1.0, 1.0, 1.0), None
     return StackLayout(
         main[0],
         others,

@@ -139,6 +139,19 @@ def test_channels_that_are_pages_are_put_together(tmp_path, form) -> None:
         TiffSlices(path)
 
 
+@pytest.mark.parametrize("slices", [5, 9])
+def test_where_ome_is_wrong_the_pages_count(tmp_path, slices) -> None:
+    pixels = '<Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="17" SizeY="12" SizeC="1" '
+    pixels += f'SizeZ="{slices}" SizeT="1" PhysicalSizeX="0"><Channel ID="Channel:0:0"/><TiffData/></Pixels>'
+    named = '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+    whole = f'{named}<Image ID="Image:0">{pixels}</Image></OME>'
+    for text in (whole, whole.replace("</Image>", "")):  # nine slices, of which four are in another file
+        path = tmp_path / f"{len(text)}.ome.tif"
+        tifffile.imwrite(path, stack(), description=text, metadata=None, ome=False)
+        same(TiffSlices(path), stack())
+        assert TiffSlices(path).layout.spacing == (1, 1, 1)
+
+
 def test_times_are_slices_and_times_of_volumes_are_refused(tmp_path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, stack("uint16"), imagej=True, metadata={"axes": "TYX"})
