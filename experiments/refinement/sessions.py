@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ VARIANTS: Mapping[str, Callable[[], Any]] = {
     "published": lambda: open_segmenter("mis-small:published"),
     "no-tree": lambda: open_segmenter("mis-small", refinement=None),
     "recommended": lambda: open_segmenter("mis-small"),
+    "looks once": lambda: _looking_once(),
     "everywhere": lambda: open_segmenter("mis-small", refinement=Refinement()),
     **{
         f"feedback {share}": lambda share=share: open_segmenter(
@@ -40,8 +42,8 @@ VARIANTS: Mapping[str, Callable[[], Any]] = {
     "cv2.grabCut": lambda: open_segmenter("cv2.grabCut"),
     "merge-tree": lambda: open_segmenter("merge-tree"),
 }
-"""What is compared: the published protocol; first look and small crops alone; with the tree; the same where
-a click may change everything (as before); other shares of feedback; the rivals."""
+"""What is compared: the published protocol; first look and small crops alone; with the tree; the same without
+a second look; where a click may change everything (as before); other shares of feedback; the rivals."""
 
 
 def main() -> None:
@@ -80,6 +82,13 @@ def main() -> None:
                 by_name[sample.name] = line
             done[variant] = [by_name[sample.name] for sample in chosen]
         print(f"\n{name}, {options.half}: {len(chosen)} objects\n{table(done)}", flush=True)
+
+
+def _looking_once() -> Any:
+    """As recommended, but that a click on a gross error does not look again."""
+    segmenter = open_segmenter("mis-small")
+    once = replace(segmenter.prediction.first_look, again=0.0)
+    return open_segmenter("mis-small", first_look=once)
 
 
 def table(done: Mapping[str, list[dict[str, Any]]]) -> str:

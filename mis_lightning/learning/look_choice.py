@@ -89,7 +89,7 @@ class LookChoice:
     def _learn(
         self, segmenter: ClickModelSegmenter, image: NDArray[np.uint8], mask: NDArray[np.bool_], click: Click
     ) -> None:
-        rois, views, logits = segmenter.look(segmenter.begin(image), click, self.start)
+        rois, views, logits = segmenter.look(segmenter.begin(image), [click], self.start)
         probabilities = logits.sigmoid().cpu().numpy()
         cues = measure_looks(views.cpu().numpy(), probabilities, rois, click, mask.shape)
         filled = ~np.isnan(cues).any(axis=1)

@@ -20,21 +20,27 @@ from mis_lightning.metrics.functional import iou
 from mis_lightning.segmenters.asked_model import ClickModel, ask, device_of, input_size
 from mis_lightning.segmenters.base import Box, Segmenter, check_image
 from mis_lightning.segmenters.box import segment_box
-from mis_lightning.segmenters.click_state import ClickState, Look, held_in, packed, unpacked
+from mis_lightning.segmenters.click_state import (
+    ClickState,
+    Look,
+    held_in,
+    mask_with,
+    packed,
+    roi_pixels,
+    unpacked,
+)
 from mis_lightning.segmenters.first_look import FirstLook
 from mis_lightning.segmenters.identity import model_identity
 from mis_lightning.segmenters.locality import keep_near
 from mis_lightning.segmenters.prediction_settings import PredictionSettings
+from mis_lightning.segmenters.second_look import choose_again, is_gross
 from mis_lightning.segmenters.zoom_in import (
     ROI,
     ZoomIn,
-    candidate_roi,
-    choose_roi,
     crop,
     expand,
-    full_roi,
-    grow,
     in_roi,
+    next_roi,
     paste,
     to_crop,
 )
@@ -97,8 +103,10 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             answered = iter(self._answer([states[i] for i in later], [clicks[i] for i in later]))
             look = self.prediction.first_look
             return [
-                self._look_first(state, look) if looks and look is not None else next(answered)
-                for state, looks in zip(states, first, strict=True)
+                self._look_first(state, look)
+                if looks and look is not None
+                else self._look_again(state, next(answered), new)
+                for state, looks, new in zip(states, first, clicks, strict=True)
             ]
 
     def _answer(self, states: Sequence[ClickState], new: Sequence[Sequence[Click]]) -> list[ClickState]:
@@ -106,7 +114,8 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         if not states:
             return []
         size = self._size
-        rois = [_next_roi(state, self.prediction.zoom_in) for state in states]
+        zoom_in = self.prediction.zoom_in
+        rois = [next_roi(s.roi, s.probability, s.clicks, s.shape, zoom_in) for s in states]
         seen = [self._view(state, roi) for state, roi in zip(states, rois, strict=True)]
         views = torch.stack(seen)
         previous = torch.zeros_like(views[:, :1])
@@ -139,24 +148,25 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         return self.prediction.first_look is not None and fresh
 
     def look(
-        self, state: ClickState, click: Click, first_look: FirstLook
+        self, state: ClickState, clicks: Sequence[Click], first_look: FirstLook
     ) -> tuple[list[ROI], Tensor, Tensor]:
-        """Ask in several crops around a click at once, as if it were the first.
+        """Ask in several crops around the first of some clicks at once, as if there were no answer yet.
 
         Returns:
-            The crops, what the model saw, float32 ``(n, 3, h, w)``, and its logits, float32 ``(n, h, w)``.
+            The crops that hold all positive clicks, what the model saw, float32 ``(n, 3, h, w)``, and its
+            logits, float32 ``(n, h, w)``.
         """
-        size = first_look.size or self._size
-        rois = first_look.rois(state.shape, click)
+        size, wanted = first_look.size or self._size, [click for click in clicks if click.positive]
+        rois = [r for r in first_look.rois(state.shape, clicks[0]) if all(map(r.holds, wanted))]
         with torch.inference_mode():
             views = torch.stack([crop(state.image, roi, size) for roi in rois])
-            clicks = [[to_crop(click, roi, size)] for roi in rois]
-            return rois, views, self._ask(views, torch.zeros_like(views[:, :1]), clicks, flip=False)
+            shown = [[to_crop(click, roi, size) for click in clicks] for roi in rois]
+            return rois, views, self._ask(views, torch.zeros_like(views[:, :1]), shown, flip=False)
 
     def _look_first(self, state: ClickState, first_look: FirstLook) -> ClickState:
         """Take the answer to a first click that looks best."""
         (click,) = state.clicks
-        rois, views, logits = self.look(state, click, first_look)
+        rois, views, logits = self.look(state, state.clicks, first_look)
         found = logits.sigmoid().cpu().numpy()
         ranked = first_look.choose(views.cpu().numpy(), found, rois, click, state.shape)
         looks = tuple(
@@ -164,6 +174,25 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             for look in first_look.alternatives(ranked, found, rois)
         )
         return self._finish(replace(state, looks=looks), looks[0].roi, looks[0].logits)
+
+    def _look_again(self, before: ClickState, after: ClickState, new: Sequence[Click]) -> ClickState:
+        """Where a click corrects a gross error of a first look, the best of the answers of all windows.
+
+        Only where the mask comes from clicks alone: what was brought or painted by hand is the user's.
+        """
+        look = self.prediction.first_look
+        if look is None or not (look.again and before.looks and len(new) == 1) or before.held is not None:
+            return after
+        mask = self.mask(before)
+        if after.roi is None or not is_gross(mask, new[0], look.again):
+            return after
+        rois, views, logits = self.look(after, after.clicks, look)
+        size, now = (views.shape[-2], views.shape[-1]), torch.from_numpy(self.mask(after))[None]
+        own = crop(now.float().to(self.device), after.roi, size)
+        seen = torch.cat([views, crop(after.image, after.roi, size)[None]]).cpu().numpy()
+        found = torch.cat([logits.sigmoid(), own]).cpu().numpy()
+        best = choose_again(look, seen, found, [*rois, after.roi], mask, after.clicks)
+        return after if best == len(rois) else self._finish(after, rois[best], logits[best].clone())
 
     def _finish(
         self,
@@ -182,7 +211,7 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             probability = paste(answer, roi, state.shape)
         else:
             tree = state.tree if state.roi == roi and state.tree is not None else None
-            tree = tree if tree is not None else refinement.tree(self._pixels(state, roi))
+            tree = tree if tree is not None else refinement.tree(roi_pixels(state, roi))
             over = (logits - self._threshold_logit).cpu().numpy()
             clicks, before = in_roi(state.clicks, roi), self._before(state) if new else None
             held = held_in(state, roi)
@@ -193,7 +222,7 @@ class ClickModelSegmenter(Segmenter[ClickState]):
                 last = in_roi(new, roi)
                 inside = keep_near(part, inside, last, limit, refinement.reach)
                 obey(inside, clicks, held)
-            probability = self._pasted(inside, roi, state.shape, before)
+            probability = mask_with(state, roi, inside, before)
         state = replace(state, probability=probability, guess=False)
         return replace(state, roi=roi, view=view, answer=answer, tree=tree)
 
@@ -204,22 +233,6 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             return None
         mask = last if last.dtype == torch.bool else last > self.threshold
         return mask if mask.any() else None
-
-    def _pixels(self, state: ClickState, roi: ROI) -> NDArray[np.uint8]:
-        part = state.image[:, roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1]
-        pixels: NDArray[np.uint8] = part.permute(1, 2, 0).cpu().numpy()
-        return pixels
-
-    def _pasted(
-        self, inside: NDArray[np.bool_], roi: ROI, shape: tuple[int, int], around: Tensor | None = None
-    ) -> Tensor:
-        """A mask of the ROI in the image, bool, ``(H, W)``; outside it as ``around``, or empty."""
-        whole = (
-            around.clone() if around is not None else torch.zeros(shape, dtype=torch.bool, device=self.device)
-        )
-        part = torch.from_numpy(inside).to(self.device)
-        whole[roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1] = part
-        return whole
 
     def _view(self, state: ClickState, roi: ROI) -> Tensor:
         if state.view is not None and state.roi == roi and state.view.shape[1:] == self._size:
@@ -262,8 +275,8 @@ class ClickModelSegmenter(Segmenter[ClickState]):
 
         with torch.inference_mode():
             drawn = box.mask(state.shape)[roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1]
-            inside = segment_box(asked, self._pixels(state, roi), drawn, refinement)
-            mask = self._pasted(inside, roi, state.shape)
+            inside = segment_box(asked, roi_pixels(state, roi), drawn, refinement)
+            mask = mask_with(state, roi, inside)
         middle = (box.centre,) if mask[int(box.centre.row), int(box.centre.col)] else ()
         return ClickState(state.image, middle, mask, roi)
 
@@ -330,13 +343,3 @@ class ClickModelSegmenter(Segmenter[ClickState]):
     def identity(self) -> str:
         """Kind of the model and a digest of its config and weights."""
         return model_identity(self.model)
-
-
-def _next_roi(state: ClickState, zoom_in: ZoomIn | None) -> ROI:
-    if zoom_in is None:
-        return full_roi(state.shape)
-    candidate = candidate_roi(state.probability, state.clicks, state.shape, zoom_in)
-    roi = choose_roi(state.roi, candidate, state.clicks, zoom_in)
-    if zoom_in.grow_at_border and state.probability is not None and roi == state.roi:
-        return grow(roi, state.probability, state.clicks, state.shape, zoom_in)
-    return roi

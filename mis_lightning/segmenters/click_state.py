@@ -100,3 +100,20 @@ def held_in(state: ClickState, roi: ROI) -> list[tuple[NDArray[np.bool_], bool]]
         return []
     window = np.s_[roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1]
     return [(state.held[0][window], True), (state.held[1][window], False)]
+
+
+def roi_pixels(state: ClickState, roi: ROI) -> NDArray[np.uint8]:
+    """The image in an ROI, RGB, uint8, ``(H, W, 3)`` of it."""
+    part = state.image[:, roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1]
+    pixels: NDArray[np.uint8] = part.permute(1, 2, 0).cpu().numpy()
+    return pixels
+
+
+def mask_with(state: ClickState, roi: ROI, inside: NDArray[np.bool_], around: Tensor | None = None) -> Tensor:
+    """A mask of an ROI, bool, ``(H, W)`` of it, in the image; outside the ROI as ``around``, or empty."""
+    device = state.image.device
+    whole = (
+        around.clone() if around is not None else torch.zeros(state.shape, dtype=torch.bool, device=device)
+    )
+    whole[roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1] = torch.from_numpy(inside).to(device)
+    return whole

@@ -59,6 +59,10 @@ class FirstLook:
         most: Number of windows at most, the whole image among them.
         distinct: Alternatives overlap by an IoU of less than this.
         sizes: Of the objects accepted so far, where they are known: objects are often alike.
+        again: From which depth of a later click on, in radii of the mask, all windows are asked again
+            (:mod:`.second_look`); 0: never.
+        explains: What it counts at a later click how well an answer explains it.
+        keeps: What it counts that an answer is that of the window of before.
     """
 
     cues: Mapping[str, Weight]
@@ -71,12 +75,16 @@ class FirstLook:
     most: int = 8
     distinct: float = 0.75
     sizes: SizePrior | None = None
+    again: float = 0.0
+    explains: float = 4.0
+    keeps: float = 0.5
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.cues) - set(CUES))
         if unknown:
             raise InputError(f"Expected cues of a first look among {', '.join(CUES)}, but got {unknown}.")
-        for name, numbers in {**self.cues, "the rest": (self.bias, self.wide, self.known_area)}.items():
+        rest = (self.bias, self.wide, self.known_area, self.again, self.explains, self.keeps)
+        for name, numbers in {**self.cues, "the rest": rest}.items():
             if not all(isfinite(number) for number in numbers):
                 raise InputError(f"Expected finite numbers for {name} of a first look, but got {numbers}.")
         if any(weight.deviation <= 0 for weight in self.cues.values()):
@@ -86,7 +94,8 @@ class FirstLook:
                 "Expected `least` >= 1, `step` > 1, `most` >= 1 and `distinct` in (0, 1] of a first look, "
                 f"but got {self.least}, {self.step}, {self.most} and {self.distinct}."
             )
-
+        if self.again < 0:
+            raise InputError(f"Expected `again` of a first look of at least 0, but got {self.again}.")
         if self.size is not None and min(self.size) < 1:
             raise InputError(f"Expected `size` of a first look positive, but got {self.size}.")
 
@@ -126,13 +135,27 @@ class FirstLook:
         Returns:
             All looks. Of equal ones the wider comes first; an empty answer comes last.
         """
+        scores = self.rate(views, probabilities, rois, click, shape)
+        order = np.argsort(-scores, kind="stable")
+        return [ScoredLook(int(i), 1 / (1 + exp(-scores[i])) if isfinite(scores[i]) else 0.0) for i in order]
+
+    def rate(
+        self,
+        views: NDArray[np.float32],
+        probabilities: NDArray[np.float32],
+        rois: Sequence[ROI],
+        click: Click,
+        shape: tuple[int, int],
+    ) -> NDArray[np.float64]:
+        """Logits of the scores of answers, float64, ``(n,)``; ``-inf`` where one is empty.
+
+        Args are those of :meth:`choose`.
+        """
         cues = measure_looks(views, probabilities, rois, click, shape)
         scores = self.score_cues(cues, np.array([max(roi.height, roi.width) for roi in rois], np.float64))
         if self.sizes is not None:
             scores -= self.known_area * self.sizes.cost(answer_areas(probabilities, rois))
-        scores[np.isnan(scores)] = -np.inf
-        order = np.argsort(-scores, kind="stable")
-        return [ScoredLook(int(i), 1 / (1 + exp(-scores[i])) if isfinite(scores[i]) else 0.0) for i in order]
+        return np.where(np.isnan(scores), -np.inf, scores)
 
     def score_cues(self, cues: NDArray[np.float64], sides: NDArray[np.float64]) -> NDArray[np.float64]:
         """Add up the cues of the looks at one click.
@@ -204,7 +227,7 @@ class FirstLook:
             given: dict[str, Any] = {
                 name: kind(content[name])
                 for kind, names in (
-                    (float, ("bias", "wide", "known_area", "step", "distinct")),
+                    (float, ("bias", "wide", "known_area", "step", "distinct", "again", "explains", "keeps")),
                     (int, ("least", "most")),
                 )
                 for name in names

@@ -56,7 +56,7 @@ def keep_near(
         ]
         if not places:
             continue
-        depth = max(_depth(before, row, col, label) for row, col in places)
+        depth = max(depth_in(before, row, col, label) for row, col in places)
         changed = after > before if label else before > after
         end = 0.5 * limit if label else limit
         if depth < end:
@@ -65,7 +65,7 @@ def keep_near(
     return kept
 
 
-def _depth(mask: NDArray[np.bool_], row: int, col: int, label: bool) -> float:
+def depth_in(mask: NDArray[np.bool_], row: int, col: int, label: bool) -> float:
     """The distance of a pixel to the nearest one with a label; infinite where there is none."""
     if mask[row, col] == label:
         return 0.0

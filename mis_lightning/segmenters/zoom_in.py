@@ -38,6 +38,11 @@ class ROI(NamedTuple):
         """Columns, both bounds counted."""
         return self.col_max - self.col_min + 1
 
+    def holds(self, click: Click) -> bool:
+        """Whether the pixel that is clicked lies inside."""
+        rows = self.row_min <= click.row < self.row_max + 1
+        return rows and self.col_min <= click.col < self.col_max + 1
+
 
 @dataclass(frozen=True)
 class ZoomIn:
@@ -240,6 +245,25 @@ def grow(
         min(current.col_min, wanted.col_min),
         max(current.col_max, wanted.col_max),
     )
+
+
+def next_roi(
+    current: ROI | None,
+    probability: Tensor | None,
+    clicks: Sequence[Click],
+    shape: tuple[int, int],
+    settings: ZoomIn | None,
+) -> ROI:
+    """Where to look at the next answer; the whole image without ``settings``.
+
+    Args are those of :func:`candidate_roi`, and the ROI of the last answer.
+    """
+    if settings is None:
+        return full_roi(shape)
+    roi = choose_roi(current, candidate_roi(probability, clicks, shape, settings), clicks, settings)
+    if settings.grow_at_border and probability is not None and roi == current:
+        return grow(roi, probability, clicks, shape, settings)
+    return roi
 
 
 def crop(maps: Tensor, roi: ROI, size: tuple[int, int]) -> Tensor:
