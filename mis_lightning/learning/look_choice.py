@@ -158,10 +158,7 @@ def _rows(
     look: FirstLook, cues: NDArray[np.float64], sides: NDArray[np.float64], cost: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """What each weight of a first look is multiplied by, float64, ``(n, cues + 3)``."""
-    columns = [
-        np.clip((cues[:, CUES.index(name)] - weight.mean) / weight.deviation, -4, 4)
-        for name, weight in look.cues.items()
-    ]
+    columns = [weight.standardised(cues[:, CUES.index(name)]) for name, weight in look.cues.items()]
     return np.stack([*columns, np.log(sides / sides.max()), np.ones(len(cues)), -cost], axis=1)
 
 

@@ -24,11 +24,15 @@ from mis_lightning.structures import Click
 
 
 class Weight(NamedTuple):
-    """What a cue counts: ``factor * clip((cue - mean) / deviation, -4, 4)``."""
+    """What a cue counts: ``factor`` times its standardised value."""
 
     mean: float
     deviation: float
     factor: float
+
+    def standardised(self, cue: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A cue in deviations from its mean, at most 4 to either side."""
+        return np.clip((cue - self.mean) / self.deviation, -4, 4)
 
 
 class ScoredLook(NamedTuple):
@@ -169,8 +173,7 @@ class FirstLook:
         """
         total = self.bias + self.wide * np.log(sides / sides.max())
         for name, weight in self.cues.items():
-            standardised = (cues[:, CUES.index(name)] - weight.mean) / weight.deviation
-            total += weight.factor * np.clip(standardised, -4, 4)
+            total += weight.factor * weight.standardised(cues[:, CUES.index(name)])
         return np.asarray(total, np.float64)
 
     def alternatives(
