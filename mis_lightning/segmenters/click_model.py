@@ -231,8 +231,11 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         last, refinement = state.probability, self.prediction.refinement
         if refinement is None or refinement.reach == 0 or last is None or state.guess:
             return None
-        mask = last if last.dtype == torch.bool else last > self.threshold
+        mask = self._above(last)
         return mask if mask.any() else None
+
+    def _above(self, last: Tensor) -> Tensor:
+        return last if last.dtype == torch.bool else last > self.threshold
 
     def _view(self, state: ClickState, roi: ROI) -> Tensor:
         if state.view is not None and state.roi == roi and state.view.shape[1:] == self._size:
@@ -317,7 +320,7 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         """The pixels that belong, bool, ``(H, W)``."""
         if state.probability is None:
             return np.zeros(state.shape, dtype=np.bool_)
-        return (state.probability.float() > self.threshold).cpu().numpy()
+        return self._above(state.probability).cpu().numpy().copy()
 
     def pack(self, state: ClickState) -> ClickState:
         """The state without the maps that :meth:`unpack` can make again: a hundredth of the memory."""

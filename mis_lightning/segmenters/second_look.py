@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mis_lightning.mask_box import mask_box
 from mis_lightning.segmenters.first_look import FirstLook
 from mis_lightning.segmenters.locality import depth_in
 from mis_lightning.segmenters.zoom_in import ROI
@@ -65,7 +66,8 @@ def explained(
         in ``[0, 1]``: 1 where it is the click that the simulated user would make, 0 where there is nothing to
         correct. float64, ``(n,)``.
     """
-    found = [_depths(before, one, roi, click) for one, roi in zip(answers, rois, strict=True)]
+    box = mask_box(before)
+    found = [_depths(before, box, one, roi, click) for one, roi in zip(answers, rois, strict=True)]
     return np.array([at / most if most else 0.0 for at, most in found], np.float64)
 
 
@@ -107,20 +109,17 @@ def _obeys(answer: NDArray[np.float32], roi: ROI, clicks: Sequence[Click]) -> bo
 
 
 def _depths(
-    before: NDArray[np.bool_], answer: NDArray[np.float32], roi: ROI, click: Click
+    before: NDArray[np.bool_], box: tuple[slice, slice], answer: NDArray[np.float32], roi: ROI, click: Click
 ) -> tuple[float, float]:
     """Depth of the click in its error, and that of the deepest error, in cells of a grid over both masks."""
-    cells = answer > 0.5
     lines = []
-    for axis, at, first, side in (
-        (0, click.row, roi.row_min, roi.height),
-        (1, click.col, roi.col_min, roi.width),
-    ):
-        was, now = (np.flatnonzero(mask.any(axis=1 - axis)) for mask in (before, cells))
-        ends = [int(at), was[0], was[-1]]
-        if now.size:  # a cell more: borders are read between cells
-            scale = side / cells.shape[axis]
-            ends += [first + (now[0] - 1) * scale, first + (now[-1] + 2) * scale]
+    sides = (click.row, roi.row_min, roi.height), (click.col, roi.col_min, roi.width)
+    for axis, (was, now, side) in enumerate(zip(box, mask_box(answer > 0.5), sides, strict=True)):
+        at, first, extent = side
+        ends = [int(at), was.start, was.stop - 1]
+        if now.stop:  # a cell more: borders are read between cells
+            scale = extent / answer.shape[axis]
+            ends += [first + (now.start - 1) * scale, first + (now.stop + 1) * scale]
         low, high = max(0, math.floor(min(ends))), min(before.shape[axis] - 1, math.ceil(max(ends)))
         lines.append(np.arange(low, high + 1, max(1, math.ceil((high + 1 - low) / FINEST))))
     rows, cols = lines
