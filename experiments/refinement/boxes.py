@@ -15,9 +15,10 @@ from sets import SETS, samples
 
 from mis_lightning.clicks.encoding import pack_points
 from mis_lightning.metrics.functional import iou
+from mis_lightning.segmenters.asked_model import evaluation_mode
 from mis_lightning.segmenters.base import Box
 from mis_lightning.segmenters.box import Ask, segment_box
-from mis_lightning.segmenters.click_model import ClickModelSegmenter, evaluation_mode
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.refinement import Refinement
 from mis_lightning.segmenters.registry import open_segmenter
 from mis_lightning.segmenters.zoom_in import ROI, ZoomIn, crop, expand, to_crop
