@@ -13,11 +13,12 @@ from typing import Any
 
 from mis_lightning.errors import InputError
 from mis_lightning.models.pretrained import load_pretrained
-from mis_lightning.models.shipped import DEFAULT, shipped_models
+from mis_lightning.models.shipped import DEFAULT, FOLDER, shipped_models
 from mis_lightning.segmenters.attention_chain import AttentionChainSegmenter, attention_of
 from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.grabcut import GrabCutSegmenter
+from mis_lightning.segmenters.identity import model_identity
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
 from mis_lightning.segmenters.names import CHAIN, PUBLISHED
 from mis_lightning.segmenters.onnx_model import OnnxClickModel
@@ -76,6 +77,14 @@ def open_segmenter(
     if threshold is not None:
         settings["threshold"] = threshold
     return ClickModelSegmenter(model, replace(prediction, **settings), device)
+
+
+def shipped_as(identity: str) -> str | None:
+    """The name of the shipped model with this identity, as click logs record it; ``None``: no such one."""
+    return next(
+        (name for name in shipped_models() if model_identity(load_pretrained(FOLDER / name)) == identity),
+        None,
+    )
 
 
 def label_of(name: str) -> str:
