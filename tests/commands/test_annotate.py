@@ -125,8 +125,7 @@ def test_masks_go_beside_the_images(tmp_path):
     assert annotate.default_out(tmp_path / "one.jpg") == tmp_path / "one_masks"
 
 
-@pytest.mark.parametrize("model", ["merge-tree", "mis-small"])
-@pytest.mark.parametrize("wait", [0.0, 1.5])
+@pytest.mark.parametrize(("model", "wait"), [("merge-tree", 1.5), ("mis-small", 0.0)])
 def test_ctrl_c_ends_it_without_a_word(photos, model, wait):
     """While the model warms up, and later."""
     command = [sys.executable, "-m", "mis_lightning", "annotate", photos, "--port", "0", "--model", model]
