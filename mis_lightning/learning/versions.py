@@ -88,6 +88,10 @@ class LearningSegmenter(ClickModelSegmenter):
         """Start again from a box and answer it with what is learned at the moment."""
         return self.at(self._version).box(state, box)
 
+    def with_granularity(self, state: ClickState, granularity: float | None) -> ClickState:
+        """Answer again for an object of another size with what is learned at the moment."""
+        return self.at(self._version).with_granularity(state, granularity)
+
     def with_settings(self, settings: Mapping[str, Any]) -> LearningSegmenter:
         """Itself where the settings are its own; otherwise the start asked so, which has learned nothing."""
         if json.loads(json.dumps(dict(settings))).items() >= json.loads(json.dumps(self.settings())).items():

@@ -114,13 +114,14 @@ class HybridClickViT(ClickNetwork):
         self.up2, self.fuse2 = nn.Conv2d(quarter, half, 1), Residual(half)
         self.classify = nn.Sequential(_norm(half), nn.ReLU(), nn.Conv2d(half, 1, 1))
         self.granularity = GranularityBias((quarter, dim)) if granularity else None
+        self.takes_granularity = granularity
 
     def forward(self, image: Tensor, prompt: Prompt) -> Tensor:
         """Answer the clicks.
 
         Args:
             image: ``(B, 3, H, W)``, float in [0, 1]; H and W multiples of 16.
-            prompt: Clicks and previous mask.
+            prompt: Clicks and previous mask, and the granularity where the network takes it.
 
         Returns:
             Logits, ``(B, 1, H, W)``.

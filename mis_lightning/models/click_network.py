@@ -27,6 +27,7 @@ class ClickNetwork(nn.Module):
         made_from: Licences of what the weights were made from, as
             :func:`~mis_lightning.licences.touched` returns them; kept beside the weights.
         input_size: ``(height, width)`` the network is trained at; click predictors zoom to it.
+        takes_granularity: Whether it takes the size of the wanted region (``Prompt.granularity``).
         recommended: How the model wants to be asked, as of
             :class:`~mis_lightning.segmenters.prediction_settings.PredictionSettings`; empty: as published.
 
@@ -41,6 +42,7 @@ class ClickNetwork(nn.Module):
         super().__init__()
         self.config = config
         self.recommended: dict[str, Any] = {}
+        self.takes_granularity = False
         self.made_from: list[dict[str, str]] = []
         self.multiple_of = multiple_of
         self.input_size: tuple[int, int] = (config["input_size"][0], config["input_size"][1])

@@ -24,6 +24,11 @@ def input_size(model: ClickModel, size: tuple[int, int] | None = None) -> tuple[
     return int(height), int(width)
 
 
+def takes_granularity(model: ClickModel) -> bool:
+    """Whether a model takes a granularity, which its attribute of this name says; most do not."""
+    return bool(getattr(model, "takes_granularity", False))
+
+
 def ask(
     model: ClickModel,
     device: torch.device,
@@ -31,6 +36,7 @@ def ask(
     previous: Tensor,
     clicks: Sequence[Sequence[Click]],
     flip: bool,
+    granularity: Tensor | None = None,
 ) -> Tensor:
     """Logits of a model in evaluation mode, float32, ``(B, h, w)``.
 
@@ -41,6 +47,7 @@ def ask(
         previous: The previous mask in them, ``(B, 1, h, w)``.
         clicks: In their pixels.
         flip: Average with the mirrored input.
+        granularity: Of the views, float32, ``(B,)``, NaN where one has none; ``None``: none has one.
 
     Raises:
         InputError: It returned something other than logits ``(B, 1, h, w)``.
@@ -49,11 +56,12 @@ def ask(
     if flip:
         views, previous = (torch.cat([one, one.flip(-1)]) for one in (views, previous))
         asked += [[c._replace(col=width - c.col - 1) for c in one] for one in asked]
+        granularity = torch.cat([granularity] * 2) if granularity is not None else None
     points = pack_points(asked)
     if not getattr(model, "exact_points", False) or device.type == "mps":  # which has no float64
         points = points.float()
     with evaluation_mode(model):
-        logits = model(views, Prompt(points.to(device), previous))
+        logits = model(views, Prompt(points.to(device), previous, granularity))
     if logits.shape != previous.shape:
         raise InputError(
             f"Expected logits of shape {tuple(previous.shape)} from the model, but got {tuple(logits.shape)}."

@@ -137,6 +137,30 @@ class Segmenter(ABC, Generic[S]):
         """
         return state
 
+    @property
+    def takes_granularity(self) -> bool:
+        """Whether :meth:`with_granularity` can be told the size of an object."""
+        return False
+
+    def with_granularity(self, state: S, granularity: float | None) -> S:
+        """A state whose object is of another size: its clicks are answered again, and later ones keep it.
+
+        Args:
+            state: A state.
+            granularity: How large the wanted object is, in ``[0, 1]``: it covers
+                ``10 ** (4 * (granularity - 1))`` of the image, 0 a ten-thousandth and 1 all of it; ``None``:
+                not told.
+
+        Raises:
+            InputError: The value is out of range, or this segmenter takes none.
+        """
+        if granularity is not None and not self.takes_granularity:
+            raise InputError(
+                f"{self.identity} does not take the size of an object (`granularity`): leave it out, or use "
+                'a model whose config.json has "granularity": true.'
+            )
+        return state
+
     def alternatives(self, state: S) -> list[tuple[S, float]]:
         """Other states that the last click may mean, with scores in ``[0, 1]``, best first.
 

@@ -15,35 +15,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mis_lightning.merge_tree.leaf_grid import obey
 from mis_lightning.metrics.functional import iou
-from mis_lightning.segmenters.asked_model import ClickModel, ask, device_of, input_size
+from mis_lightning.segmenters.asked_model import ClickModel, ask, device_of, input_size, takes_granularity
 from mis_lightning.segmenters.base import Box, Segmenter, check_image
 from mis_lightning.segmenters.box import segment_box
 from mis_lightning.segmenters.click_state import (
     ClickState,
     Look,
-    held_in,
     mask_with,
     packed,
+    previous_mask,
     roi_pixels,
+    softened,
     unpacked,
 )
 from mis_lightning.segmenters.first_look import FirstLook
+from mis_lightning.segmenters.granularity import check_granularity, in_views, wanted_area, with_room
 from mis_lightning.segmenters.identity import model_identity
-from mis_lightning.segmenters.locality import keep_near
 from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.segmenters.second_look import choose_again, is_gross
-from mis_lightning.segmenters.zoom_in import (
-    ROI,
-    ZoomIn,
-    crop,
-    expand,
-    in_roi,
-    next_roi,
-    paste,
-    to_crop,
-)
+from mis_lightning.segmenters.sharpened_answer import sharpened_answer
+from mis_lightning.segmenters.zoom_in import ROI, ZoomIn, crop, expand, next_roi, paste, to_crop
 from mis_lightning.structures import Click
 
 
@@ -101,11 +93,8 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             first = [self._looks_first(state) for state in states]
             later = [i for i, looks in enumerate(first) if not looks]
             answered = iter(self._answer([states[i] for i in later], [clicks[i] for i in later]))
-            look = self.prediction.first_look
             return [
-                self._look_first(state, look)
-                if looks and look is not None
-                else self._look_again(state, next(answered), new)
+                self._look_first(state) if looks else self._look_again(state, next(answered), new)
                 for state, looks, new in zip(states, first, clicks, strict=True)
             ]
 
@@ -113,34 +102,26 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         """Ask once for all states, each in its crop; the last of their clicks are new."""
         if not states:
             return []
-        size = self._size
-        zoom_in = self.prediction.zoom_in
+        size, zoom_in, refinement = self._size, self.prediction.zoom_in, self.prediction.refinement
         rois = [next_roi(s.roi, s.probability, s.clicks, s.shape, zoom_in) for s in states]
+        rois = [
+            roi if last else with_room(roi, s, zoom_in)
+            for roi, s, last in zip(rois, states, new, strict=True)
+        ]
+        feedback = 1.0 if refinement is None else refinement.feedback
         seen = [self._view(state, roi) for state, roi in zip(states, rois, strict=True)]
         views = torch.stack(seen)
         previous = torch.zeros_like(views[:, :1])
         for one, state, roi in zip(previous, states, rois, strict=True):
             if state.probability is not None:
-                one[:] = crop(self._previous_mask(state)[None], roi, size)
+                one[:] = crop(previous_mask(state, feedback)[None], roi, size)
         clicks = [[to_crop(c, roi, size) for c in s.clicks] for s, roi in zip(states, rois, strict=True)]
-        logits = self._ask(views, previous, clicks, self.prediction.flip)
+        told = in_views(states, rois, self.device)
+        logits = ask(self.model, self.device, views, previous, clicks, self.prediction.flip, told)
         return [
             self._finish(state, roi, answer, view, last)
             for state, roi, view, answer, last in zip(states, rois, seen, logits, new, strict=True)
         ]
-
-    def _ask(self, views: Tensor, previous: Tensor, clicks: Sequence[Sequence[Click]], flip: bool) -> Tensor:
-        return ask(self.model, self.device, views, previous, clicks, flip)
-
-    def _previous_mask(self, state: ClickState) -> Tensor:
-        """What the network is shown of the last answer, ``(H, W)``."""
-        last, refinement = state.probability, self.prediction.refinement
-        if last is None:
-            return torch.zeros(state.shape, device=self.device)
-        if refinement is None or refinement.feedback == 1 or state.answer is None or state.roi is None:
-            return last
-        own = paste(state.answer, state.roi, state.shape)
-        return refinement.feedback * last.float() + (1 - refinement.feedback) * own
 
     def _looks_first(self, state: ClickState) -> bool:
         """Whether a state waits for the answer to its very first click, which several crops may give."""
@@ -161,11 +142,14 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         with torch.inference_mode():
             views = torch.stack([crop(state.image, roi, size) for roi in rois])
             shown = [[to_crop(click, roi, size) for click in clicks] for roi in rois]
-            return rois, views, self._ask(views, torch.zeros_like(views[:, :1]), shown, flip=False)
+            told = in_views([state] * len(rois), rois, self.device)
+            nothing = torch.zeros_like(views[:, :1])
+            return rois, views, ask(self.model, self.device, views, nothing, shown, False, told)
 
-    def _look_first(self, state: ClickState, first_look: FirstLook) -> ClickState:
+    def _look_first(self, state: ClickState) -> ClickState:
         """Take the answer to a first click that looks best."""
-        (click,) = state.clicks
+        (click,), first_look = state.clicks, self._first_look(state)
+        assert first_look is not None
         rois, views, logits = self.look(state, state.clicks, first_look)
         found = logits.sigmoid().cpu().numpy()
         ranked = first_look.choose(views.cpu().numpy(), found, rois, click, state.shape)
@@ -175,12 +159,19 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         )
         return self._finish(replace(state, looks=looks), looks[0].roi, looks[0].logits)
 
+    def _first_look(self, state: ClickState) -> FirstLook | None:
+        """How to look at an object: where its size is told, that speaks in the choice of the answer."""
+        look = self.prediction.first_look
+        if look is None or state.granularity is None:
+            return look
+        return look.for_area(wanted_area(state.granularity, state.shape))
+
     def _look_again(self, before: ClickState, after: ClickState, new: Sequence[Click]) -> ClickState:
         """Where a click corrects a gross error of a first look, the best of the answers of all windows.
 
         Only where the mask comes from clicks alone: what was brought or painted by hand is the user's.
         """
-        look = self.prediction.first_look
+        look = self._first_look(before)
         if look is None or not (look.again and before.looks and len(new) == 1) or before.held is not None:
             return after
         mask = self.mask(before)
@@ -210,19 +201,9 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         if refinement is None:
             probability = paste(answer, roi, state.shape)
         else:
-            tree = state.tree if state.roi == roi and state.tree is not None else None
-            tree = tree if tree is not None else refinement.tree(roi_pixels(state, roi))
             over = (logits - self._threshold_logit).cpu().numpy()
-            clicks, before = in_roi(state.clicks, roi), self._before(state) if new else None
-            held = held_in(state, roi)
-            inside = refinement.mask(tree, over, (roi.height, roi.width), clicks, held)
-            if before is not None:
-                limit = refinement.small * len(clicks) * math.sqrt(float(before.sum()) / math.pi)
-                part = before[roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1].cpu().numpy()
-                last = in_roi(new, roi)
-                inside = keep_near(part, inside, last, limit, refinement.reach)
-                obey(inside, clicks, held)
-            probability = mask_with(state, roi, inside, before)
+            before = self._before(state) if new else None
+            probability, tree = sharpened_answer(refinement, state, roi, over, new, before)
         state = replace(state, probability=probability, guess=False)
         return replace(state, roi=roi, view=view, answer=answer, tree=tree)
 
@@ -244,7 +225,8 @@ class ClickModelSegmenter(Segmenter[ClickState]):
 
     def place(self, state: ClickState, mask: NDArray[Any], clicks: Sequence[Click] = ()) -> ClickState:
         """Start again from a mask or a probability map, ``(H, W)``: the previous mask of the next step."""
-        return ClickState(state.image, tuple(clicks), torch.from_numpy(np.array(mask)).to(self.device))
+        previous = torch.from_numpy(np.array(mask)).to(self.device)
+        return ClickState(state.image, tuple(clicks), previous, granularity=state.granularity)
 
     def carry(self, state: ClickState, mask: NDArray[np.bool_], clicks: Sequence[Click] = ()) -> ClickState:
         """Start again from a mask that is a guess: clicks may change all of it."""
@@ -266,14 +248,14 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             return self.click([self.place(state, box.mask(state.shape))], [[box.centre]])[0]
         edges = ROI(int(box.top), int(box.bottom), int(box.left), int(box.right))
         roi = expand(edges, state.shape, self.prediction.zoom_in or ZoomIn())
-        view = crop(state.image, roi, self._size)[None]
+        view, told = crop(state.image, roi, self._size)[None], in_views([state], [roi], self.device)
 
         def asked(previous: NDArray[np.float32], clicks: Sequence[Click]) -> NDArray[np.float32]:
             given = torch.from_numpy(previous).to(self.device)[None]
             shown = crop(given, ROI(0, roi.height - 1, 0, roi.width - 1), self._size)[None]
             at = [to_crop(c, ROI(0, roi.height - 1, 0, roi.width - 1), self._size) for c in clicks]
-            logits = self._ask(view, shown, [at], self.prediction.flip)[0] - self._threshold_logit
-            over: NDArray[np.float32] = logits.cpu().numpy()
+            (logits,) = ask(self.model, self.device, view, shown, [at], self.prediction.flip, told)
+            over: NDArray[np.float32] = (logits - self._threshold_logit).cpu().numpy()
             return over
 
         with torch.inference_mode():
@@ -281,7 +263,30 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             inside = segment_box(asked, roi_pixels(state, roi), drawn, refinement)
             mask = mask_with(state, roi, inside)
         middle = (box.centre,) if mask[int(box.centre.row), int(box.centre.col)] else ()
-        return ClickState(state.image, middle, mask, roi)
+        return ClickState(state.image, middle, mask, roi, granularity=state.granularity)
+
+    @property
+    def takes_granularity(self) -> bool:
+        """Whether the model takes the size of an object."""
+        return takes_granularity(self.model)
+
+    def with_granularity(self, state: ClickState, granularity: float | None) -> ClickState:
+        """Answer the clicks again for an object of this size; later clicks keep it.
+
+        After a first click all windows are asked again, later the crop of the last answer is. All of the mask
+        may change. Without clicks nothing is answered.
+        """
+        if granularity is not None:
+            check_granularity(granularity)
+            super().with_granularity(state, granularity)
+        told = replace(state, granularity=granularity)
+        if granularity == state.granularity or not state.clicks:
+            return told
+        if len(state.clicks) == 1 and state.looks:
+            begun = ClickState(state.image, granularity=granularity)
+            return self.click([begun], [state.clicks])[0]
+        with torch.inference_mode():
+            return self._answer([told], [()])[0]
 
     def alternatives(self, state: ClickState) -> list[tuple[ClickState, float]]:
         """The answers to a first click, best first, with their scores in ``[0, 1)``; alike ones once."""
@@ -311,10 +316,7 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             return state.probability.float().cpu().numpy().copy()
         with torch.inference_mode():
             soft: NDArray[np.float32] = paste(state.answer, state.roi, state.shape).cpu().numpy()
-        limit, mask = np.float32(self.threshold), state.probability.cpu().numpy()
-        soft[mask] = np.maximum(soft[mask], np.nextafter(limit, np.float32(1)))
-        soft[~mask] = np.minimum(soft[~mask], limit)
-        return soft
+        return softened(state.probability.cpu().numpy(), soft, self.threshold)
 
     def mask(self, state: ClickState) -> NDArray[np.bool_]:
         """The pixels that belong, bool, ``(H, W)``."""

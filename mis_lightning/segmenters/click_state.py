@@ -50,6 +50,7 @@ class ClickState:
         packed: A mask while the state is packed.
         guess: Whether the mask is a guess, all of which a click may change, near it or not.
         held: Pixels that belong and pixels that do not, by hand, bool, ``(H, W)`` each; lost by packing.
+        granularity: How large the object is, in ``[0, 1]`` (:mod:`.granularity`); ``None``: not told.
     """
 
     image: Tensor
@@ -63,6 +64,7 @@ class ClickState:
     packed: bytes = b""
     guess: bool = False
     held: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
+    granularity: float | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -92,6 +94,29 @@ def unpacked(state: ClickState) -> ClickState:
         return state
     with torch.inference_mode():
         return replace(state, probability=paste(state.answer, state.roi, state.shape))
+
+
+def previous_mask(state: ClickState, feedback: float) -> Tensor:
+    """What the network is shown of the last answer, ``(H, W)``.
+
+    Args:
+        state: A state.
+        feedback: Share of the sharpened mask in it; the rest is the network's own answer.
+    """
+    last = state.probability
+    if last is None:
+        return torch.zeros(state.shape, device=state.image.device)
+    if feedback == 1 or state.answer is None or state.roi is None:
+        return last
+    return feedback * last.float() + (1 - feedback) * paste(state.answer, state.roi, state.shape)
+
+
+def softened(mask: NDArray[np.bool_], soft: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
+    """Probabilities, float32, ``(H, W)``, moved to where they are above the threshold on the mask only."""
+    limit = np.float32(threshold)
+    soft[mask] = np.maximum(soft[mask], np.nextafter(limit, np.float32(1)))
+    soft[~mask] = np.minimum(soft[~mask], limit)
+    return soft
 
 
 def held_in(state: ClickState, roi: ROI) -> list[tuple[NDArray[np.bool_], bool]]:

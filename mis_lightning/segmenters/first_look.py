@@ -9,7 +9,7 @@ answer that looks most like an object is taken. What looks like an object is lea
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from math import exp, isfinite, log
 from typing import Any, NamedTuple
 
@@ -21,6 +21,8 @@ from mis_lightning.segmenters.look_cues import CUES, measure_looks, overlaps
 from mis_lightning.segmenters.size_prior import SizePrior
 from mis_lightning.segmenters.zoom_in import ROI, full_roi
 from mis_lightning.structures import Click
+
+_TOLD_SPREAD = 0.5  # of the logarithm of an area that the user told
 
 
 class Weight(NamedTuple):
@@ -102,6 +104,10 @@ class FirstLook:
             raise InputError(f"Expected `again` of a first look of at least 0, but got {self.again}.")
         if self.size is not None and min(self.size) < 1:
             raise InputError(f"Expected `size` of a first look positive, but got {self.size}.")
+
+    def for_area(self, area: float) -> FirstLook:
+        """The same for an object that covers ``area`` pixels, as the user said, whatever others were like."""
+        return replace(self, sizes=SizePrior(log(area), _TOLD_SPREAD), known_area=1.0)
 
     def rois(self, shape: tuple[int, int], click: Click) -> list[ROI]:
         """The windows to ask at: the whole image, then squares around the click, ever closer.

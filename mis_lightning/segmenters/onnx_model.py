@@ -16,6 +16,8 @@ from mis_lightning.errors import InputError
 from mis_lightning.structures import Prompt
 
 INPUTS = ("image", "previous_mask", "points")
+GRANULARITY = "granularity"
+"""Input of a file whose model takes it; NaN where it is left out."""
 OUTPUT = "logits"
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 """Who computes on which kind of device."""
@@ -30,6 +32,7 @@ class OnnxClickModel:
 
     Attributes:
         input_size: ``(height, width)`` of image and mask; the only size the file takes.
+        takes_granularity: Whether the file has an input for the size of the wanted region.
         fixed_size: Other models also take images of another size; this one does not.
         metadata: What the export wrote into the file: ``architecture``, ``config``, ``input_size``,
             ``click_radius``, ``opset`` and ``versions``.
@@ -45,7 +48,9 @@ class OnnxClickModel:
         self._session = _open(self._path, torch.device(device))
         stored = self._session.get_modelmeta().custom_metadata_map
         names = tuple(one.name for one in self._session.get_inputs())
+        optional = tuple(one.name for one in self._session.get_overridable_initializers())
         outputs = tuple(one.name for one in self._session.get_outputs())
+        self.takes_granularity = GRANULARITY in optional
         try:
             self.metadata: dict[str, Any] = {key: json.loads(text) for key, text in stored.items()}
             height, width = self.metadata["input_size"]
@@ -77,7 +82,7 @@ class OnnxClickModel:
 
         Args:
             image: Float, ``(B, 3, H, W)``, in ``[0, 1]``; ``(H, W)`` is ``input_size``.
-            prompt: Clicks and previous mask.
+            prompt: Clicks and previous mask, and the granularity where the file takes it.
 
         Returns:
             Logits, float32, ``(B, 1, H, W)``, on the device of ``image``.
@@ -94,6 +99,8 @@ class OnnxClickModel:
         arrays = {
             name: np.ascontiguousarray(part.detach().cpu().numpy(), dtype=np.float32) for name, part in given
         }
+        if prompt.granularity is not None and self.takes_granularity:
+            arrays[GRANULARITY] = prompt.granularity.detach().cpu().numpy().astype(np.float32)
         (logits,) = self._session.run([OUTPUT], arrays)
         return torch.from_numpy(logits).to(image.device)
 

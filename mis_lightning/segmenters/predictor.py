@@ -158,6 +158,7 @@ class ClickPredictor:
         box: ArrayLike | None = ...,
         mask_input: ArrayLike | None = ...,
         multimask_output: Literal[False] = ...,
+        granularity: float | None = ...,
     ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]: ...
 
     @overload
@@ -169,6 +170,7 @@ class ClickPredictor:
         mask_input: ArrayLike | None = ...,
         *,
         multimask_output: Literal[True],
+        granularity: float | None = ...,
     ) -> Alternatives: ...
 
     def predict(
@@ -178,6 +180,7 @@ class ClickPredictor:
         box: ArrayLike | None = None,
         mask_input: ArrayLike | None = None,
         multimask_output: bool = False,
+        granularity: float | None = None,
     ) -> tuple[NDArray[np.bool_], NDArray[np.float32]] | Alternatives:
         """Answer several clicks in one step, as Segment Anything does; the click history is untouched.
 
@@ -190,15 +193,21 @@ class ClickPredictor:
                 without both the whole image is looked at.
             multimask_output: Also return the other answers to a single positive click; there are up to three
                 where the segmenter looks at several scales, and else one.
+            granularity: How large the object is, in ``[0, 1]``, the same in every image: it covers
+                ``10 ** (4 * (granularity - 1))`` of the image, so that 0 is a ten-thousandth, 0.5 a hundredth
+                and 1 all of it. ``None``: the clicks alone decide. Only where the segmenter
+                ``takes_granularity``.
 
         Returns:
             Mask, bool, ``(H, W)``, and probability, float32, ``(H, W)``. With ``multimask_output``
             :class:`Alternatives`.
 
         Raises:
-            InputError: No image is set, or an argument has another shape or range.
+            InputError: No image is set, an argument has another shape or range, or the model takes no
+                ``granularity``.
         """
         segmenter, first = self.segmenter, self._steps.first
+        first = segmenter.with_granularity(first, granularity)
         clicks = _clicks(point_coords, point_labels, box is None, first.shape)
         around = _box(box, first.shape) if box is not None else None
         if around is not None and mask_input is None and not clicks:
