@@ -14,7 +14,7 @@ from mis_lightning import __version__
 from mis_lightning.errors import InputError
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.pretrained import describe
-from mis_lightning.segmenters.asked_model import ClickModel
+from mis_lightning.segmenters.asked_model import ClickModel, takes_granularity
 from mis_lightning.structures import Prompt
 
 TOLERANCE = 1e-4
@@ -33,15 +33,42 @@ class FlatModel(nn.Module):
         return cast(Tensor, self.model(image, Prompt(points, previous_mask)))
 
 
-def of_flat(graph: Callable[[Tensor, Tensor, Tensor], Tensor]) -> ClickModel:
-    """The click model of a graph that takes three tensors."""
-    return lambda image, prompt: graph(image, prompt.previous_mask, prompt.points.float())
+class FlatSizedModel(FlatModel):
+    """The same for a model that takes a granularity, its fourth input."""
+
+    def forward(  # type: ignore[override]
+        self, image: Tensor, previous_mask: Tensor, points: Tensor, granularity: Tensor
+    ) -> Tensor:
+        """Logits, ``(B, 1, H, W)``; ``granularity`` is NaN where an image has none."""
+        return cast(Tensor, self.model(image, Prompt(points, previous_mask, granularity)))
 
 
-def free_dimensions() -> tuple[dict[int, Any], ...]:
-    """Which dimensions of image, previous mask and points stay free: B everywhere, and 2K of the points."""
+def flat_model(model: ClickNetwork) -> FlatModel:
+    """The model with flat inputs, in evaluation mode."""
+    return (FlatSizedModel(model) if takes_granularity(model) else FlatModel(model)).eval()
+
+
+def of_flat(graph: Callable[..., Tensor]) -> ClickModel:
+    """The click model of a graph that takes three tensors, or four where a granularity is asked for."""
+
+    def answered(image: Tensor, prompt: Prompt) -> Tensor:
+        told = () if prompt.granularity is None else (prompt.granularity,)
+        return graph(image, prompt.previous_mask, prompt.points.float(), *told)
+
+    return answered
+
+
+def free_dimensions(model: ClickNetwork) -> tuple[dict[int, Any], ...]:
+    """Which dimensions of a model's flat inputs stay free: B everywhere, and 2K of the points."""
     batch, clicks = Dim("batch", min=1), Dim("clicks", min=1)
-    return {0: batch}, {0: batch}, {0: batch, 1: 2 * clicks}
+    flat = {0: batch}, {0: batch}, {0: batch, 1: 2 * clicks}
+    return (*flat, {0: batch}) if takes_granularity(model) else flat
+
+
+def example_inputs(model: ClickNetwork) -> tuple[Tensor, ...]:
+    """Flat inputs that a model is captured with."""
+    example = random_inputs(model.input_size, 2, 3, torch.Generator().manual_seed(0))
+    return (*example, torch.tensor([0.5, float("nan")])) if takes_granularity(model) else example
 
 
 def random_inputs(
@@ -74,9 +101,9 @@ def exported_program(model: ClickNetwork) -> ExportedProgram:
     The size of image and mask is fixed at ``model.input_size``: position tables depend on it, and predictors
     zoom to it anyway.
     """
-    example = random_inputs(model.input_size, 2, 3, torch.Generator().manual_seed(0))
+    shapes = free_dimensions(model)
     with torch.no_grad():
-        return torch.export.export(FlatModel(model).eval(), example, dynamic_shapes=free_dimensions())
+        return torch.export.export(flat_model(model), example_inputs(model), dynamic_shapes=shapes)
 
 
 def metadata(model: ClickNetwork, **more: Any) -> dict[str, Any]:
@@ -103,18 +130,23 @@ def difference(model: ClickModel, other: ClickModel, size: tuple[int, int]) -> f
     Args:
         model: The one that the unit is taken from.
         other: The one to compare.
-        size: ``(H, W)`` of the random images; batches and numbers of clicks vary.
+        size: ``(H, W)`` of the random images; batches and numbers of clicks vary, and where the model takes
+            one the granularity does.
     """
     generator = torch.Generator().manual_seed(1)
     largest = 0.0
     for batch, clicks in ((1, 1), (3, 7)):
-        inputs = random_inputs(size, batch, clicks, generator)
-        with torch.no_grad():
-            image, previous_mask, points = inputs
-            prompt = Prompt(points, previous_mask)
-            expected, got = model(image, prompt), other(image, prompt)
-        unit = max(1.0, float(expected.abs().max()))
-        largest = max(largest, float((expected - got).abs().max()) / unit)
+        image, previous_mask, points = random_inputs(size, batch, clicks, generator)
+        told: tuple[Tensor | None, ...] = (None,)
+        if takes_granularity(model):
+            values = torch.linspace(0.3, 1.0, batch)
+            told = (None, values, values.masked_fill(torch.arange(batch) == 0, float("nan")))
+        for granularity in told:
+            prompt = Prompt(points, previous_mask, granularity)
+            with torch.no_grad():
+                expected, got = model(image, prompt), other(image, prompt)
+            unit = max(1.0, float(expected.abs().max()))
+            largest = max(largest, float((expected - got).abs().max()) / unit)
     return largest
 
 

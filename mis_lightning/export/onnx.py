@@ -12,12 +12,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
 
 from mis_lightning.errors import InputError
 from mis_lightning.export.graph import checked, exported_program, metadata
 from mis_lightning.models.click_network import ClickNetwork
-from mis_lightning.segmenters.onnx_model import INPUTS, OUTPUT, OnnxClickModel
+from mis_lightning.segmenters.onnx_model import GRANULARITY, INPUTS, OUTPUT, OnnxClickModel
 
 OPSET = 20
 """The first with an operator for GELU."""
@@ -29,6 +30,9 @@ ONE_FILE = 1_900_000_000
 
 def export_onnx(model: ClickNetwork, path: str | Path, opset: int = OPSET) -> float:
     """Write ``(image, previous_mask, points) -> logits`` as one flat graph; B and K stay free.
+
+    A model that takes it has a fourth input ``granularity``, float32, ``(B,)``, NaN where an image has none;
+    it may be left out.
 
     The file is compared with the model before it gets its name.
 
@@ -60,7 +64,7 @@ def export_onnx(model: ClickNetwork, path: str | Path, opset: int = OPSET) -> fl
     with _quietly():
         program = torch.onnx.export(
             exported_program(model),
-            input_names=INPUTS,
+            input_names=(*INPUTS, GRANULARITY) if model.takes_granularity else INPUTS,
             output_names=[OUTPUT],
             opset_version=opset,
             dynamo=True,
@@ -74,6 +78,8 @@ def export_onnx(model: ClickNetwork, path: str | Path, opset: int = OPSET) -> fl
         )
     said = metadata(model, opset=opset)
     _strip(program.model)
+    if model.takes_granularity:
+        _make_optional(program.model, GRANULARITY)
     program.model.metadata_props.update({key: json.dumps(value) for key, value in said.items()})
     size = sum(value.nbytes for value in model.state_dict().values())
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,6 +94,15 @@ def export_onnx(model: ClickNetwork, path: str | Path, opset: int = OPSET) -> fl
             data.unlink(missing_ok=True)
         os.replace(temporary, path)
     return found
+
+
+def _make_optional(model: Any, name: str) -> None:
+    """Give an input a value that it has where it is left out: NaN, for the whole batch."""
+    import onnx_ir
+
+    (given,) = (value for value in model.graph.inputs if value.name == name)
+    given.const_value = onnx_ir.tensor(np.array([np.nan], np.float32), name=name)
+    model.graph.register_initializer(given)
 
 
 def _strip(model: Any) -> None:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
+from typing import Optional
 
 import torch
+from torch import Tensor, nn
 
 from mis_lightning.errors import InputError
 from mis_lightning.export.graph import (
-    FlatModel,
     checked,
+    example_inputs,
     exported_program,
+    flat_model,
     metadata,
     of_flat,
-    random_inputs,
 )
 from mis_lightning.files import written_whole
 from mis_lightning.models.click_network import ClickNetwork
@@ -28,8 +30,31 @@ METADATA = "metadata.json"
 """Extra file inside both kinds of file: what :func:`~mis_lightning.export.graph.metadata` says."""
 
 
+class _MaySay(nn.Module):
+    """A traced graph whose fourth input may be left out."""
+
+    def __init__(self, traced: nn.Module) -> None:
+        super().__init__()
+        self.traced = traced
+
+    def forward(
+        self,
+        image: Tensor,
+        previous_mask: Tensor,
+        points: Tensor,
+        granularity: Optional[Tensor] = None,  # noqa: UP045 (TorchScript reads no other spelling)
+    ) -> Tensor:
+        if granularity is None:
+            granularity = torch.full([image.shape[0]], float("nan"), device=image.device)
+        logits: Tensor = self.traced(image, previous_mask, points, granularity)
+        return logits
+
+
 def export_torchscript(model: ClickNetwork, path: str | Path) -> float:
     """Trace the model and save it for ``torch.jit.load`` in Python or ``torch::jit::load`` in C++.
+
+    Its inputs are image, previous mask and points; where the model takes it also ``granularity``, ``(B,)``,
+    which may be NaN, and be left out.
 
     Args:
         model: The model; it is put into evaluation mode.
@@ -43,11 +68,12 @@ def export_torchscript(model: ClickNetwork, path: str | Path) -> float:
         InputError: This Python has no TorchScript any more, or the graph answers otherwise than the model.
     """
     path = Path(path)
-    example = random_inputs(model.input_size, 2, 3, torch.Generator().manual_seed(0))
     with warnings.catch_warnings(), torch.no_grad(), written_whole(path) as temporary:
         warnings.simplefilter("ignore")  # that it is deprecated; and shapes that tracing fixes, checked below
         try:
-            traced = torch.jit.trace(FlatModel(model).eval(), example, check_trace=False)
+            traced = torch.jit.trace(flat_model(model), example_inputs(model), check_trace=False)
+            if model.takes_granularity:
+                traced = torch.jit.script(_MaySay(traced))
             extra = {METADATA: json.dumps(metadata(model))}
             torch.jit.save(traced, str(temporary), _extra_files=extra)
             loaded = torch.jit.load(str(temporary))
@@ -61,6 +87,8 @@ def export_torchscript(model: ClickNetwork, path: str | Path) -> float:
 
 def export_pt2(model: ClickNetwork, path: str | Path) -> float:
     """Save the ``torch.export`` graph for ``torch.export.load(path).module()``.
+
+    Its inputs are those of :func:`export_torchscript`; none can be left out.
 
     Args:
         model: The model; it is put into evaluation mode.
@@ -81,4 +109,4 @@ def export_pt2(model: ClickNetwork, path: str | Path) -> float:
         file.flush()
         with temporary.open("rb") as saved:
             loaded = torch.export.load(saved).module()
-        return checked(model, of_flat(loaded))
+        return checked(model, of_flat(_MaySay(loaded) if model.takes_granularity else loaded))

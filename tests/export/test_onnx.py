@@ -49,6 +49,21 @@ def model(request, tiny_click_vit) -> ClickNetwork:
     return made
 
 
+def sized_hybrid() -> HybridClickViT:
+    """A random network that listens to the granularity."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = HybridClickViT(input_size=(32, 48), click_radius=2.0, **HYBRID, granularity=True).eval()
+        assert made.granularity is not None
+        torch.nn.init.normal_(made.granularity.out.weight, std=3.0)
+    inputs = random_inputs((32, 48), 4, 5, torch.Generator().manual_seed(0))
+    classifier = made.classify[-1]
+    with torch.no_grad():
+        classifier.weight *= 3 / FlatModel(made)(*inputs).std()
+        classifier.bias -= FlatModel(made)(*inputs).median()
+    return made
+
+
 def points(batch: int, clicks: int, used: int, generator: torch.Generator) -> Tensor:
     """``used`` rows of each half at random positions, some outside the image; the others unused."""
     result = torch.full((batch, 2 * clicks, 3), -1.0)
@@ -151,6 +166,50 @@ def same_masks(model: ClickNetwork, path: Path) -> None:
         np.testing.assert_array_equal(ours.mask, theirs.mask)
         np.testing.assert_allclose(ours.probability, theirs.probability, atol=1e-4)
     assert 0 < ours.mask.mean() < 1
+
+
+def test_a_file_with_granularity_is_its_model(tmp_path: Path) -> None:
+    model = sized_hybrid()
+    path = tmp_path / "model.onnx"
+    assert export_onnx(model, path) <= 1e-4
+    exported = OnnxClickModel(path)
+    assert exported.takes_granularity
+    onnx.checker.check_model(onnx.load(path))
+    generator = torch.Generator().manual_seed(3)
+    for batch, told in ((1, [0.2]), (1, [torch.nan]), (3, [0.1, torch.nan, 0.9]), (2, None)):
+        image, previous, given = random_inputs((32, 48), batch, 3, generator)
+        prompt = Prompt(given, previous, None if told is None else torch.tensor(told))
+        with torch.no_grad():
+            expected = model(image, prompt)
+        torch.testing.assert_close(exported(image, prompt), expected, atol=1e-4, rtol=0)
+        free = exported(image, Prompt(given, previous))
+        changed = (free - expected).abs().amax(dim=(1, 2, 3)) > 0.01
+        assert changed.tolist() == [value == value for value in told or [torch.nan] * batch]
+
+    image = np.random.default_rng(0).integers(256, size=(90, 120, 3), dtype=np.uint8)
+    ours, theirs = ClickPredictor(ClickModelSegmenter(model)), ClickPredictor.from_pretrained(path)
+    for predictor in (ours, theirs):
+        predictor.set_image(image)
+    masks = [
+        [predictor.predict([[60, 45]], [1], granularity=told)[1] for told in (None, 0.3)]
+        for predictor in (ours, theirs)
+    ]
+    np.testing.assert_allclose(masks[0], masks[1], atol=1e-4)
+    assert np.abs(masks[0][0] - masks[0][1]).max() > 0.01
+    without_this_package(model, path)
+
+
+def test_a_file_without_granularity_has_three_inputs(tiny_click_vit, tmp_path: Path) -> None:
+    export_onnx(tiny_click_vit(), tmp_path / "model.onnx")
+    assert [one.name for one in onnx.load(tmp_path / "model.onnx").graph.input] == [
+        "image",
+        "previous_mask",
+        "points",
+    ]
+    one = ClickPredictor.from_pretrained(tmp_path / "model.onnx")
+    one.set_image(np.zeros((32, 48, 3), np.uint8))
+    with pytest.raises(InputError, match=r"onnx-.*does not take the size"):
+        one.predict([[10, 10]], [1], granularity=0.5)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from mis_lightning.errors import InputError
 from mis_lightning.export.graph import FlatModel, random_inputs
 from mis_lightning.export.torchscript import METADATA, export_pt2, export_torchscript
 from mis_lightning.models.click_hybrid import HybridClickViT
+from mis_lightning.structures import Prompt
+from tests.export.test_onnx import sized_hybrid
 
 
 def model_of(architecture: str, tiny_click_vit) -> nn.Module:
@@ -51,6 +53,28 @@ def test_a_file_is_its_model(architecture: str, kind: str, tiny_click_vit, tmp_p
     assert metadata["architecture"] == architecture
     assert metadata["input_size"] == [32, 48]
     assert metadata["click_radius"] == model.config["click_radius"]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.load.*:FutureWarning")
+@pytest.mark.parametrize("kind", ["torchscript", "pt2"])
+def test_a_file_with_granularity_is_its_model(kind: str, tmp_path: Path) -> None:
+    model = sized_hybrid()
+    if kind == "torchscript":
+        assert export_torchscript(model, tmp_path / "model.pt") <= 1e-4
+        loaded = torch.jit.load(str(tmp_path / "model.pt"))
+    else:
+        assert export_pt2(model, tmp_path / "model.pt2") <= 1e-4
+        loaded = torch.export.load(tmp_path / "model.pt2").module()
+    generator = torch.Generator().manual_seed(2)
+    for batch, told in ((1, [0.3]), (3, [0.1, torch.nan, 0.8])):
+        inputs, values = random_inputs((32, 48), batch, 3, generator), torch.tensor(told)
+        with torch.no_grad():
+            free = model(inputs[0], Prompt(inputs[2], inputs[1]))
+            expected = model(inputs[0], Prompt(inputs[2], inputs[1], values))
+            torch.testing.assert_close(loaded(*inputs, values), expected, atol=1e-4, rtol=0)
+            if kind == "torchscript":
+                torch.testing.assert_close(loaded(*inputs), free, atol=1e-4, rtol=0)
+        assert (free - expected).abs().max() > 0.01
 
 
 def test_pt2_files_have_their_name(tiny_click_vit, tmp_path: Path) -> None:
