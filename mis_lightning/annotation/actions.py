@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, get_args
 
@@ -16,6 +16,7 @@ from mis_lightning.annotation.positions import as_line, number, short, whole_pix
 from mis_lightning.errors import InputError
 from mis_lightning.formats.rle import decode_rle, encode_rle
 from mis_lightning.segmenters.base import Box, Segmenter, check_box, check_click
+from mis_lightning.segmenters.granularity import check_granularity
 from mis_lightning.structures import Click
 
 MAX_SCRIBBLE_CLICKS = 24
@@ -132,6 +133,20 @@ class LookAction:
 
 
 @dataclass(frozen=True)
+class GranularityAction:
+    """The clicks so far, answered again for an object of this size; later clicks keep it.
+
+    Attributes:
+        granularity: Of the object, in [0, 1] (:mod:`mis_lightning.segmenters.granularity`); ``None``: not
+            told any more.
+    """
+
+    granularity: float | None
+    by: str = ""
+    kind: ClassVar[str] = "granularity"
+
+
+@dataclass(frozen=True)
 class CarryAction:
     """The object of a neighbouring slice of a volume, carried to this one.
 
@@ -164,7 +179,7 @@ class CarryAction:
         return [check_click(number(row), number(col), True, shape) for row, col in self.points]
 
 
-Answered = ClickAction | ScribbleAction | BoxAction | CarryAction
+Answered = ClickAction | ScribbleAction | BoxAction | CarryAction | GranularityAction
 """Actions that the segmenter answers. ``by``: what it had learned then, if it learns."""
 
 Action = (
@@ -173,6 +188,7 @@ Action = (
     | BoxAction
     | LevelAction
     | LookAction
+    | GranularityAction
     | MaskAction
     | CarryAction
     | DrawnAction
@@ -193,6 +209,16 @@ def action_to_json(action: Action) -> dict[str, Any]:
 def stamped(action: Action, version: str) -> Action:
     """An action that the segmenter answers, noted with what it had learned then; others as they are."""
     return replace(action, by=version) if isinstance(action, Answered) and action.by != version else action
+
+
+def told_granularity(actions: Sequence[Action]) -> float | None:
+    """The size that is told after some actions; whatever starts over forgets it."""
+    for action in reversed(actions):
+        if isinstance(action, GranularityAction):
+            return action.granularity
+        if isinstance(action, (BoxAction, LevelAction, MaskAction, CarryAction)):
+            return None
+    return None
 
 
 def answers_again(segmenter: Segmenter[Any], actions: Iterable[Action]) -> bool:
@@ -262,5 +288,7 @@ def _check_type(name: str, value: Any) -> None:
         raise TypeError(f"`{name}` is {value!r}")
     if name == "score" and not (type(value) in (int, float) and 0 <= value <= 1):
         raise TypeError(f"`score` is {value!r}")
+    if name == "granularity" and value is not None:
+        check_granularity(value)
     if name == "radius" and type(value) not in (int, float):
         raise TypeError(f"`radius` is {value!r}")

@@ -10,6 +10,7 @@ from mis_lightning.annotation.actions import (
     BoxAction,
     CarryAction,
     ClickAction,
+    GranularityAction,
     LevelAction,
     LookAction,
     MaskAction,
@@ -103,11 +104,13 @@ def with_click_at(actions: tuple[Action, ...], made: MadeClick, row: float, col:
 
 
 def _after_looks(actions: tuple[Action, ...], index: int) -> tuple[Action, ...]:
-    """What follows an action, without the choice among the answers that it had."""
+    """What follows an action, without the choice among the answers that it had, of whatever size."""
     following = actions[index + 1 :]
-    while following and isinstance(following[0], LookAction):
+    sizes: tuple[Action, ...] = ()
+    while following and isinstance(following[0], (LookAction, GranularityAction)):
+        sizes += () if isinstance(following[0], LookAction) else following[:1]
         following = following[1:]
-    return following
+    return (*sizes, *following)
 
 
 def _fixed(action: Action) -> InputError:

@@ -1,4 +1,4 @@
-"""What is done to an object by hand: brush, polygon, tidy borders, and clicks moved or taken away."""
+"""What is done to an object by hand: brush, polygon, tidy borders, clicks moved or taken away, its size."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from numpy.typing import ArrayLike
 
-from mis_lightning.annotation.actions import Action
+from mis_lightning.annotation.actions import Action, GranularityAction, told_granularity
 from mis_lightning.annotation.click_origin import MadeClick, with_click_at, without_click
 from mis_lightning.annotation.drawn_actions import (
     BrushAction,
@@ -19,6 +19,7 @@ from mis_lightning.annotation.object_list import ObjectList
 from mis_lightning.annotation.painting import largest_part
 from mis_lightning.errors import InputError
 from mis_lightning.segmenters.base import check_click
+from mis_lightning.segmenters.granularity import check_granularity
 
 
 class HandEdits(ObjectList):
@@ -109,6 +110,30 @@ class HandEdits(ObjectList):
             InputError: As :meth:`move_click`.
         """
         self._edit(without_click(self._current.moment.actions, self._made_click(index)), "deleted click")
+
+    def set_granularity(self, granularity: float | None) -> None:
+        """Tell the size of the active object: its clicks are answered again, as one step; later ones keep it.
+
+        What is told several times in a row counts as if only the last had been told. A box, a mask, a region
+        or what is carried from another slice starts over without a size.
+
+        Args:
+            granularity: In ``[0, 1]``: the object covers ``10 ** (4 * (granularity - 1))`` of the image, 0 a
+                ten-thousandth and 1 all of it; ``None``: the clicks alone decide again.
+
+        Raises:
+            InputError: There is no object, the value is out of range, or the segmenter takes no size.
+        """
+        if granularity is not None:
+            granularity = check_granularity(granularity)
+        actions = self._current.moment.actions
+        if granularity == told_granularity(actions):
+            return
+        if isinstance(actions[-1] if actions else None, GranularityAction):
+            actions = actions[:-1]
+        if granularity != told_granularity(actions):
+            actions = (*actions, GranularityAction(granularity))
+        self._edit(actions, "size")
 
     def _made_click(self, index: int) -> MadeClick:
         made = self._current.moment.made_clicks

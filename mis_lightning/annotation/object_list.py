@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mis_lightning.annotation.actions import Action
+from mis_lightning.annotation.actions import Action, told_granularity
 from mis_lightning.annotation.log import MAX_OBJECTS, ClickLog, check_name
 from mis_lightning.annotation.object_history import ObjectHistory, Objects
 from mis_lightning.annotation.painted_labels import PaintedLabels
@@ -18,7 +18,8 @@ from mis_lightning.errors import InputError
 from mis_lightning.formats.overlap import Overlap, check_overlap
 from mis_lightning.structures import Click
 
-_WORDS = {"level": "region", "look": "other answer", "fill": "filled holes", "specks": "dropped specks"}
+_WORDS = {"level": "region", "look": "other answer", "granularity": "size"}
+_WORDS |= {"fill": "filled holes", "specks": "dropped specks"}
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class ObjectInfo:
         clicks: The clicks in effect, in order.
         n_actions: Actions in effect.
         area: Pixels of its mask.
+        granularity: The size that was told of it, in ``[0, 1]``; ``None``: none was.
     """
 
     id: int
@@ -40,6 +42,7 @@ class ObjectInfo:
     clicks: tuple[Click, ...]
     n_actions: int
     area: int
+    granularity: float | None = None
 
 
 class ObjectList(ObjectHistory):
@@ -71,7 +74,10 @@ class ObjectList(ObjectHistory):
         """The objects, in the order they were made."""
         areas = self._areas()
         return tuple(
-            ObjectInfo(one.id, one.name, one.category, one.clicks, len(one.moment.actions), areas[one.id])
+            ObjectInfo(
+                *(one.id, one.name, one.category, one.clicks, len(one.moment.actions), areas[one.id]),
+                told_granularity(one.moment.actions),
+            )
             for one in self._now.by_id.values()
         )
 

@@ -15,6 +15,7 @@ from mis_lightning.annotation.actions import (
     BoxAction,
     CarryAction,
     ClickAction,
+    GranularityAction,
     LevelAction,
     LookAction,
     MaskAction,
@@ -115,8 +116,12 @@ class ImageSteps:
             after = self._by_hand(before, action)
         elif isinstance(action, (ClickAction, ScribbleAction)):
             after = self._clicked(before, action)
+        elif isinstance(action, GranularityAction):
+            after = self._of_size(before, action)
+        elif isinstance(action, LookAction):
+            after = ObjectState(self._looked(before.state, action))
         else:
-            after = ObjectState(self._begun(before.state, action))
+            after = ObjectState(self._begun(action))
         self.seconds = time.perf_counter() - began
         return after
 
@@ -132,20 +137,28 @@ class ImageSteps:
         (state,) = self.segmenter.at(action.by).click([state], [clicks])
         return self._obeying(state, paint)
 
-    def _begun(
-        self, state: Any, action: BoxAction | LevelAction | LookAction | MaskAction | CarryAction
-    ) -> Any:
-        """The state of the segmenter after an action that starts over, or chooses another answer."""
-        segmenter = self.segmenter
+    def _of_size(self, before: ObjectState, action: GranularityAction) -> ObjectState:
+        """The answer to the same clicks for an object of another size; what was set by hand stays."""
+        state, paint = before.state, before.paint
+        if paint is not None:
+            state = self.segmenter.hold(state, paint.inside, paint.outside)
+        answering = self.segmenter.at(action.by)
+        return self._obeying(answering.with_granularity(state, action.granularity), paint)
+
+    def _looked(self, state: Any, action: LookAction) -> Any:
+        """The state of the segmenter after another answer is chosen."""
+        found = self.segmenter.alternatives(state)
+        if not 0 <= action.index < len(found):
+            raise InputError(f"Expected an answer in 0..{len(found) - 1}, but got {action.index}.")
+        return found[action.index][0]
+
+    def _begun(self, action: BoxAction | LevelAction | MaskAction | CarryAction) -> Any:
+        """The state of the segmenter after an action that starts over: nothing of before counts."""
+        segmenter, state = self.segmenter, self.first.state
         if isinstance(action, BoxAction):
             return segmenter.at(action.by).box(state, action.box(self.shape))
         if isinstance(action, LevelAction):
             return segmenter.place(state, self.region(action), [action.click(self.shape)])
-        if isinstance(action, LookAction):
-            found = segmenter.alternatives(state)
-            if not 0 <= action.index < len(found):
-                raise InputError(f"Expected an answer in 0..{len(found) - 1}, but got {action.index}.")
-            return found[action.index][0]
         if isinstance(action, CarryAction):
             return segmenter.at(action.by).carry(state, action.mask(self.shape), action.clicks(self.shape))
         return segmenter.place(state, action.mask(self.shape))

@@ -95,6 +95,12 @@ class Level(Change):
     level: Annotated[int, Field(ge=0, le=1 << 20)]
 
 
+class Granularity(Change):
+    """The size of the active object; ``None``: not told."""
+
+    granularity: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None
+
+
 class Pixel(Question):
     """A pixel."""
 
@@ -153,6 +159,7 @@ class Info(Answer):
         trained: Whether that is a model, not the merge tree.
         results: Where saved masks lie.
         volumes: Whether there are slices of volumes, so that label volumes can be exported.
+        granularity: Whether what answers can be told the size of an object.
     """
 
     version: str
@@ -160,6 +167,7 @@ class Info(Answer):
     trained: bool
     results: str
     volumes: bool
+    granularity: bool
 
 
 class ImageLine(Answer):
@@ -199,13 +207,18 @@ class Mask(Answer):
 
 
 class ObjectState(Answer):
-    """An object."""
+    """An object.
+
+    Attributes:
+        granularity: The size that was told, in ``[0, 1]``; ``None``: none was.
+    """
 
     id: int
     name: str
     area: int
     category: str | None
     actions: int
+    granularity: float | None
     clicks: list[ClickMark]
     mask: Mask
 

@@ -39,6 +39,7 @@ def describe(session: AnnotationSession, saved: messages.Saved, known: Mapping[s
                 area=one.area,
                 actions=one.n_actions,
                 category=one.category,
+                granularity=one.granularity,
                 clicks=clicks,
                 mask=messages.to_mask(runs.get(one.id, empty), known.get(str(one.id))),
             )

@@ -67,6 +67,7 @@ async def info(server: InServer, session: OfSession) -> messages.Info:
         trained=not isinstance(server.shared.segmenter, MergeTreeSegmenter),
         results=str(server.shared.results.folder),
         volumes=bool(server.shared.library.volumes()),
+        granularity=server.shared.segmenter.takes_granularity,
     )
 
 
@@ -158,6 +159,12 @@ async def level(asked: messages.Level, here: OfImageInTab) -> messages.State:
 async def look(asked: messages.Change, here: OfImageInTab) -> messages.State:
     """Take the next of the answers to the first click."""
     return await here.act(asked, lambda session: session.next_look())
+
+
+@router.post(IMAGE + "/granularity")
+async def granularity(asked: messages.Granularity, here: OfImageInTab) -> messages.State:
+    """Answer the clicks on the active object again for an object of this size."""
+    return await here.change(asked, lambda session: session.set_granularity(asked.granularity), grows=True)
 
 
 @router.post(IMAGE + "/mask")

@@ -24,6 +24,8 @@ from mis_lightning.server import workspace as limits
 from mis_lightning.server.access import Access
 from mis_lightning.server.app import create_app
 from mis_lightning.server.library import Library
+from tests.segmenters.sized_model import sized
+from tests.server.conftest import picture
 
 
 def mask_of(one, shape):
@@ -448,6 +450,35 @@ def test_another_answer_to_the_first_click(make_app, open_page, tiny_click_vit):
     answer = page.ask("look")
     assert answer.status_code == 422
     assert "only one answer" in answer.json()["detail"]
+
+
+def test_the_size_of_an_object(make_app, open_page, tiny_click_vit):
+    page = open_page(make_app(segmenter=sized()))
+    page.open()
+    assert page.client.get("/api/info").json()["granularity"] is True
+    twin = AnnotationSession(picture(), sized())
+    twin.add_object()
+    twin.click(20, 20)
+    page.do("click", row=20, col=20)
+    assert page.state["objects"][0]["granularity"] is None
+    for granularity in (0.9, 0.7, None):
+        page.do("granularity", granularity=granularity)
+        twin.set_granularity(granularity)
+        assert page.state["objects"][0]["granularity"] == granularity
+        np.testing.assert_array_equal(masks_of(page.open())[1], twin.mask())
+    before = page.state
+    for bad in (-0.1, 1.1, "all"):
+        assert page.ask("granularity", granularity=bad).status_code == 422
+    assert page.ask("granularity").status_code == 422
+    assert page.open() == {**before, "times": page.state["times"]}
+
+    other = open_page(make_app(segmenter=ClickModelSegmenter(tiny_click_vit())))
+    other.open("sub/b.png")
+    assert other.client.get("/api/info").json()["granularity"] is False
+    other.do("click", row=20, col=20)
+    answer = other.ask("granularity", granularity=0.5)
+    assert answer.status_code == 422
+    assert "does not take the size" in answer.json()["detail"]
 
 
 def test_messages_name_files_inside_the_folder(page, photos, tmp_path) -> None:

@@ -3,6 +3,7 @@
 import { Refused, get, openTab } from "./api.js";
 import "./clicks.js";
 import "./region.js";
+import "./size.js";
 import "./brush.js";
 import "./classes.js";
 import "./learning.js";
