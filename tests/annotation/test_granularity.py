@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from mis_lightning.errors import InputError
 from mis_lightning.learning.versions import LearningSegmenter
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.granularity import wanted_area
+from mis_lightning.structures import Click
 from tests.segmenters.sized_model import NOISE, SETTINGS, SHAPE, SizedModel, sized
 
 
@@ -106,8 +108,12 @@ def test_what_starts_over_forgets_it() -> None:
         assert told == [None]
 
 
-def test_what_was_painted_stays() -> None:
-    session = begun()
+@pytest.mark.parametrize("sharpened", [True, False])
+def test_what_was_painted_stays(sharpened: bool) -> None:
+    settings = SETTINGS if sharpened else replace(SETTINGS, refinement=None)
+    session = AnnotationSession(NOISE, sized(settings))
+    session.add_object()
+    session.click(120, 160)
     session.brush([(10, 10), (10, 60)], 4)
     session.brush([(120, 100), (120, 220)], 3, False)
     session.set_granularity(0.9)
@@ -146,6 +152,8 @@ def test_what_was_learned_then_answers_again() -> None:
     assert action == GranularityAction(0.7, by=name)
     assert len(learned.model.told) == 1
     assert learning.takes_granularity
+    learning.with_granularity(learning.click([learning.begin(NOISE)], [[Click(9, 9, True)]])[0], 0.7)
+    assert len(learned.model.told) == 3
 
 
 def test_a_model_without_it_refuses_and_nothing_changes(tiny_click_vit) -> None:
