@@ -23,6 +23,7 @@ from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
 from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.segmenters.predictor import ClickPredictor
+from mis_lightning.segmenters.registry import open_segmenter
 from mis_lightning.segmenters.zoom_in import ZoomIn
 from mis_lightning.structures import Click, Sample
 
@@ -402,6 +403,9 @@ def test_replay_refuses_another_origin(image, net, other_net) -> None:
         AnnotationSession.replay(log, image, asking(other_net))
     with pytest.raises(InputError, match="merge-tree"):
         AnnotationSession.replay(log, image)
+    older = log | {"model": open_segmenter("mis-small-1").identity}
+    with pytest.raises(InputError, match=r"Expected the model of the click log, .* Open mis-small-1\."):
+        AnnotationSession.replay(older, image, asking(net))
     with pytest.raises(InputError, match="settings"):
         AnnotationSession.replay(log, image, asking(net), tree=MergeTreeSegmenter(max_share=0.5))
     again = AnnotationSession.replay(log, image, asking(net, flip=False))  # asked as the log says

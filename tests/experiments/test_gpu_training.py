@@ -206,7 +206,7 @@ def test_first_clicks_lie_where_they_should(modules: Any) -> None:
 
 
 def test_a_grown_model_answers_as_before(modules: Any) -> None:
-    old, new = load_pretrained("mis-small"), modules.loop.grown("mis-small", 5).eval()
+    old, new = load_pretrained("mis-small-1"), modules.loop.grown("mis-small-1", 5).eval()
     generator = torch.Generator().manual_seed(0)
     image, previous = (torch.rand(2, c, 64, 64, generator=generator) for c in (3, 1))
     disks = torch.zeros(2, 2, 64, 64)
