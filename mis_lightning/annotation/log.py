@@ -77,6 +77,19 @@ class ClickLog:
         text = json.dumps(self.content, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
+    def check_model(self, identity: str) -> None:
+        """Whether a segmenter of this identity answered then.
+
+        Raises:
+            InputError: Another one did; a shipped one is named.
+        """
+        if self.model != identity:
+            from mis_lightning.segmenters.registry import shipped_as  # imports PyTorch
+
+            name = shipped_as(self.model)
+            hint = f" Open {name}." if name else ""
+            raise InputError(f"Expected the model of the click log, {self.model}, but got {identity}.{hint}")
+
     def to_json(self) -> dict[str, Any]:
         """The log as JSON values; :meth:`from_json` reads them."""
         return copy.deepcopy(self.content)

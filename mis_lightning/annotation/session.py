@@ -45,7 +45,6 @@ from mis_lightning.formats.overlap import Overlap
 from mis_lightning.images import ReadImage, Reading, checksum
 from mis_lightning.segmenters.base import Segmenter, check_box, check_click
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
-from mis_lightning.segmenters.registry import shipped_as
 
 
 class OtherImageError(InputError):
@@ -274,12 +273,7 @@ class AnnotationSession(HandEdits):
             options["reading"] = Reading.from_settings(read.reading or {})
         asked = segmenter.with_settings(read.settings) if segmenter is not None else None
         session = cls(image, asked, overlap=read.overlap, **options)
-        if read.model != session.segmenter.identity:
-            name = shipped_as(read.model)
-            raise InputError(
-                f"Expected the model of the click log, {read.model}, but got {session.segmenter.identity}."
-                + (f" Open {name}." if name else "")
-            )
+        read.check_model(session.segmenter.identity)
         if read.settings != session.settings:
             raise InputError(
                 f"Expected the settings of the click log, {dict(read.settings)}, but got {session.settings}."

@@ -30,11 +30,12 @@ from mis_lightning.segmenters.click_state import (
     unpacked,
 )
 from mis_lightning.segmenters.first_look import FirstLook
-from mis_lightning.segmenters.granularity import check_granularity, in_views, wanted_area, with_room
+from mis_lightning.segmenters.granularity import check_granularity
 from mis_lightning.segmenters.identity import model_identity
 from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.segmenters.second_look import choose_again, is_gross
 from mis_lightning.segmenters.sharpened_answer import sharpened_answer
+from mis_lightning.segmenters.told_views import in_views, look_for, with_room
 from mis_lightning.segmenters.zoom_in import ROI, ZoomIn, crop, expand, next_roi, paste, to_crop
 from mis_lightning.structures import Click
 
@@ -148,7 +149,7 @@ class ClickModelSegmenter(Segmenter[ClickState]):
 
     def _look_first(self, state: ClickState) -> ClickState:
         """Take the answer to a first click that looks best."""
-        (click,), first_look = state.clicks, self._first_look(state)
+        (click,), first_look = state.clicks, look_for(self.prediction.first_look, state)
         assert first_look is not None
         rois, views, logits = self.look(state, state.clicks, first_look)
         found = logits.sigmoid().cpu().numpy()
@@ -159,19 +160,12 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         )
         return self._finish(replace(state, looks=looks), looks[0].roi, looks[0].logits)
 
-    def _first_look(self, state: ClickState) -> FirstLook | None:
-        """How to look at an object: where its size is told, that speaks in the choice of the answer."""
-        look = self.prediction.first_look
-        if look is None or state.granularity is None:
-            return look
-        return look.for_area(wanted_area(state.granularity, state.shape))
-
     def _look_again(self, before: ClickState, after: ClickState, new: Sequence[Click]) -> ClickState:
         """Where a click corrects a gross error of a first look, the best of the answers of all windows.
 
         Only where the mask comes from clicks alone: what was brought or painted by hand is the user's.
         """
-        look = self._first_look(before)
+        look = look_for(self.prediction.first_look, before)
         if look is None or not (look.again and before.looks and len(new) == 1) or before.held is not None:
             return after
         mask = self.mask(before)

@@ -19,11 +19,11 @@ from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.granularity import (
     check_granularity,
     granularity_of_area,
-    in_views,
     wanted_area,
 )
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
 from mis_lightning.segmenters.predictor import ClickPredictor
+from mis_lightning.segmenters.told_views import in_views
 from mis_lightning.segmenters.zoom_in import ROI
 from mis_lightning.structures import Click
 from tests.segmenters.sized_model import LOOK, NOISE, SETTINGS, SHAPE, SizedModel, sized
