@@ -15,6 +15,7 @@ from threading import Event, Thread
 from typing import Any
 
 import numpy as np
+import uvicorn
 from fastapi import FastAPI
 
 from mis_lightning.annotation.class_list import read_classes
@@ -85,6 +86,7 @@ def main(args: Sequence[str]) -> int:
     for one in names:
         behind = address(one, None, token, given.root_path)
         print(f"    {behind}    (by the proxy of that name)\n")
+    server = _server(app)
     warm = Event()
     warming = Thread(target=_warm_up_once, args=(segmenter, warm), daemon=True)
     atexit.register(_leave, warm)
@@ -93,13 +95,12 @@ def main(args: Sequence[str]) -> int:
         warming.start()
         if given.open:
             webbrowser.open(url)
-        _serve(app, listening)
+        server.run(sockets=[listening])
     return 0
 
 
-def _serve(app: FastAPI, listening: socket.socket) -> None:
-    import uvicorn
-
+def _server(app: FastAPI) -> uvicorn.Server:
+    """Uvicorn with all that it imports: Ctrl+C during an import that another thread waits for may hang."""
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -110,7 +111,8 @@ def _serve(app: FastAPI, listening: socket.socket) -> None:
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=5,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    config.load()
+    return uvicorn.Server(config)
 
 
 def _leave(warm: Event) -> None:
