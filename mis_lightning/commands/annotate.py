@@ -15,7 +15,6 @@ from threading import Event, Thread
 from typing import Any
 
 import numpy as np
-import uvicorn
 from fastapi import FastAPI
 
 from mis_lightning.annotation.class_list import read_classes
@@ -86,7 +85,6 @@ def main(args: Sequence[str]) -> int:
     for one in names:
         behind = address(one, None, token, given.root_path)
         print(f"    {behind}    (by the proxy of that name)\n")
-    server = _server(app)
     warm = Event()
     warming = Thread(target=_warm_up_once, args=(segmenter, warm), daemon=True)
     atexit.register(_leave, warm)
@@ -95,12 +93,13 @@ def main(args: Sequence[str]) -> int:
         warming.start()
         if given.open:
             webbrowser.open(url)
-        server.run(sockets=[listening])
+        _serve(app, listening)
     return 0
 
 
-def _server(app: FastAPI) -> uvicorn.Server:
-    """Uvicorn with all that it imports: Ctrl+C during an import that another thread waits for may hang."""
+def _serve(app: FastAPI, listening: socket.socket) -> None:
+    import uvicorn
+
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -111,8 +110,7 @@ def _server(app: FastAPI) -> uvicorn.Server:
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=5,
     )
-    config.load()
-    return uvicorn.Server(config)
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 def _leave(warm: Event) -> None:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -129,7 +130,10 @@ def test_masks_go_beside_the_images(tmp_path):
 def test_ctrl_c_ends_it_without_a_word(photos, model, wait):
     """While the model warms up, and later."""
     command = [sys.executable, "-m", "mis_lightning", "annotate", photos, "--port", "0", "--model", model]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+    heeded = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a suite in the background ignores it
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", preexec_fn=heeded
+    )
     for line in process.stdout:
         if line.startswith("Ctrl+C"):
             break
