@@ -253,7 +253,7 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             return over
 
         with torch.inference_mode():
-            drawn = box.mask(state.shape)[roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1]
+            drawn = box.mask(state.shape)[roi.window]
             inside = segment_box(asked, roi_pixels(state, roi), drawn, refinement)
             mask = mask_with(state, roi, inside)
         middle = (box.centre,) if mask[int(box.centre.row), int(box.centre.col)] else ()

@@ -123,13 +123,13 @@ def held_in(state: ClickState, roi: ROI) -> list[tuple[NDArray[np.bool_], bool]]
     """The pixels of an ROI whose labels were given by hand, bool, ``(H, W)`` of it, and their labels."""
     if state.held is None:
         return []
-    window = np.s_[roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1]
-    return [(state.held[0][window], True), (state.held[1][window], False)]
+    return [(state.held[0][roi.window], True), (state.held[1][roi.window], False)]
 
 
 def roi_pixels(state: ClickState, roi: ROI) -> NDArray[np.uint8]:
     """The image in an ROI, RGB, uint8, ``(H, W, 3)`` of it."""
-    part = state.image[:, roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1]
+    rows, cols = roi.window
+    part = state.image[:, rows, cols]
     pixels: NDArray[np.uint8] = part.permute(1, 2, 0).cpu().numpy()
     return pixels
 
@@ -140,5 +140,5 @@ def mask_with(state: ClickState, roi: ROI, inside: NDArray[np.bool_], around: Te
     whole = (
         around.clone() if around is not None else torch.zeros(state.shape, dtype=torch.bool, device=device)
     )
-    whole[roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1] = torch.from_numpy(inside).to(device)
+    whole[roi.window] = torch.from_numpy(inside).to(device)
     return whole

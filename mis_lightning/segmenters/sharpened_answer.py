@@ -45,7 +45,7 @@ def sharpened_answer(
     inside = refinement.mask(tree, over, (roi.height, roi.width), clicks, held)
     if before is not None:
         limit = refinement.small * len(clicks) * math.sqrt(float(before.sum()) / math.pi)
-        part = before[roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1].cpu().numpy()
+        part = before[roi.window].cpu().numpy()
         inside = keep_near(part, inside, in_roi(new, roi), limit, refinement.reach)
         obey(inside, clicks, held)
     return mask_with(state, roi, inside, before), tree

@@ -38,6 +38,11 @@ class ROI(NamedTuple):
         """Columns, both bounds counted."""
         return self.col_max - self.col_min + 1
 
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Its rows and columns, to index an image."""
+        return slice(self.row_min, self.row_max + 1), slice(self.col_min, self.col_max + 1)
+
     def holds(self, click: Click) -> bool:
         """Whether the pixel that is clicked lies inside."""
         rows = self.row_min <= click.row < self.row_max + 1
@@ -281,7 +286,8 @@ def crop(maps: Tensor, roi: ROI, size: tuple[int, int]) -> Tensor:
     another kernel, whose results differ by up to 1.8e-7; so an image gets a fourth channel for the while, and
     may be resized apart from the mask.
     """
-    part = maps[:, roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1]
+    rows, cols = roi.window
+    part = maps[:, rows, cols]
     four = torch.zeros(max(len(part), 4) if len(part) > 1 else 1, *part.shape[1:], device=part.device)
     four[: len(part)] = part
     if part.dtype == torch.uint8:
@@ -301,7 +307,7 @@ def paste(probability: Tensor, roi: ROI, shape: tuple[int, int]) -> Tensor:
     if (roi.height, roi.width) == shape:
         return inside[0, 0]
     whole = probability.new_zeros(shape)
-    whole[roi.row_min : roi.row_max + 1, roi.col_min : roi.col_max + 1] = inside[0, 0]
+    whole[roi.window] = inside[0, 0]
     return whole
 
 
