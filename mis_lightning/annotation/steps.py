@@ -132,18 +132,17 @@ class ImageSteps:
         if isinstance(action, ScribbleAction) and action.line:
             paint = paint if paint is not None else Paint.none(self.shape)
             paint = paint.painted(action.drawn(self.shape), action.positive)
-        if paint is not None:
-            state = self.segmenter.hold(state, paint.inside, paint.outside)
-        (state,) = self.segmenter.at(action.by).click([state], [clicks])
+        (state,) = self.segmenter.at(action.by).click([self._held(state, paint)], [clicks])
         return self._obeying(state, paint)
 
     def _of_size(self, before: ObjectState, action: GranularityAction) -> ObjectState:
         """The answer to the same clicks for an object of another size; what was set by hand stays."""
-        state, paint = before.state, before.paint
-        if paint is not None:
-            state = self.segmenter.hold(state, paint.inside, paint.outside)
-        answering = self.segmenter.at(action.by)
-        return self._obeying(answering.with_granularity(state, action.granularity), paint)
+        state, answering = self._held(before.state, before.paint), self.segmenter.at(action.by)
+        return self._obeying(answering.with_granularity(state, action.granularity), before.paint)
+
+    def _held(self, state: Any, paint: Paint | None) -> Any:
+        """A state whose next answer leaves what was set by hand as it is."""
+        return state if paint is None else self.segmenter.hold(state, paint.inside, paint.outside)
 
     def _looked(self, state: Any, action: LookAction) -> Any:
         """The state of the segmenter after another answer is chosen."""
