@@ -182,6 +182,13 @@ class Tab:
     def ready(self) -> None:
         self.page.wait_for_selector("#canvas[data-revision]")
 
+    def expect(self, selector: str):
+        """Playwright's assertions, which wait: what a page shows follows what was done a little later."""
+        from playwright.sync_api import expect
+
+        expect.set_options(timeout=PATIENCE)
+        return expect(self.page.locator(selector))
+
     @property
     def revision(self) -> str:
         return self.page.get_attribute("#canvas", "data-revision")

@@ -126,7 +126,7 @@ def test_the_region_tool(serve, open_tab):
     pixels = [pixel for first, last in ends for pixel in range(first, last)]
     seen = [pixel for first, last in np.reshape(preview, (-1, 2)) for pixel in range(first, last)]
     assert pixels == seen  # what was shown, to the pixel
-    assert not slider.is_visible()
+    tab.expect("#level").to_be_hidden()
     tab.page.keyboard.press("c")
     tab.click(40, 60)
     assert tab.areas()[0] > 1000
@@ -156,7 +156,7 @@ def test_box_scribble_and_mask(serve, open_tab, tmp_path):
     Image.fromarray(mask[1:]).save(tmp_path / "other.png")
     tab.page.set_input_files("#load-mask", tmp_path / "other.png")
     tab.page.wait_for_selector("#notice:not([hidden])")
-    assert "80 x 60" in tab.page.inner_text("#notice")
+    tab.expect("#notice").to_contain_text("80 x 60")
     assert tab.areas() == [40]
     tab.problems.clear()  # the browser tells of the refusal, too
 
@@ -201,7 +201,7 @@ def test_everything_by_keyboard(serve, open_tab):
     tab.page.keyboard.press("x")
     assert tab.page.get_attribute("[data-sign=remove]", "aria-checked") == "true"
     tab.page.keyboard.press("?")
-    assert tab.page.locator("#help-dialog").is_visible()
+    tab.expect("#help-dialog").to_be_visible()
     tab.page.keyboard.press("n")  # nothing happens behind the help
     tab.page.keyboard.press("Escape")
     assert len(tab.names()) == 2
@@ -323,7 +323,7 @@ def test_an_image_that_cannot_be_read_counts_as_such(serve, open_tab, photos):
     assert "cannot be read" in tab.page.inner_text("#image-list .unreadable")
     tab.page.click("text=a.png")
     tab.ready()
-    assert not tab.page.locator("#notice").is_visible()  # it was about the other
+    tab.expect("#notice").to_be_hidden()  # it was about the other
     assert all("422" in problem for problem in tab.problems)  # the refusals, nothing else
     tab.problems.clear()
 

@@ -19,7 +19,7 @@ def test_brush_eraser_polygon_and_tidying(serve, open_tab, tmp_path):
     tab.page.keyboard.press("e")
     tab.changes(lambda: draw((30, 20), (30, 20)))
     assert tab.areas()[0] < 221 - 10
-    assert tab.page.is_disabled("[data-sign=add]")  # no eraser that paints
+    tab.expect("[data-sign=add]").to_be_disabled()  # no eraser that paints
     tab.changes(lambda: draw((30, 20), (30, 20), button="right"))  # the eraser's other side paints
     assert tab.areas() == [221]
     tab.page.keyboard.press("p")

@@ -18,13 +18,13 @@ def value(tab) -> float:
 def test_the_slider_answers_again(serve, open_tab, tmp_path):
     tab = open_tab(serve(segmenter=sized()))
     page = tab.page
-    assert not page.is_visible("#size")
+    tab.expect("#size").to_be_hidden()
     tab.click(30, 40)
     page.wait_for_selector("#size", state="visible")
     (free,) = tab.areas()
     assert abs(value(tab) - granularity_of_area(free, (60, 80))) < 0.01
     assert page.inner_text("#granularity-text") == "auto"
-    assert page.is_disabled("#granularity-auto")
+    tab.expect("#granularity-auto").to_be_disabled()
 
     asked = []
     page.on("request", lambda r: r.url.endswith("/granularity") and asked.append(json.loads(r.post_data)))
@@ -66,7 +66,7 @@ def test_the_slider_answers_again(serve, open_tab, tmp_path):
     page.keyboard.press("l")
     tab.changes(lambda: page.keyboard.press("n"))  # what was still waiting is of the first object
     page.wait_for_function("() => document.querySelectorAll('#object-list li').length === 2")
-    assert not page.is_visible("#size")
+    tab.expect("#size").to_be_hidden()
     page.keyboard.press("Control+s")
     page.wait_for_selector("#save-state.saved")
     record = AnnotationStore(tmp_path / "masks").read("a.png")
@@ -78,7 +78,7 @@ def test_the_slider_answers_again(serve, open_tab, tmp_path):
 def test_no_slider_for_other_models(serve, open_tab):
     tab = open_tab(serve())
     tab.click(20, 20)
-    assert not tab.page.is_visible("#size")
+    tab.expect("#size").to_be_hidden()
     tab.page.keyboard.press("l")
     assert tab.problems == []
 

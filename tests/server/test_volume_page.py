@@ -154,6 +154,6 @@ def test_a_refusal_is_shown(serve, open_tab):
     )
     user.carry_on()
     page.wait_for_selector("#notice:not([hidden])")
-    assert "disk is full" in page.inner_text("#notice")
-    assert page.is_enabled("#carry-on")
+    tab.expect("#notice").to_contain_text("disk is full")
+    tab.expect("#carry-on").to_be_enabled()
     tab.problems.clear()  # the browser tells of the refusal, too
