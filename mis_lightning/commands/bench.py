@@ -21,6 +21,7 @@ PARTS = {
     "refine": "a click on the merge tree and the tree of a new ROI, against OpenCV and scikit-image",
     "proposals": "images a second of TokenCut, deep spectral methods and merging",
     "quality": "the best region for each object of a benchmark, by source of regions",
+    "augment": "the paper's augmentation against albumentations",
     "simulate": "click simulation of a training batch against the plain OpenCV loop",
     "loss": "smoothness loss against the unfold formulation",
     "volume": "clicks for the objects of a volume, carried from slice to slice and slice by slice",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mis_lightning.data.augment import Image, Mask, brightness_contrast, flip, shift_rgb
+from mis_lightning.data.augment import Image, Mask, brightness_contrast, flip, recolour, shift_rgb
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ class ZoomAugmentation:
             grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
             image = np.repeat(np.asarray(grey, np.uint8)[:, :, None], 3, axis=2)
         if generator.random() < self.colour_probability:
-            image = brightness_contrast(image, generator, (-0.25, 0.35), (-0.15, 0.15))
+            image = recolour(image, brightness_contrast(generator, (-0.25, 0.35), (-0.15, 0.15)))
         if generator.random() < self.colour_probability:
-            image = shift_rgb(image, generator, 15.0)
+            image = recolour(image, shift_rgb(generator, 15.0))
         return np.ascontiguousarray(image), np.ascontiguousarray(mask)
 
     def _whole(self, side: int, generator: np.random.Generator) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mis_lightning.clicks.encoding import pack_points
 from mis_lightning.clicks.initial import SAMPLED_ORDER, InitialPoints
-from mis_lightning.data.augment import brightness_contrast, shift_rgb
+from mis_lightning.data.augment import brightness_contrast, recolour, shift_rgb
 from mis_lightning.errors import InputError
 from mis_lightning.mask_box import mask_box
 from mis_lightning.segmenters.base import check_image
@@ -123,8 +123,8 @@ class Views:
         roi = self._roi(lesson, generator)
         pixels = lesson.image
         if generator.random() < self.colour:
-            pixels = brightness_contrast(pixels, generator, (-0.2, 0.25), (-0.1, 0.1))
-            pixels = shift_rgb(pixels, generator, 10.0)
+            brighter = brightness_contrast(generator, (-0.2, 0.25), (-0.1, 0.1))
+            pixels = recolour(pixels, brighter, shift_rgb(generator, 10.0))
         view = crop(_planes(pixels), roi, size)
         mask = crop(torch.from_numpy(lesson.mask)[None].float(), roi, size) > 0.5
         clicks = [to_crop(click, roi, size) for click in lesson.clicks]

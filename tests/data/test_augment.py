@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 
@@ -60,12 +61,11 @@ def assert_image_and_mask_moved_together(image, mask):
 @pytest.mark.parametrize(("scale", "size"), [(0.75, (28, 38)), (1.25, (46, 62)), (1.0, (37, 50))])
 def test_resize_rounds_half_to_even(scale, size):
     # 37 * 0.75 = 27.75, 50 * 0.75 = 37.5 -> 38; 37 * 1.25 = 46.25, 50 * 1.25 = 62.5 -> 62
-    generator = Given(scale)
-    image, mask = augment.random_resize(*noise(37, 50), generator, 0.75, 1.25)
+    image, mask = augment.resize(*noise(37, 50), scale)
     assert mask.shape == size
     assert image.shape == (*size, 3)
     assert (image.dtype, mask.dtype) == (np.uint8, np.bool_)
-    assert generator.asked == [(0.75, 1.25)]
+    assert augment.scaled(noise(37, 50)[1], scale) == size
 
 
 def bilinear(image, rows, cols):
@@ -82,7 +82,7 @@ def bilinear(image, rows, cols):
 @pytest.mark.parametrize("scale", [0.75, 0.8137, 1.1, 1.25])
 def test_resize_is_bilinear_for_images_and_nearest_for_masks(scale):
     image, mask = noise(37, 50)
-    resized, region = augment.random_resize(image, mask, Given(scale), 0, 2)
+    resized, region = augment.resize(image, mask, scale)
     (h, w), (height, width) = mask.shape, region.shape
     rows = np.clip((np.arange(height) + 0.5) * h / height - 0.5, 0, h - 1)
     cols = np.clip((np.arange(width) + 0.5) * w / width - 0.5, 0, w - 1)
@@ -93,7 +93,7 @@ def test_resize_is_bilinear_for_images_and_nearest_for_masks(scale):
 
 
 def test_a_resized_image_keeps_a_pixel():
-    image, mask = augment.random_resize(*noise(1, 40), Given(0.3), 0, 1)
+    image, mask = augment.resize(*noise(1, 40), 0.3)
     assert image.shape == (1, 12, 3)
     assert mask.shape == (1, 12)
 
@@ -138,10 +138,15 @@ def test_quarter_turns_are_counter_clockwise(drawn, size, source):
             assert region[r, c] == mask[source(r, c)]
 
 
+def shift_rotate(image, mask, generator, shift, degrees):
+    motion = augment.shift_rotation(mask, 1.0, generator, shift, degrees)
+    return augment.pad_and_crop(image, mask, Given(0.0, 0.0), mask.shape, motion)
+
+
 def test_shifts_are_shares_of_width_and_height():
     image, mask = noise(20, 50)
     generator = Given(0.0, (0.06, -0.1))  # angle; columns, rows
-    moved, region = augment.shift_rotate(image, mask, generator, 0.1, 3.0)
+    moved, region = shift_rotate(image, mask, generator, 0.1, 3.0)
     assert generator.asked == [(-3.0, 3.0), (-0.1, 0.1)]
     np.testing.assert_array_equal(moved[:18, 3:], image[2:, :47])  # 3 to the right, 2 up
     np.testing.assert_array_equal(region[:18, 3:], mask[2:, :47])
@@ -157,7 +162,7 @@ def test_rotation_is_counter_clockwise_about_half_the_size(angle):
     image = np.stack([128 + 90 * np.sin(rows / 9), 128 + 90 * np.cos(cols / 11), rows + cols], axis=2)
     image = np.rint(image).astype(np.uint8)  # smooth, so that steps of 1/32 pixel do not show
     mask = np.hypot(rows - 12, cols - 40) < 9
-    moved, region = augment.shift_rotate(image, mask, Given(angle, (0.1, -0.05)), 0.1, 180)
+    moved, region = shift_rotate(image, mask, Given(angle, (0.1, -0.05)), 0.1, 180)
     # A point up and right of (w/2, h/2), turned counter-clockwise as it is seen, goes up and left.
     across, up = cols - 30 - 0.1 * 60, -(rows - 20.5 + 0.05 * 41)
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
@@ -171,12 +176,12 @@ def test_rotation_is_counter_clockwise_about_half_the_size(angle):
 
 @pytest.mark.parametrize(
     ("size", "wanted", "top", "left"),
-    [((7, 9), (10, 9), 1, 0), ((7, 9), (7, 14), 0, 2), ((7, 9), (12, 10), 2, 0), ((7, 9), (5, 12), 0, 1)],
+    [((7, 9), (10, 9), 1, 0), ((7, 9), (7, 14), 0, 2), ((7, 9), (12, 10), 2, 0), ((7, 9), (8, 12), 0, 1)],
 )
 def test_padding_puts_the_odd_pixel_below_and_right(size, wanted, top, left):
     image, mask = noise(*size)
-    padded, region = augment.pad_to(image, mask, wanted)
-    assert region.shape == tuple(max(a, b) for a, b in zip(size, wanted, strict=True))
+    padded, region = augment.pad_and_crop(image, mask, Given(0.7, 0.7), wanted)
+    assert region.shape == wanted
     place = np.s_[top : top + 7, left : left + 9]
     np.testing.assert_array_equal(padded[place], image)
     np.testing.assert_array_equal(region[place], mask)
@@ -184,11 +189,44 @@ def test_padding_puts_the_odd_pixel_below_and_right(size, wanted, top, left):
     assert region.sum() == mask.sum()
 
 
-def test_no_padding_where_none_is_needed():
+def test_one_side_is_padded_and_the_other_cropped():
     image, mask = noise(7, 9)
-    padded, region = augment.pad_to(image, mask, (7, 5))
-    assert padded is image
-    assert region is mask
+    cut, region = augment.pad_and_crop(image, mask, Given(0.7, 0.7), (5, 12))
+    np.testing.assert_array_equal(cut, np.pad(image[1:6], ((0, 0), (1, 2), (0, 0))))
+    np.testing.assert_array_equal(region, np.pad(mask[1:6], ((0, 0), (1, 2))))
+
+
+@pytest.mark.parametrize("size", [(40, 40), (61, 83), (70, 50), (90, 100)])
+def test_a_crop_of_what_moved_is_what_a_crop_of_the_whole_would_be(size):
+    image, mask = blobs(61, 83)
+    image = (image * np.linspace(0.2, 1, 83)[:, None]).astype(np.uint8)
+    motion = augment.shift_rotation(mask, 1.0, Given(20.0, (0.1, -0.05)), 0.1, 30)
+    moved, region = augment.pad_and_crop(image, mask, Given(0.0, 0.0), mask.shape, motion)
+    cut, part = augment.pad_and_crop(image, mask, Given(0.6, 0.6), size, motion)
+    expected, inside = augment.pad_and_crop(moved, region, Given(0.6, 0.6), size)
+    assert cut.shape == (*size, 3)
+    assert (np.abs(cut.astype(int) - expected) <= 8).all()  # OpenCV rounds positions to 1/32 pixel
+    assert (part != inside).mean() < 0.005
+
+
+@pytest.mark.parametrize("scale", [0.75, 1.0, 1.25])
+def test_scale_and_motion_are_the_one_after_the_other(scale):
+    rows, cols = np.mgrid[:61, :83]
+    image = np.stack([128 + 90 * np.sin(rows / 12), 128 + 90 * np.cos(cols / 14), rows + cols], axis=2)
+    image, mask = np.rint(image).astype(np.uint8), np.hypot(rows - 25, cols - 50) < 14
+    motion = augment.shift_rotation(mask, scale, Given(20.0, (0.1, -0.05)), 0.1, 30)
+    moved, region = augment.pad_and_crop(image, mask, Given(0.0, 0.0), motion.frame, motion)
+    resized, flat = augment.resize(image, mask, scale)
+    after = augment.shift_rotation(flat, 1.0, Given(20.0, (0.1, -0.05)), 0.1, 30)
+    expected, inside = augment.pad_and_crop(resized, flat, Given(0.0, 0.0), flat.shape, after)
+    assert moved.shape == expected.shape == (*augment.scaled(mask, scale), 3)
+    there = np.pad(
+        (expected.sum(axis=2) > 0).astype(np.uint8), 2
+    )  # the border of the image blends with black
+    within = cv2.erode(there, np.ones((5, 5), np.uint8))[2:-2, 2:-2] > 0
+    assert within.mean() > 0.5
+    assert (np.abs(moved.astype(int) - expected) <= 6)[within].all()
+    assert (region != inside).mean() < 0.02
 
 
 @pytest.mark.parametrize(
@@ -197,7 +235,7 @@ def test_no_padding_where_none_is_needed():
 )
 def test_crops_start_at_the_floor_of_the_scaled_number(uniform, start):
     image, mask = noise(8, 10)  # cropped to (5, 6): starts floor(3 u) and floor(4 u)
-    cut, region = augment.random_crop(image, mask, Given(*uniform), (5, 6))
+    cut, region = augment.pad_and_crop(image, mask, Given(*uniform), (5, 6))
     place = np.s_[start[0] : start[0] + 5, start[1] : start[1] + 6]
     np.testing.assert_array_equal(cut, image[place])
     np.testing.assert_array_equal(region, mask[place])
@@ -207,7 +245,7 @@ def test_crops_start_at_the_floor_of_the_scaled_number(uniform, start):
 def test_brightness_and_contrast_are_clipped_and_cut_off(alpha, beta):
     image = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
     generator = Given(alpha - 1, beta)
-    changed = augment.brightness_contrast(image, generator, (-0.15, 0.4), (-0.25, 0.25))
+    changed = augment.recolour(image, augment.brightness_contrast(generator, (-0.15, 0.4), (-0.25, 0.25)))
     assert generator.asked == [(-0.15, 0.4), (-0.25, 0.25)]
     expected = [int(min(max((1 + (alpha - 1)) * v + 255 * beta, 0), 255)) for v in range(256)]
     assert changed[..., 0].ravel().tolist() == expected
@@ -216,14 +254,16 @@ def test_brightness_and_contrast_are_clipped_and_cut_off(alpha, beta):
 
 def test_values_are_truncated_not_rounded():
     image = np.full((1, 1, 3), 9, np.uint8)
-    assert augment.brightness_contrast(image, Given(0.1, 0.0), (0, 1), (0, 1)).max() == 9  # of 9.9
-    assert augment.shift_rgb(image, Given(np.array([0.9, -0.9, 1.0])), 10).ravel().tolist() == [9, 8, 10]
+    brighter = augment.brightness_contrast(Given(0.1, 0.0), (0, 1), (0, 1))
+    shifted = augment.shift_rgb(Given(np.array([0.9, -0.9, 1.0])), 10)
+    assert augment.recolour(image, brighter).max() == 9  # of 9.9
+    assert augment.recolour(image, shifted).ravel().tolist() == [9, 8, 10]
 
 
 def test_channels_shift_on_their_own():
     image = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
     generator = Given(np.array([10.0, -10.0, 0.25]))
-    changed = augment.shift_rgb(image, generator, 10.0)
+    changed = augment.recolour(image, augment.shift_rgb(generator, 10.0))
     assert generator.asked == [(-10.0, 10.0)]
     values = np.arange(256)
     assert changed.dtype == np.uint8
@@ -233,7 +273,17 @@ def test_channels_shift_on_their_own():
 
 def test_a_shift_of_zero_changes_nothing_else():
     image, _ = noise(5, 5)
-    np.testing.assert_array_equal(augment.shift_rgb(image, Given(np.zeros(3)), 10.0), image)
+    np.testing.assert_array_equal(augment.recolour(image, augment.shift_rgb(Given(np.zeros(3)), 10.0)), image)
+
+
+def test_changes_of_colour_follow_each_other_as_if_made_one_by_one():
+    image, _ = noise(30, 40)
+    brighter = augment.brightness_contrast(Given(0.3, -0.1), (0, 1), (0, 1))
+    shifted = augment.shift_rgb(Given(np.array([9.5, -7.25, 0.5])), 10)
+    together = augment.recolour(image, brighter, shifted)
+    np.testing.assert_array_equal(together, augment.recolour(augment.recolour(image, brighter), shifted))
+    assert (together != augment.recolour(image, shifted, brighter)).any()
+    assert augment.recolour(image) is image
 
 
 def test_random_numbers_cover_their_ranges_evenly():
@@ -241,7 +291,7 @@ def test_random_numbers_cover_their_ranges_evenly():
     image, mask = noise(2, 3)
     flips = [augment.flip(image, mask, generator)[0].tobytes() for _ in range(900)]
     turns = [augment.rotate90(image, mask, generator)[0].tobytes() for _ in range(800)]
-    corners = [augment.random_crop(image, mask, generator, (1, 1))[1].shape for _ in range(10)]
+    corners = [augment.pad_and_crop(image, mask, generator, (1, 1))[1].shape for _ in range(10)]
     assert sorted(flips.count(kind) for kind in set(flips)) == pytest.approx([300] * 3, abs=60)
     assert sorted(turns.count(kind) for kind in set(turns)) == pytest.approx([200] * 4, abs=50)
     assert set(corners) == {(1, 1)}
