@@ -26,18 +26,21 @@ class Builder:
         data: What ``pack.py`` has written.
         processes: Number of processes.
         most: Use this many images at most, drawn at random.
+        folder: Keep the tables in files there; what an earlier run has filled is not built again.
 
     Attributes:
         tables: What is filled.
         count: Number of images.
     """
 
-    def __init__(self, data: Path, processes: int, most: int | None = None) -> None:
+    def __init__(
+        self, data: Path, processes: int, most: int | None = None, folder: Path | None = None
+    ) -> None:
         with np.load(data, allow_pickle=False) as packed:
             count = sum(name.endswith(".jpg") for name in packed.files)
         order = np.random.default_rng(0).permutation(count)[:most]
         self.count = len(order)
-        self.tables = Tables.empty(self.count)
+        self.tables = Tables.empty(self.count, folder)
         self._stop = _FORK.Event()
         arguments = (self.tables, data, order, processes, self._stop)
         self._process = _FORK.Process(target=_build, args=arguments)
@@ -71,6 +74,8 @@ class Builder:
 
 
 def _build(tables: Tables, data: Path, order: NDArray[np.int64], processes: int, stop: Any) -> None:
+    if tables.sizes[:, 0].all():
+        return
     cv2.setNumThreads(0)
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     Tables.empty(1).fill(0, noise, np.full((1, 12, 12), 255, np.uint8), True)  # compiles
@@ -89,6 +94,8 @@ def _work(tables: Tables, data: Path, order: NDArray[np.int64], first: int, step
         for number in range(first, len(order), step):
             if stop.is_set():
                 return
+            if tables.sizes[number, 0]:
+                continue
             name = f"{order[number]:05d}"
             try:
                 image = cv2.imdecode(packed[f"{name}.jpg"], cv2.IMREAD_COLOR)

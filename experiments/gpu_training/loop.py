@@ -29,7 +29,7 @@ from gpu_training.settings import Settings, rate_at
 from gpu_training.tables import CUT
 from mis_lightning.models import click_hybrid
 from mis_lightning.models.click_hybrid import HybridClickViT, Seen, granularity_of
-from mis_lightning.models.pretrained import describe, load_pretrained
+from mis_lightning.models.pretrained import describe, load_pretrained, save_pretrained
 
 if TYPE_CHECKING:
     from gpu_training.tables import Tables
@@ -38,13 +38,18 @@ JUDGED = 2000
 """Samples whose mean IoU tells whether the answers have become worse."""
 
 
-def grown(initial: str, depth: int) -> HybridClickViT:
+def grown(initial: str, depth: int, size: int) -> HybridClickViT:
     """A model of ``depth`` blocks and with granularity, that answers as the initial one does.
 
-    New blocks start as the identity: what they would add is zero.
+    New blocks start as the identity: what they would add is zero. What is recommended stays.
+
+    Args:
+        initial: Name or folder of the initial model.
+        depth: At least that of the initial model.
+        size: Side of the input in pixels.
     """
     old = load_pretrained(initial)
-    config = dict(old.config, depth=depth, granularity=True)
+    config = dict(old.config, depth=depth, granularity=True, input_size=[size, size])
     model = HybridClickViT(**config)
     state = old.state_dict()
     missing, unexpected = model.load_state_dict(state, strict=False)
@@ -54,6 +59,7 @@ def grown(initial: str, depth: int) -> HybridClickViT:
         for layer in (block.attn.proj, block.mlp.fc2):
             torch.nn.init.zeros_(layer.weight)
             torch.nn.init.zeros_(layer.bias)
+    model.recommended = old.recommended
     return model
 
 
@@ -104,7 +110,7 @@ class Training:
         torch.backends.cudnn.benchmark = True
         torch.set_float32_matmul_precision("high")
         self.scenes = SceneSettings(**{k: tuple(v) if isinstance(v, list) else v for k, v in scenes.items()})
-        self.model = grown(settings.initial, settings.depth).to(
+        self.model = grown(settings.initial, settings.depth, self.scenes.size).to(
             self.device, memory_format=torch.channels_last
         )  # type: ignore[call-overload]
         if resume:
@@ -378,3 +384,10 @@ class Training:
             json.dumps({"config": describe(self.model), **words}, indent=2), encoding="utf-8"
         )
         self.say(f"saved {name}")
+
+    def save_model(self) -> None:
+        """Write the averaged weights as a model folder, in half precision as they are packaged."""
+        model = copy.deepcopy(self.model).cpu()
+        with torch.no_grad():
+            torch._foreach_copy_(list(model.parameters()), [p.cpu() for p in self.average])
+        save_pretrained(model.half(), self.out / "model")

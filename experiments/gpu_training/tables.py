@@ -12,6 +12,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -60,23 +61,34 @@ class Tables:
     cuts: NDArray[np.int32]
 
     @classmethod
-    def empty(cls, count: int) -> Tables:
-        """Tables of ``count`` images, all zero, in anonymous memory that child processes write to."""
+    def empty(cls, count: int, folder: Path | None = None) -> Tables:
+        """Tables of ``count`` images, all zero, in anonymous memory that child processes write to.
 
-        def shared(shape: tuple[int, ...], kind: type) -> NDArray:
+        Args:
+            count: Number of images.
+            folder: Keep them in files there instead, 2.4 MB an image; those that are there already are
+                opened with what they hold, so that one run takes them over from another.
+        """
+
+        def shared(name: str, shape: tuple[int, ...], kind: type) -> NDArray:
+            if folder is not None:
+                file = folder / f"{name}.{'x'.join(map(str, shape))}"
+                return np.memmap(file, kind, "r+" if file.exists() else "w+", shape=shape)
             size = int(np.prod(shape)) * np.dtype(kind).itemsize
             return np.frombuffer(mmap.mmap(-1, size), kind).reshape(shape)
 
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
         trees = (count, TREES)
         return cls(
-            shared((count, SIDE, SIDE, 3), np.uint8),
-            shared((count, 2), np.int32),
-            shared((count,), np.uint8),
-            shared((*trees, SIDE, SIDE), np.int32),
-            shared((*trees, REGIONS, SLICES, 2), np.int32),
-            shared((*trees, REGIONS, 4), np.float32),
-            shared((*trees, REGIONS), np.uint8),
-            shared((*trees, CUT), np.int32),
+            shared("images", (count, SIDE, SIDE, 3), np.uint8),
+            shared("sizes", (count, 2), np.int32),
+            shared("upright", (count,), np.uint8),
+            shared("places", (*trees, SIDE, SIDE), np.int32),
+            shared("slices", (*trees, REGIONS, SLICES, 2), np.int32),
+            shared("boxes", (*trees, REGIONS, 4), np.float32),
+            shared("kinds", (*trees, REGIONS), np.uint8),
+            shared("cuts", (*trees, CUT), np.int32),
         )
 
     def fill(self, number: int, image: NDArray[np.uint8], salient: NDArray[np.uint8], upright: bool) -> None:

@@ -7,7 +7,8 @@ The second line is a rehearsal on a CPU.
 
 The clock starts with the program, so ``--minutes`` counts imports and merge trees. Training
 begins as soon as some images have their trees. Weights are written once a
-minute, averaged over the last steps; ``--resume`` goes on from them.
+minute, averaged over the last steps; ``--resume`` goes on from them. At the end ``OUT/model`` is a model
+folder, which another run may start from.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=max(1, (os.cpu_count() or 2) - 1))
     parser.add_argument("--tiny", action="store_true", help="few images, small batches: a rehearsal")
     parser.add_argument("--images", type=int, help="use this many images at most")
+    parser.add_argument("--tables", type=Path, help="keep trees and regions in this folder, for other runs")
     arguments = parser.parse_args()
     given = json.loads(arguments.config.read_text(encoding="utf-8")) if arguments.config else {}
     settings = Settings(**given.get("training", {}))
@@ -56,7 +58,10 @@ def main() -> None:
         settings.batch = 12
     arguments.out.mkdir(parents=True, exist_ok=True)
     with Builder(
-        arguments.data, arguments.processes, arguments.images or (12 if arguments.tiny else None)
+        arguments.data,
+        arguments.processes,
+        arguments.images or (12 if arguments.tiny else None),
+        arguments.tables,
     ) as builder:
         from gpu_training.loop import Training  # torch, only now that the processes have been started
 
@@ -89,6 +94,7 @@ def train(training: Training, builder: Builder, end: float) -> None:  # noqa: F8
             training.save("latest")
             next_save = now + 60
     training.save("final")
+    training.save_model()
     training.report()
     say("done")
 

@@ -57,6 +57,17 @@ def gpu(modules: Any, tables: Any) -> Any:
     return modules.scenes.GpuTables(tables, torch.device("cpu"))
 
 
+def test_tables_in_a_folder_are_taken_over(modules: Any, tables: Any, tmp_path: Path) -> None:
+    first = modules.tables.Tables.empty(IMAGES, tmp_path)
+    assert not first.sizes.any()
+    for name in ("images", "sizes", "places", "slices"):
+        getattr(first, name)[:] = getattr(tables, name)
+    again = modules.tables.Tables.empty(IMAGES, tmp_path)
+    for name in ("images", "sizes", "places", "slices"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(tables, name))
+    assert not modules.tables.Tables.empty(IMAGES + 1, tmp_path).sizes.any()  # of other images
+
+
 def test_a_node_is_a_slice_of_the_places(modules: Any, tables: Any) -> None:
     image = tables.images[0, :96, :128]
     tree = next(modules.tables.build_trees(image))
@@ -206,7 +217,7 @@ def test_first_clicks_lie_where_they_should(modules: Any) -> None:
 
 
 def test_a_grown_model_answers_as_before(modules: Any) -> None:
-    old, new = load_pretrained("mis-small-1"), modules.loop.grown("mis-small-1", 5).eval()
+    old, new = load_pretrained("mis-small-1"), modules.loop.grown("mis-small-1", 5, 160).eval()
     generator = torch.Generator().manual_seed(0)
     image, previous = (torch.rand(2, c, 64, 64, generator=generator) for c in (3, 1))
     disks = torch.zeros(2, 2, 64, 64)
@@ -269,6 +280,23 @@ def test_a_step_learns_and_weights_are_saved(training: Any, modules: Any, tmp_pa
     assert state.keys() == dict(training.model.named_parameters()).keys()
     again = modules.loop.Training(training.settings, {"size": 32}, tmp_path, True, lambda *words: None)
     assert all(torch.equal(value, state[name]) for name, value in again.model.named_parameters())
+
+
+def test_a_model_folder_is_what_the_next_stage_starts_from(
+    training: Any, modules: Any, tmp_path: Path
+) -> None:
+    training.step(0.5)
+    training.save_model()
+    folder = tmp_path / "model"
+    weights = load_file(folder / "model.safetensors")
+    names = [name for name, _ in training.model.named_parameters()]
+    for name, value in zip(names, training.average, strict=True):
+        torch.testing.assert_close(weights[name].float(), value.detach(), rtol=1e-3, atol=1e-6)
+    larger = modules.loop.grown(str(folder), 6, 48)
+    assert larger.input_size == (48, 48)
+    assert len(larger.blocks) == 6
+    assert larger.recommended == load_pretrained("mis-small").recommended
+    assert next(larger.parameters()).dtype == torch.float32
 
 
 def test_the_gradient_is_compared_with_that_of_the_cpu(training: Any, monkeypatch: Any) -> None:
