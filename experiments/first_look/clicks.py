@@ -25,6 +25,7 @@ from mis_lightning.merge_tree.ward import build_merge_tree
 from mis_lightning.metrics.functional import iou
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.regions.segment_unions import SegmentUnions, fill_holes
+from mis_lightning.segmenters import look_cues
 from mis_lightning.segmenters.first_look import FirstLook
 from mis_lightning.segmenters.look_cues import CUES, measure_looks
 from mis_lightning.segmenters.zoom_in import crop, paste, to_crop
@@ -83,9 +84,8 @@ class Looks:
                 answers = answers.sigmoid()
                 masks = [paste(one, roi, shape) > 0.5 for one, roi in zip(answers, rois, strict=True)]
             cues = np.full((most, len(CUES)), np.nan, np.float32)
-            cues[: len(rois)] = measure_looks(
-                views.numpy(), answers.numpy(), rois, click, (shape[0], shape[1])
-            )
+            asked = look_cues.Looks(rois, views.numpy(), answers.numpy(), shape)
+            cues[: len(rois)] = measure_looks(asked, click)
             row = np.full((3, most), np.nan, np.float32)
             row[0, : len(rois)] = [iou(mask.numpy(), sample.mask, sample.ignore) for mask in masks]
             row[1, : len(rois)] = [max(roi.height, roi.width) for roi in rois]

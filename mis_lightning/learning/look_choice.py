@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
-from mis_lightning.segmenters.first_look import FirstLook, Weight, answer_areas
+from mis_lightning.segmenters.first_look import FirstLook, Weight
 from mis_lightning.segmenters.look_cues import CUES, measure_looks
 from mis_lightning.segmenters.size_prior import SizePrior
 from mis_lightning.segmenters.zoom_in import crop
@@ -89,19 +89,16 @@ class LookChoice:
     def _learn(
         self, segmenter: ClickModelSegmenter, image: NDArray[np.uint8], mask: NDArray[np.bool_], click: Click
     ) -> None:
-        rois, views, logits = segmenter.look(segmenter.begin(image), [click], self.start)
-        probabilities = logits.sigmoid().cpu().numpy()
-        cues = measure_looks(views.cpu().numpy(), probabilities, rois, click, mask.shape)
+        looks, logits = segmenter.look(segmenter.begin(image), [click], self.start)
+        cues = measure_looks(looks, click)
         filled = ~np.isnan(cues).any(axis=1)
-        sides = np.array([max(roi.height, roi.width) for roi in rois], np.float64)
         sizes = self._sizes()
-        areas = answer_areas(probabilities, rois)
-        cost = sizes.cost(areas) if sizes is not None else np.zeros(len(rois))
-        rows = _rows(self.start, cues, sides, cost)[filled]
+        cost = sizes.cost(looks.areas()) if sizes is not None else np.zeros(len(looks.rois))
+        rows = _rows(self.start, cues, looks.sides(), cost)[filled]
         truth = torch.from_numpy(mask)[None].float()
         size = (logits.shape[-2], logits.shape[-1])
         worth = []
-        for roi, probability in zip(rois, probabilities, strict=True):
+        for roi, probability in zip(looks.rois, looks.probabilities, strict=True):
             inside = crop(truth, roi, size)[0].numpy() > 0.5
             answer = probability > 0.5
             pixel = roi.height * roi.width / inside.size

@@ -32,6 +32,7 @@ from mis_lightning.segmenters.click_state import (
 from mis_lightning.segmenters.first_look import FirstLook
 from mis_lightning.segmenters.granularity import check_granularity
 from mis_lightning.segmenters.identity import model_identity
+from mis_lightning.segmenters.look_cues import Looks
 from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.segmenters.second_look import choose_again, is_gross
 from mis_lightning.segmenters.sharpened_answer import sharpened_answer
@@ -129,14 +130,12 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         fresh = state.probability is None and len(state.clicks) == 1 and state.clicks[0].positive
         return self.prediction.first_look is not None and fresh
 
-    def look(
-        self, state: ClickState, clicks: Sequence[Click], first_look: FirstLook
-    ) -> tuple[list[ROI], Tensor, Tensor]:
+    def look(self, state: ClickState, clicks: Sequence[Click], first_look: FirstLook) -> tuple[Looks, Tensor]:
         """Ask in several crops around the first of some clicks at once, as if there were no answer yet.
 
         Returns:
-            The crops that hold all positive clicks, what the model saw, float32 ``(n, 3, h, w)``, and its
-            logits, float32 ``(n, h, w)``.
+            The crops that hold all positive clicks, with the answers; and their logits, float32
+            ``(n, h, w)``, where the model is.
         """
         size, wanted = first_look.size or self._size, [click for click in clicks if click.positive]
         rois = [r for r in first_look.rois(state.shape, clicks[0]) if all(map(r.holds, wanted))]
@@ -145,18 +144,17 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             shown = [[to_crop(click, roi, size) for click in clicks] for roi in rois]
             told = in_views([state] * len(rois), rois, self.device)
             nothing = torch.zeros_like(views[:, :1])
-            return rois, views, ask(self.model, self.device, views, nothing, shown, False, told)
+            logits = ask(self.model, self.device, views, nothing, shown, False, told)
+        return Looks(rois, views.cpu().numpy(), logits.sigmoid().cpu().numpy(), state.shape), logits
 
     def _look_first(self, state: ClickState) -> ClickState:
         """Take the answer to a first click that looks best."""
         (click,), first_look = state.clicks, look_for(self.prediction.first_look, state)
         assert first_look is not None
-        rois, views, logits = self.look(state, state.clicks, first_look)
-        found = logits.sigmoid().cpu().numpy()
-        ranked = first_look.choose(views.cpu().numpy(), found, rois, click, state.shape)
+        found, logits = self.look(state, state.clicks, first_look)
         looks = tuple(
-            Look(rois[look.roi], logits[look.roi].clone(), look.score)
-            for look in first_look.alternatives(ranked, found, rois)
+            Look(found.rois[look.roi], logits[look.roi].clone(), look.score)
+            for look in first_look.alternatives(first_look.choose(found, click), found)
         )
         return self._finish(replace(state, looks=looks), looks[0].roi, looks[0].logits)
 
@@ -171,13 +169,20 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         mask = self.mask(before)
         if after.roi is None or not is_gross(mask, new[0], look.again):
             return after
-        rois, views, logits = self.look(after, after.clicks, look)
-        size, now = (views.shape[-2], views.shape[-1]), torch.from_numpy(self.mask(after))[None]
-        own = crop(now.float().to(self.device), after.roi, size)
-        seen = torch.cat([views, crop(after.image, after.roi, size)[None]]).cpu().numpy()
-        found = torch.cat([logits.sigmoid(), own]).cpu().numpy()
-        best = choose_again(look, seen, found, [*rois, after.roi], mask, after.clicks)
-        return after if best == len(rois) else self._finish(after, rois[best], logits[best].clone())
+        found, logits = self.look(after, after.clicks, look)
+        size, now = (logits.shape[-2], logits.shape[-1]), torch.from_numpy(self.mask(after))[None]
+        own = crop(now.float(), after.roi, size).numpy()
+        seen = crop(after.image, after.roi, size)[None].cpu().numpy()
+        looks = Looks(
+            [*found.rois, after.roi],
+            np.concatenate([found.views, seen]),
+            np.concatenate([found.probabilities, own]),
+            after.shape,
+        )
+        best = choose_again(look, looks, mask, after.clicks)
+        if best == len(found.rois):
+            return after
+        return self._finish(after, found.rois[best], logits[best].clone())
 
     def _finish(
         self,

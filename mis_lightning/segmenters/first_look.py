@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mis_lightning.errors import InputError
-from mis_lightning.segmenters.look_cues import CUES, measure_looks, overlaps
+from mis_lightning.segmenters.look_cues import CUES, Looks, measure_looks, overlaps
 from mis_lightning.segmenters.size_prior import SizePrior
 from mis_lightning.segmenters.zoom_in import ROI, full_roi
 from mis_lightning.structures import Click
@@ -125,46 +125,28 @@ class FirstLook:
         sides = [longest * (self.least / longest) ** (k / closer) for k in range(1, closer + 1)]
         return [full_roi(shape), *(_window(shape, click, round(side)) for side in sides)]
 
-    def choose(
-        self,
-        views: NDArray[np.float32],
-        probabilities: NDArray[np.float32],
-        rois: Sequence[ROI],
-        click: Click,
-        shape: tuple[int, int],
-    ) -> list[ScoredLook]:
+    def choose(self, looks: Looks, click: Click) -> list[ScoredLook]:
         """Order the answers, best first.
 
         Args:
-            views: What the model saw, RGB in ``[0, 1]``, float32, ``(n, 3, h, w)``.
-            probabilities: What it answered, float32, ``(n, h, w)``.
-            rois: Where: as :meth:`rois` gave them.
+            looks: At the windows that :meth:`rois` gave.
             click: The click, positive, in pixels of the image.
-            shape: ``(H, W)`` of the image.
 
         Returns:
             All looks. Of equal ones the wider comes first; an empty answer comes last.
         """
-        scores = self.rate(views, probabilities, rois, click, shape)
+        scores = self.rate(looks, click)
         order = np.argsort(-scores, kind="stable")
         return [ScoredLook(int(i), 1 / (1 + exp(-scores[i])) if isfinite(scores[i]) else 0.0) for i in order]
 
-    def rate(
-        self,
-        views: NDArray[np.float32],
-        probabilities: NDArray[np.float32],
-        rois: Sequence[ROI],
-        click: Click,
-        shape: tuple[int, int],
-    ) -> NDArray[np.float64]:
+    def rate(self, looks: Looks, click: Click) -> NDArray[np.float64]:
         """Logits of the scores of answers, float64, ``(n,)``; ``-inf`` where one is empty.
 
         Args are those of :meth:`choose`.
         """
-        cues = measure_looks(views, probabilities, rois, click, shape)
-        scores = self.score_cues(cues, np.array([max(roi.height, roi.width) for roi in rois], np.float64))
+        scores = self.score_cues(measure_looks(looks, click), looks.sides())
         if self.sizes is not None:
-            scores -= self.known_area * self.sizes.cost(answer_areas(probabilities, rois))
+            scores -= self.known_area * self.sizes.cost(looks.areas())
         return np.where(np.isnan(scores), -np.inf, scores)
 
     def score_cues(self, cues: NDArray[np.float64], sides: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -184,32 +166,30 @@ class FirstLook:
 
     def alternatives(
         self,
-        looks: Sequence[ScoredLook],
-        probabilities: NDArray[np.float32],
-        rois: Sequence[ROI],
+        ranked: Sequence[ScoredLook],
+        looks: Looks,
         count: int = 3,
     ) -> list[ScoredLook]:
         """The best looks whose answers differ, best first.
 
         Args:
-            looks: As :meth:`choose` gave them.
-            probabilities: As given there.
-            rois: As given there.
+            ranked: As :meth:`choose` gave them.
+            looks: As given there.
             count: How many.
 
         Returns:
             The best look, and then each whose answer overlaps every one before by less than ``distinct``;
             where these are fewer than ``count``, the best of the others are added at the end.
         """
-        objects = probabilities > 0.5
+        rois, objects = looks.rois, looks.probabilities > 0.5
         filled = [i for i in range(len(rois)) if objects[i].any()]
         overlap = np.zeros((len(rois), len(rois)))
         overlap[np.ix_(filled, filled)] = overlaps(objects[filled], [rois[i] for i in filled])
         taken: list[ScoredLook] = []
-        for look in looks:
+        for look in ranked:
             if look.roi in filled and all(overlap[look.roi, t.roi] < self.distinct for t in taken):
                 taken.append(look)
-        return [*taken, *(look for look in looks if look not in taken)][:count]
+        return [*taken, *(look for look in ranked if look not in taken)][:count]
 
     def to_json(self) -> dict[str, Any]:
         """JSON values, for :meth:`from_json`."""
@@ -261,9 +241,3 @@ def _window(shape: tuple[int, int], click: Click, side: int) -> ROI:
         first = min(max(0, at - extent // 2), size - extent)
         bounds += [first, first + extent - 1]
     return ROI(*bounds)
-
-
-def answer_areas(probabilities: NDArray[np.float32], rois: Sequence[ROI]) -> NDArray[np.float64]:
-    """Pixels of the image that each look's answer covers, float64, ``(n,)``."""
-    shares = (probabilities > 0.5).mean(axis=(1, 2))
-    return np.asarray(shares * [roi.height * roi.width for roi in rois], np.float64)

@@ -7,6 +7,7 @@ answer, not in pixels of the image, so that it means the same for a cell and for
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -34,25 +35,42 @@ _EXTRACTOR = ColourTexture(stride=1, max_side=_LEAVES, frequencies=32)
 _RING = np.ones((9, 9), np.uint8)
 
 
-def measure_looks(
-    views: NDArray[np.float32],
-    probabilities: NDArray[np.float32],
-    rois: Sequence[ROI],
-    click: Click,
-    shape: tuple[int, int],
-) -> NDArray[np.float64]:
+class Looks(NamedTuple):
+    """What a model was shown of one image, and what it answered.
+
+    Attributes:
+        rois: Where.
+        views: What it saw, RGB in ``[0, 1]``, float32, ``(n, 3, h, w)``.
+        probabilities: What it answered, float32, ``(n, h, w)``.
+        shape: ``(H, W)`` of the image.
+    """
+
+    rois: Sequence[ROI]
+    views: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    shape: tuple[int, int]
+
+    def sides(self) -> NDArray[np.float64]:
+        """Longer side of each window in pixels of the image, float64, ``(n,)``."""
+        return np.array([max(roi.height, roi.width) for roi in self.rois], np.float64)
+
+    def areas(self) -> NDArray[np.float64]:
+        """Pixels of the image that each answer covers, float64, ``(n,)``."""
+        shares = (self.probabilities > 0.5).mean(axis=(1, 2))
+        return np.asarray(shares * [roi.height * roi.width for roi in self.rois], np.float64)
+
+
+def measure_looks(looks: Looks, click: Click) -> NDArray[np.float64]:
     """Measure every look.
 
     Args:
-        views: What the model saw, RGB in ``[0, 1]``, float32, ``(n, 3, h, w)``.
-        probabilities: What it answered, float32, ``(n, h, w)``.
-        rois: Where.
+        looks: The looks.
         click: The first click, in pixels of the image.
-        shape: ``(H, W)`` of the image.
 
     Returns:
         float64, ``(n, len(CUES))``; ``nan`` throughout where an answer has no pixel above 0.5.
     """
+    rois, views, probabilities, shape = looks
     objects = probabilities > 0.5
     cues = np.full((len(rois), len(CUES)), np.nan)
     filled = [i for i in range(len(rois)) if objects[i].any()]

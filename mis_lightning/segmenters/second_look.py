@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from mis_lightning.mask_box import mask_box
 from mis_lightning.segmenters.first_look import FirstLook
 from mis_lightning.segmenters.locality import depth_in
+from mis_lightning.segmenters.look_cues import Looks
 from mis_lightning.segmenters.zoom_in import ROI
 from mis_lightning.structures import Click
 
@@ -71,32 +72,22 @@ def explained(
     return np.array([at / most if most else 0.0 for at, most in found], np.float64)
 
 
-def choose_again(
-    look: FirstLook,
-    views: NDArray[np.float32],
-    probabilities: NDArray[np.float32],
-    rois: Sequence[ROI],
-    before: NDArray[np.bool_],
-    clicks: Sequence[Click],
-) -> int:
+def choose_again(look: FirstLook, looks: Looks, before: NDArray[np.bool_], clicks: Sequence[Click]) -> int:
     """The best answer to all clicks.
 
     Args:
         look: What the cues count.
-        views: What the model saw, RGB in ``[0, 1]``, float32, ``(n, 3, h, w)``; last that of the ROI that is
-            there already.
-        probabilities: What it answered, float32, ``(n, h, w)``.
-        rois: Where.
+        looks: What the model answers now; last the answer that is there already, in its ROI.
         before: The mask before the last click, bool, ``(H, W)``; not empty.
         clicks: All, in pixels of the image; the first is positive.
 
     Returns:
         Its number. Answers that have a clicked pixel wrong are left out, but for the last answer.
     """
-    last = len(rois) - 1
-    scores = look.rate(views, probabilities, rois, clicks[0], before.shape)
-    scores += look.explains * explained(before, probabilities, rois, clicks[-1])
-    wrong = [i for i in range(last) if not _obeys(probabilities[i], rois[i], clicks)]
+    last = len(looks.rois) - 1
+    scores = look.rate(looks, clicks[0])
+    scores += look.explains * explained(before, looks.probabilities, looks.rois, clicks[-1])
+    wrong = [i for i in range(last) if not _obeys(looks.probabilities[i], looks.rois[i], clicks)]
     scores[wrong] = -np.inf
     scores[last] += look.keeps
     return int(np.argmax(scores)) if np.isfinite(scores).any() else last

@@ -17,7 +17,7 @@ from mis_lightning.metrics.functional import iou
 from mis_lightning.models.pretrained import load_pretrained
 from mis_lightning.models.shipped import shipped_folder
 from mis_lightning.segmenters.first_look import FirstLook, ScoredLook, Weight
-from mis_lightning.segmenters.look_cues import CUES, measure_looks, overlaps
+from mis_lightning.segmenters.look_cues import CUES, Looks, measure_looks, overlaps
 from mis_lightning.segmenters.size_prior import SizePrior
 from mis_lightning.segmenters.zoom_in import ROI, crop, paste, to_crop
 from mis_lightning.structures import Click, Prompt
@@ -45,11 +45,11 @@ def field_with(objects: list[tuple[int, int, int]], size: int = 512) -> NDArray[
 
 def looks_of(
     image: NDArray[np.uint8], rois: list[ROI], answer: Callable[[NDArray[np.float32]], NDArray[np.float32]]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Views, and what a colour rule answers."""
+) -> Looks:
+    """What a colour rule answers."""
     planes = torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
     views = np.stack([crop(planes, roi, SIZE).numpy() for roi in rois])
-    return views, np.stack([answer(view) for view in views])
+    return Looks(rois, views, np.stack([answer(view) for view in views]), image.shape[:2])
 
 
 def redness(view: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -95,7 +95,7 @@ def test_a_planted_object_is_seen_at_its_own_scale(radius: int, scales: tuple[fl
         views = torch.stack([crop(planes, roi, size) for roi in rois])
         points = pack_points([[to_crop(click, roi, size)] for roi in rois])
         answers = model(views, Prompt(points, torch.zeros(len(rois), 1, *size)))[:, 0].sigmoid()
-    best = look.choose(views.numpy(), answers.numpy(), rois, click, shape)[0]
+    best = look.choose(Looks(rois, views.numpy(), answers.numpy(), shape), click)[0]
     assert scales[0] <= rois[best.roi].width / (2 * radius) <= scales[1]
     truth = np.hypot(*(np.mgrid[:512, :512] - 256)) <= radius
     assert iou((paste(answers[best.roi], rois[best.roi], shape) > 0.5).numpy(), truth) > 0.8
@@ -105,8 +105,7 @@ def test_choosing_is_deterministic_and_orders_by_score() -> None:
     image, click = field_with([(256, 256, 40)]), Click(256, 256, True)
     look = shipped()
     rois = look.rois((512, 512), click)
-    views, answers = looks_of(image, rois, redness)
-    first, second = (look.choose(views, answers, rois, click, (512, 512)) for _ in range(2))
+    first, second = (look.choose(looks_of(image, rois, redness), click) for _ in range(2))
     assert first == second
     assert [one.score for one in first] == sorted((one.score for one in first), reverse=True)
     assert sorted(one.roi for one in first) == list(range(len(rois)))
@@ -117,10 +116,10 @@ def test_an_empty_answer_comes_last() -> None:
     answers = np.zeros((2, *SIZE), np.float32)
     answers[1, 40:50, 40:50] = 0.6
     views = np.full((2, 3, *SIZE), 0.5, np.float32)
-    looks = PLAIN.choose(views, answers, rois, Click(50, 50, True), (100, 100))
+    looks = PLAIN.choose(Looks(rois, views, answers, (100, 100)), Click(50, 50, True))
     assert looks[0].roi == 1
     assert looks[1] == ScoredLook(0, 0.0)
-    nothing = PLAIN.choose(views, 0 * answers, rois, Click(50, 50, True), (100, 100))
+    nothing = PLAIN.choose(Looks(rois, views, 0 * answers, (100, 100)), Click(50, 50, True))
     assert nothing == [ScoredLook(0, 0.0), ScoredLook(1, 0.0)]
 
 
@@ -132,7 +131,7 @@ def test_accepted_objects_say_how_large_this_one_is() -> None:
     for area, expected in ((2500, 0), (625, 1)):
         look = replace(PLAIN, known_area=1.0, sizes=SizePrior(float(np.log(area)), 0.3))
         assert FirstLook.from_json(json.loads(json.dumps(look.to_json()))) == look
-        looks = look.choose(views, answers, rois, Click(50, 50, True), (100, 100))
+        looks = look.choose(Looks(rois, views, answers, (100, 100)), Click(50, 50, True))
         assert looks[0].roi == expected
 
 
@@ -140,9 +139,11 @@ def test_alternatives_differ_and_begin_with_the_best() -> None:
     rois = [ROI(0, 99, 0, 99)] * 4
     answers = np.full((4, *SIZE), 0.1, np.float32)
     answers[0, :60], answers[1, :61], answers[2, :20], answers[3, 40:] = 0.9, 0.9, 0.9, 0.9
-    looks = [ScoredLook(index, 0.9 - 0.1 * index) for index in range(4)]
-    assert [look.roi for look in PLAIN.alternatives(looks, answers, rois)] == [0, 2, 3]
-    alike = PLAIN.alternatives(looks[:2], answers[:2], rois[:2])
+    views = np.zeros((4, 3, *SIZE), np.float32)
+    ranked = [ScoredLook(index, 0.9 - 0.1 * index) for index in range(4)]
+    different = PLAIN.alternatives(ranked, Looks(rois, views, answers, (100, 100)))
+    assert [look.roi for look in different] == [0, 2, 3]
+    alike = PLAIN.alternatives(ranked[:2], Looks(rois[:2], views[:2], answers[:2], (100, 100)))
     assert [look.roi for look in alike] == [0, 1]  # no others there are
 
 
@@ -159,10 +160,9 @@ def test_overlaps_compare_answers_in_the_image() -> None:
 def test_cues_mean_what_they_say() -> None:
     image = field_with([(50, 50, 20)], 100)
     rois = [ROI(0, 99, 0, 99), ROI(40, 99, 40, 99)]
-    views, answers = looks_of(image, rois, redness)
     whole, cut = (
         {**dict(zip(CUES, row, strict=True))}
-        for row in measure_looks(views, answers, rois, Click(50, 50, True), (100, 100))
+        for row in measure_looks(looks_of(image, rois, redness), Click(50, 50, True))
     )
     assert whole["cut"] == 0
     assert whole["node"] > 0.9

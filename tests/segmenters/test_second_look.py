@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mis_lightning.clicks.simulated_user import next_click
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.first_look import FirstLook, Weight
+from mis_lightning.segmenters.look_cues import Looks
 from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.segmenters.refinement import Refinement
 from mis_lightning.segmenters.second_look import choose_again, explained, is_gross
@@ -94,8 +95,10 @@ def test_an_answer_that_does_not_obey_is_left_out() -> None:
     clicks = [Click(60, 50, True), Click(60, 90, False)]
     answers = np.stack([disk(60, 70, 30), disk(60, 50, 15), before]).astype(np.float32)
     views = np.zeros((3, 3, *SHAPE), np.float32)
-    assert choose_again(LOOK, views, answers, [full_roi(SHAPE)] * 3, before, clicks) == 1
-    assert choose_again(LOOK, views, answers[[0, 2]], [full_roi(SHAPE)] * 2, before, clicks) == 1, "the last"
+    looks = Looks([full_roi(SHAPE)] * 3, views, answers, SHAPE)
+    assert choose_again(LOOK, looks, before, clicks) == 1
+    looks = Looks([full_roi(SHAPE)] * 2, views[:2], answers[[0, 2]], SHAPE)
+    assert choose_again(LOOK, looks, before, clicks) == 1, "the last"
 
 
 class BySize(nn.Module):
