@@ -13,7 +13,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 
 sys.path.append(str(Path(__file__).parents[1] / "refinement"))
-from sets import DATA, DOMAINS, samples
+from sets import DATA, DOMAINS, some
 
 from mis_lightning.cli import main as mis
 from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_sessions
@@ -33,7 +33,6 @@ from mis_lightning.json_lines import append_line, read_lines
 from mis_lightning.metrics.functional import number_of_clicks
 from mis_lightning.metrics.report import bootstrap_intervals
 from mis_lightning.segmenters.registry import open_segmenter
-from mis_lightning.structures import Sample
 
 CONDITIONS = ("frozen", "label-free", "5 masks", "20 masks", "all masks")
 PHOTOGRAPHS = "GrabCut"
@@ -114,15 +113,9 @@ def even(source: Path) -> list[Path]:
 
 def sessions(model: str, tested: str, count: int) -> dict[str, list[float]]:
     """IoU after each click on objects of odd images, until TARGET is reached."""
-    chosen = list(evenly(list(samples(tested, "report")), count))
+    chosen = some(tested, "report", count)
     done = simulate_sessions(open_segmenter(model), chosen, EvaluationSettings(target_iou=TARGET), 4)
     return {one.name: [round(float(iou), 5) for iou in one.ious] for one in done}
-
-
-def evenly(objects: Sequence[Sample], count: int) -> Iterator[Sample]:
-    """At most ``count`` of them."""
-    step = max(1.0, len(objects) / count)
-    return (objects[int(index * step)] for index in range(int(len(objects) / step)))
 
 
 def table(rows: Sequence[dict[str, Any]], domains: Sequence[str], conditions: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 sys.path.append(str(Path(__file__).parents[1] / "refinement"))
-from sets import DOMAINS, SETS, samples
+from sets import DOMAINS, SETS, some
 
 from mis_lightning.clicks.simulated_user import next_click
 from mis_lightning.json_lines import append_line, read_lines
@@ -53,9 +53,7 @@ def main() -> None:
     done: dict[str, list[dict[str, Any]]] = {}
     print(HEAD, flush=True)
     for name in options.sets:
-        objects = list(samples(name, options.half))
-        step = max(1.0, len(objects) / options.limit)
-        chosen = [objects[int(i * step)] for i in range(int(len(objects) / step))]
+        chosen = some(name, options.half, options.limit)
         file = options.folder / f"{name}.{options.half}.{segmenter.identity}.jsonl"
         by_name = {line["name"]: line for line in map(json.loads, read_lines(file))}
         for sample in chosen:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import torch
-from sets import SETS, samples
+from sets import SETS, some
 
 from mis_lightning.clicks.encoding import pack_points
 from mis_lightning.metrics.functional import iou
@@ -52,7 +52,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--half", default="report", choices=["development", "report", "both"])
     parser.add_argument("--sets", nargs="+", default=list(SETS))
-    parser.add_argument("--limit", type=int, default=10**6, help="objects of a set at most, evenly spaced")
+    parser.add_argument(
+        "--limit", type=int, default=10**6, help="objects of a half of a set at most, evenly spaced"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -60,10 +62,8 @@ def main() -> None:
     zoom = ZoomIn(min_size=32)
     for name in options.sets:
         halves = ("development", "report") if options.half == "both" else (options.half,)
-        objects = [sample for half in halves for sample in samples(name, half)]
-        step = max(1.0, len(objects) / options.limit)
         scores = []
-        for sample in (objects[int(i * step)] for i in range(int(len(objects) / step))):
+        for sample in (sample for half in halves for sample in some(name, half, options.limit)):
             rows, cols = (np.flatnonzero(sample.mask.any(axis)) for axis in (1, 0))
             box = Box(int(rows[0]), int(cols[0]), int(rows[-1]), int(cols[-1]))
             start = segmenter.begin(sample.image)

@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from sets import SETS, samples
+from sets import SETS, some
 
 from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_session
 from mis_lightning.json_lines import append_line, read_lines
@@ -60,9 +60,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     for name in options.sets:
-        objects = list(samples(name, options.half))
-        step = max(1.0, len(objects) / options.limit)
-        chosen = [objects[int(i * step)] for i in range(int(len(objects) / step))]
+        chosen = some(name, options.half, options.limit)
         done = {}
         for variant in options.variants:
             file = options.folder / f"{name}.{options.half}.{variant}.jsonl"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mis_lightning.data.benchmarks import GrabCut
 from mis_lightning.data.bundled import BundledBenchmark
+from mis_lightning.data.held_back import evenly
 from mis_lightning.images import read_image
 from mis_lightning.instance_maps import instance_ids, read_instances
 from mis_lightning.structures import Sample
@@ -15,6 +16,12 @@ from mis_lightning.structures import Sample
 DATA = Path(os.environ.get("MIS_DATA_DIR", "."))
 DOMAINS = ("nuclei_fluorescence", "nuclei_tissue", "em_mitochondria", "wounds", "magnetic_tiles", "crop_weed")
 SETS = ("GrabCut", "bundled", *DOMAINS)
+
+
+def some(name: str, half: str, most: int) -> list[Sample]:
+    """At most so many objects of the images of one half, evenly spaced; see :func:`samples`."""
+    objects = list(samples(name, half))
+    return [objects[index] for index in evenly(len(objects), most)]
 
 
 def samples(name: str, half: str, per_image: int = 4) -> Iterator[Sample]:

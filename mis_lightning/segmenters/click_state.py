@@ -100,12 +100,11 @@ def previous_mask(state: ClickState, feedback: float) -> Tensor:
     """What the network is shown of the last answer, ``(H, W)``.
 
     Args:
-        state: A state.
+        state: A state that has one.
         feedback: Share of the sharpened mask in it; the rest is the network's own answer.
     """
     last = state.probability
-    if last is None:
-        return torch.zeros(state.shape, device=state.image.device)
+    assert last is not None
     if feedback == 1 or state.answer is None or state.roi is None:
         return last
     return feedback * last.float() + (1 - feedback) * paste(state.answer, state.roi, state.shape)
