@@ -117,8 +117,8 @@ def create_app(
         openapi_url="/api/openapi.json",
     )
     app.state.server = ServerContext(shared, Tabs(results / DRAFTS, shared), access, segmenter_name)
-    for router in ROUTERS:
-        app.include_router(router)
+    for router in ROUTERS:  # as they are: `include_router` works each route out again, at the first request
+        app.router.routes.extend(router.routes)
     app.add_middleware(Guard, access=access, root_path=root_path)
     app.add_exception_handler(InputError, _refuse)
     app.add_exception_handler(OSError, _refuse_of_system)
