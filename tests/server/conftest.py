@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,12 @@ def picture(height: int = 60, width: int = 80) -> np.ndarray:
     image[height // 2 : -height // 8, width // 2 : -width // 8] = (40, 60, 200)
     noise = np.random.default_rng(0).integers(-6, 7, image.shape)
     return (image + noise).clip(0, 255).astype(np.uint8)
+
+
+def apart(work: Coroutine[Any, Any, Any]) -> Any:
+    """``asyncio.run`` in a thread of its own: that of the tests may have the browser's loop."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 class Page:
@@ -142,9 +150,12 @@ class Server:
         self.thread.join()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator:
-    """One browser for the tests of a file; without Chromium they are skipped."""
+    """One browser for the tests of this folder; without Chromium they are skipped.
+
+    Beside it the main thread can run no other event loop (:func:`apart`).
+    """
     playwright = pytest.importorskip("playwright.sync_api")
     if not CHROMIUM.is_file():
         pytest.skip(f"no Chromium at {CHROMIUM}; MIS_CHROMIUM says where")

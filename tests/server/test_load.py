@@ -11,6 +11,7 @@ import pytest
 
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from tests.server.conftest import apart
 
 HOST = "127.0.0.1:8765"
 PEOPLE = 20
@@ -50,7 +51,7 @@ def test_twenty_sessions_are_independent(make_app, photos, tiny_click_vit, train
     async def everybody():
         return await asyncio.gather(*(work(person) for person in range(PEOPLE)))
 
-    for person, state in enumerate(asyncio.run(everybody())):
+    for person, state in enumerate(apart(everybody())):
         twin = AnnotationSession(photos / ("a.png", "sub/b.png")[person % 2], segmenter)
         twin.add_object()
         for click in clicks(person):
