@@ -25,8 +25,12 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-EXAMPLES = 4
-"""For each operation, and each kind of data."""
+EXAMPLES = {
+    (True, GenerationMode.POSITIVE): 4,
+    (True, GenerationMode.NEGATIVE): 3,
+    (False, GenerationMode.POSITIVE): 2,  # of a tab or an image that is not there: little can be different
+}
+"""For each operation, and each kind of data; to make them up takes most of the time."""
 
 
 def test_nothing_that_is_sent_makes_it_fail(app, page):
@@ -37,7 +41,7 @@ def test_nothing_that_is_sent_makes_it_fail(app, page):
 
     def check(operation, real, mode):
         @settings(
-            max_examples=EXAMPLES,
+            max_examples=EXAMPLES[real, mode],
             deadline=None,
             database=None,
             derandomize=True,
@@ -67,9 +71,8 @@ def test_nothing_that_is_sent_makes_it_fail(app, page):
     operations = [found.ok() for found in schema.get_all_operations()]
     assert len(operations) > 20
     for operation in operations:
-        check(operation, True, GenerationMode.POSITIVE)
-        check(operation, True, GenerationMode.NEGATIVE)
-        check(operation, False, GenerationMode.POSITIVE)
+        for real, mode in EXAMPLES:
+            check(operation, real, mode)
     page.open()
     page.do("click", row=30, col=30)  # it still works
     deep = [label for label, seen in statuses.items() if 200 in seen]
