@@ -59,6 +59,7 @@ def python(installed: Path, folder: Path, *words: str, status: int = 0) -> str:
     command = [sys.executable, "-S", *words]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8")
     assert done.returncode == status, done.stderr[-3000:]
+    assert status or not done.stderr, done.stderr[-3000:]  # no library has a word to say
     return done.stderr if status else done.stdout
 
 
@@ -98,10 +99,10 @@ def test_configs_are_found_by_name_outside_a_clone(installed: Path, tmp_path: Pa
     assert Path(python(installed, tmp_path, "-c", code).strip()).is_relative_to(installed)
     code = """if True:
         import contextlib, sys
-        from mis_lightning.commands.lightning import run
+        from mis_lightning.cli import main
         for name in sys.argv[1:]:
             with contextlib.suppress(SystemExit):
-                run([f"--config={name}", "--data.images=x", "--print_config"], run=False)
+                main(["fit", f"--config={name}", "--data.images=x", "--print_config"])
             print("---")
     """
     said = python(installed, tmp_path, "-c", code, "mis_vitb448_sbd", "cpu")

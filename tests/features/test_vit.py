@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import pickle
-import subprocess
-import sys
-from pathlib import Path
 
 import huggingface_hub
 import numpy as np
@@ -18,6 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch.nn.functional import gelu, interpolate, layer_norm, linear
 
+from mis_lightning.cli import main
 from mis_lightning.errors import InputError
 from mis_lightning.features import vit
 from mis_lightning.features.extractor import PatchExtractor
@@ -210,28 +207,30 @@ def test_without_network_the_message_says_what_to_fetch(monkeypatch, tmp_path):
         assert part in str(error.value)
 
 
-def test_an_unreachable_hub_is_said_once_and_at_once(tmp_path):
-    """As a user meets it: the config with DINO, from the command line, where nobody answers."""
+def precompute_with_dino(tmp_path, *more):
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "a.png")
-    for images in ("", "checkpoint"):
-        arguments = ["precompute", "--config", "mis_vitb448_sbd", f"--data.images={tmp_path}"]
-        if images:
-            arguments.append("--data.regions.init_args.extractor.init_args.checkpoint=weights/nothing.pth")
-        done = subprocess.run(
-            [sys.executable, "-m", "mis_lightning", *arguments],
-            env={**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "cache")},
-            cwd=Path(__file__).parents[2],
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-        )
-        assert done.returncode == 2, done.stderr
-        assert done.stdout == ""
-        assert done.stderr.count("\n") == 1, done.stderr
-        expected = (
-            "No weights file at weights/nothing.pth" if images else "could not be fetched (ConnectError)"
-        )
-        assert expected in done.stderr
+    return ["precompute", "--config", "mis_vitb448_sbd", f"--data.images={tmp_path}", *more]
+
+
+def test_an_unreachable_hub_is_said_once_and_at_once(tmp_path, capfd, monkeypatch):
+    """As a user meets it: the config with DINO, from the command line, where nobody answers."""
+    constants = huggingface_hub.constants  # read from the environment once, on import
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    assert main(precompute_with_dino(tmp_path)) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1, err
+    assert "could not be fetched (ConnectError)" in err
+
+
+def test_a_weights_file_that_is_not_there_is_said_once(tmp_path, capfd):
+    nothing = "--data.regions.init_args.extractor.init_args.checkpoint=weights/nothing.pth"
+    assert main(precompute_with_dino(tmp_path, nothing)) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1, err
+    assert "No weights file at weights/nothing.pth" in err
 
 
 def test_weights_in_the_cache_are_found_without_network(tmp_path, monkeypatch):
