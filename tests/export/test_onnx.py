@@ -120,6 +120,16 @@ def test_a_file_is_its_model(model: ClickNetwork, tmp_path: Path, monkeypatch) -
 
     same_masks(model, path)
     without_this_package(model, path)
+    takes_no_granularity(path)
+
+
+def takes_no_granularity(path: Path) -> None:
+    """The file has three inputs, and the predictor says so to one who gives a fourth."""
+    assert [one.name for one in onnx.load(path).graph.input] == ["image", "previous_mask", "points"]
+    one = ClickPredictor.from_pretrained(path)
+    one.set_image(np.zeros((32, 48, 3), np.uint8))
+    with pytest.raises(InputError, match=r"onnx-.*does not take the size"):
+        one.predict([[10, 10]], [1], granularity=0.5)
 
 
 def without_this_package(model: ClickNetwork, path: Path) -> None:
@@ -197,19 +207,6 @@ def test_a_file_with_granularity_is_its_model(tmp_path: Path) -> None:
     np.testing.assert_allclose(masks[0], masks[1], atol=1e-4)
     assert np.abs(masks[0][0] - masks[0][1]).max() > 0.01
     without_this_package(model, path)
-
-
-def test_a_file_without_granularity_has_three_inputs(tiny_click_vit, tmp_path: Path) -> None:
-    export_onnx(tiny_click_vit(), tmp_path / "model.onnx")
-    assert [one.name for one in onnx.load(tmp_path / "model.onnx").graph.input] == [
-        "image",
-        "previous_mask",
-        "points",
-    ]
-    one = ClickPredictor.from_pretrained(tmp_path / "model.onnx")
-    one.set_image(np.zeros((32, 48, 3), np.uint8))
-    with pytest.raises(InputError, match=r"onnx-.*does not take the size"):
-        one.predict([[10, 10]], [1], granularity=0.5)
 
 
 @pytest.mark.parametrize(
