@@ -251,8 +251,9 @@ def test_a_run_says_what_users_need(config, capsys, tmp_path: Path, monkeypatch)
     path = config("  enable_progress_bar: false\n  enable_model_summary: false\n", "")
     loud = Path(path).read_text("utf-8").replace("  enable_checkpointing: false\n", "")
     keeps = "    - {class_path: ModelCheckpoint, init_args: {dirpath: kept, save_last: true}}\n"
+    small = "  augment: {class_path: PaperAugmentation, init_args: {size: [32, 32]}}\n"
     Path(path).write_text(
-        loud.replace("data:\n", "data:\n  images: pictures\n").replace(
+        loud.replace("data:\n", f"data:\n  images: pictures\n{small}").replace(
             "  callbacks:\n", f"  callbacks:\n{keeps}"
         ),
         encoding="utf-8",
