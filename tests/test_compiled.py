@@ -20,9 +20,8 @@ def test_without_a_place_for_the_cache_it_works_and_says_so_once(tmp_path: Path)
         (folder / "__pycache__").write_text("not a folder", encoding="utf-8")  # root may write anywhere else
     program = (
         "from mis_lightning.console import prepare; prepare(); import numpy as np;"
-        "from mis_lightning.merge_tree.ward import build_merge_tree;"
-        "features = np.random.default_rng(0).random((12, 2), dtype=np.float32);"
-        "print(build_merge_tree(features, (3, 4)).n_leaves)"
+        "from mis_lightning.merge_tree.tree import MergeTree;"
+        "print(MergeTree(np.array([[0, 1], [2, 3]], np.int32), np.array([1, 2], np.float32), (1, 3)).sizes)"
     )
     left_out = ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")
     environment = {name: value for name, value in os.environ.items() if name not in left_out}
@@ -33,5 +32,5 @@ def test_without_a_place_for_the_cache_it_works_and_says_so_once(tmp_path: Path)
         command, env=environment, cwd=tmp_path, capture_output=True, encoding="utf-8", check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "12\n"
+    assert done.stdout == "[1 1 1 2 3]\n"
     assert done.stderr.count("NUMBA_CACHE_DIR") == 1
