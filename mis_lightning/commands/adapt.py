@@ -41,6 +41,8 @@ from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.training.datamodule import ImagesBeside, default_store
 
 CONFIGS = ("cpu", "adapt/own_images")
+STEPS_WITH_MASKS = 400
+"""Training steps where there are masks; merge trees alone bear only those of the config."""
 TREES_BESIDE_MASKS = 0.25
 """How often a region of an unlabelled image is drawn, for each time a mask is."""
 REPLAYED = 1 / 3
@@ -176,9 +178,10 @@ def _cli(task: Task, start: ClickNetwork, material: Material) -> MISCLI:
         f"--model.model={json.dumps(model)}",
         f"--data.augment.init_args.size={list(start.input_size)}",
     ]
-    if task.steps is not None:
-        words.append(f"--trainer.max_steps={task.steps}")
-        words.append(f"--model.lr_scheduler.init_args.warmup_steps={max(1, task.steps // 10)}")
+    steps = STEPS_WITH_MASKS if task.steps is None and material.objects is not None else task.steps
+    if steps is not None:
+        words.append(f"--trainer.max_steps={steps}")
+        words.append(f"--model.lr_scheduler.init_args.warmup_steps={max(1, steps // 10)}")
     cli = run([*words, *task.extra], run=False)
     data = cli.datamodule
     data.store = data.store or str(default_store(str(task.images), data.regions.settings()))

@@ -108,7 +108,7 @@ def adapt() -> argparse.ArgumentParser:
         metavar="IMAGES",
         help="images of other kinds that must not be forgotten (the seven bundled photographs)",
     )
-    add("--steps", type=int, help="training steps (those of the config)")
+    add("--steps", type=int, help="training steps (400 with masks, 60 without)")
     add(
         "--share",
         type=float,

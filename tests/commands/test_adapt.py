@@ -16,6 +16,7 @@ from PIL import Image
 
 from mis_lightning.cli import main
 from mis_lightning.commands import adapt, adapt_task, options
+from mis_lightning.errors import InputError
 from mis_lightning.evaluation.simulation import EvaluationSettings
 from mis_lightning.models.pretrained import load_pretrained, save_pretrained
 from mis_lightning.segmenters.registry import open_segmenter
@@ -102,6 +103,24 @@ def test_without_labels(images, start, tmp_path, capfd):
     # Another question does not go on with this run.
     assert adapted(images, start, out, "--seed", "1") == 2
     assert "seed was 0, is 1" in capfd.readouterr().err
+
+
+def test_masks_are_learned_from_for_longer_than_trees(images, start, tmp_path, monkeypatch, capfd):
+    asked = []
+
+    def stop(words, **_):
+        asked.append([word for word in words if "steps" in word])
+        raise InputError("enough")
+
+    monkeypatch.setattr(adapt, "run", stop)
+    for number, more in enumerate(([], ["--masks", str(images.parent / "masks")])):
+        out = str(tmp_path / f"model{number}")
+        assert main(["adapt", str(images), "--out", out, "--model", str(start), *more]) == 2
+    steps = adapt.STEPS_WITH_MASKS
+    longer = [f"--trainer.max_steps={steps}", f"--model.lr_scheduler.init_args.warmup_steps={steps // 10}"]
+    assert asked == [[], longer]
+    assert "(400 with masks, 60 without)" in options.adapt().format_help()
+    assert steps == 400
 
 
 def test_with_masks_of_some_images(images, start, tmp_path, capfd, monkeypatch):
