@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from mis_lightning.data.bundled import BundledBenchmark
 from mis_lightning.errors import InputError
@@ -40,10 +41,21 @@ def test_a_folder_of_the_same_name_goes_first(tmp_path, monkeypatch) -> None:
     assert shipped_folder("../models/" + DEFAULT) is None
 
 
-def test_it_is_small_and_described() -> None:
-    files = {path.name: path.stat().st_size for path in (FOLDER / DEFAULT).iterdir()}
+@pytest.mark.parametrize("name", shipped_models())
+def test_it_is_small_and_described(name: str) -> None:
+    files = {path.name: path.stat().st_size for path in (FOLDER / name).iterdir()}
     assert set(files) == {"model.safetensors", "config.json", "README.md"}
-    assert files["model.safetensors"] <= 15 * 2**20
+    assert files["model.safetensors"] <= 15 * 10**6
+    card = (FOLDER / name / "README.md").read_text(encoding="utf-8")
+    assert f'ClickPredictor.from_pretrained("{name}")' in card
+    assert "## Limits" in card
+
+
+def test_it_is_kept_in_half_precision_and_computes_in_single() -> None:
+    for kept in load_file(FOLDER / DEFAULT / "model.safetensors").values():
+        assert kept.dtype == torch.float16
+        assert torch.isfinite(kept).all()
+    assert {value.dtype for value in load_pretrained(DEFAULT).parameters()} == {torch.float32}
 
 
 def clicks_needed(objects: list[int], max_clicks: int, threshold: float) -> float:
