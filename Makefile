@@ -18,7 +18,7 @@ quickstart: $(VENV)/.ready  ## the whole loop on bundled photographs: trees, tra
 	$(BIN)/mis quickstart
 
 test: $(VENV)/.ready  ## the default suite, under 5 minutes on 2 cores
-	$(BIN)/python -m pytest -m "not slow" -n 2
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
 
 test-all: $(VENV)/.ready  ## the default suite and the tests that need minutes
 	$(BIN)/python -m pytest -n 2
