@@ -21,7 +21,7 @@ test: $(VENV)/.ready  ## the default suite, under 5 minutes on 2 cores
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
 
 test-all: $(VENV)/.ready  ## the default suite and the tests that need minutes
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 format: $(VENV)/.ready  ## rewrite the code in its one style
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .

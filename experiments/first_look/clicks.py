@@ -88,7 +88,7 @@ class Looks:
             cues[: len(rois)] = measure_looks(asked, click)
             row = np.full((3, most), np.nan, np.float32)
             row[0, : len(rois)] = [iou(mask.numpy(), sample.mask, sample.ignore) for mask in masks]
-            row[1, : len(rois)] = [max(roi.height, roi.width) for roi in rois]
+            row[1, : len(rois)] = asked.sides()
             row[2, : len(rois)] = [int(mask.sum()) for mask in masks]
             rows.append((cues, *row))
             numbers.append((int(sample.mask.sum()), number))

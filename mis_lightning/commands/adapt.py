@@ -178,7 +178,7 @@ def _cli(task: Task, start: ClickNetwork, material: Material) -> MISCLI:
         f"--model.model={json.dumps(model)}",
         f"--data.augment.init_args.size={list(start.input_size)}",
     ]
-    steps = STEPS_WITH_MASKS if task.steps is None and material.objects is not None else task.steps
+    steps = task.steps or (STEPS_WITH_MASKS if material.objects is not None else None)
     if steps is not None:
         words.append(f"--trainer.max_steps={steps}")
         words.append(f"--model.lr_scheduler.init_args.warmup_steps={max(1, steps // 10)}")

@@ -9,6 +9,7 @@ crop will not show is not computed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -38,9 +39,8 @@ def resize(image: Image, mask: Mask, scale: float) -> tuple[Image, Mask]:
     """Scale both sides by one factor; sizes round half to even."""
     height, width = scaled(mask, scale)
     resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-    flat = np.ascontiguousarray(mask).view(np.uint8)
-    region = cv2.resize(flat, (width, height), interpolation=cv2.INTER_NEAREST)
-    return np.asarray(resized, np.uint8), np.asarray(region, np.uint8).view(np.bool_)
+    region = _changed(mask, lambda flat: cv2.resize(flat, (width, height), interpolation=cv2.INTER_NEAREST))
+    return np.asarray(resized, np.uint8), region
 
 
 def scaled(mask: Mask, scale: float) -> tuple[int, int]:
@@ -52,8 +52,7 @@ def scaled(mask: Mask, scale: float) -> tuple[int, int]:
 def flip(image: Image, mask: Mask, generator: np.random.Generator) -> tuple[Image, Mask]:
     """Flip vertically, horizontally or both ways, each a third of the time."""
     axis = (0, 1, -1)[generator.integers(3)]
-    region = cv2.flip(np.ascontiguousarray(mask).view(np.uint8), axis)
-    return np.asarray(cv2.flip(image, axis), np.uint8), np.asarray(region, np.uint8).view(np.bool_)
+    return np.asarray(cv2.flip(image, axis), np.uint8), _changed(mask, lambda flat: cv2.flip(flat, axis))
 
 
 def rotate90(image: Image, mask: Mask, generator: np.random.Generator) -> tuple[Image, Mask]:
@@ -62,8 +61,7 @@ def rotate90(image: Image, mask: Mask, generator: np.random.Generator) -> tuple[
     if quarter_turns == 0:
         return image, mask
     turn = (cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE)[quarter_turns - 1]
-    region = cv2.rotate(np.ascontiguousarray(mask).view(np.uint8), turn)
-    return np.asarray(cv2.rotate(image, turn), np.uint8), np.asarray(region, np.uint8).view(np.bool_)
+    return np.asarray(cv2.rotate(image, turn), np.uint8), _changed(mask, lambda flat: cv2.rotate(flat, turn))
 
 
 def shift_rotation(
@@ -120,14 +118,18 @@ def pad_and_crop(
     else:
         moved = motion.matrix - np.array([[0.0, 0.0, first[1]], [0.0, 0.0, first[0]]])
         seen = (last[1] - first[1], last[0] - first[0])
-        flat = np.ascontiguousarray(mask).view(np.uint8)
         image = np.asarray(cv2.warpAffine(image, moved, seen, flags=cv2.INTER_LINEAR), np.uint8)
-        mask = np.asarray(cv2.warpAffine(flat, moved, seen, flags=cv2.INTER_NEAREST), np.uint8).view(np.bool_)
+        mask = _changed(mask, lambda flat: cv2.warpAffine(flat, moved, seen, flags=cv2.INTER_NEAREST))
     above, left = first[0] - starts[0], first[1] - starts[1]
     widths = ((above, size[0] - mask.shape[0] - above), (left, size[1] - mask.shape[1] - left))
     if not any(map(any, widths)):
         return image, mask
     return np.pad(image, (*widths, (0, 0))), np.pad(mask, widths)
+
+
+def _changed(mask: Mask, change: Callable[[NDArray[np.uint8]], object]) -> Mask:
+    """A mask after what OpenCV, which knows no bool, does to it as 0 and 1."""
+    return np.asarray(change(np.ascontiguousarray(mask).view(np.uint8)), np.uint8).view(np.bool_)
 
 
 def brightness_contrast(

@@ -69,11 +69,12 @@ class ZoomAugmentation:
         if generator.random() < self.grey_probability:
             grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
             image = np.repeat(np.asarray(grey, np.uint8)[:, :, None], 3, axis=2)
+        changes = []
         if generator.random() < self.colour_probability:
-            image = recolour(image, brightness_contrast(generator, (-0.25, 0.35), (-0.15, 0.15)))
+            changes.append(brightness_contrast(generator, (-0.25, 0.35), (-0.15, 0.15)))
         if generator.random() < self.colour_probability:
-            image = recolour(image, shift_rgb(generator, 15.0))
-        return np.ascontiguousarray(image), np.ascontiguousarray(mask)
+            changes.append(shift_rgb(generator, 15.0))
+        return np.ascontiguousarray(recolour(image, *changes)), np.ascontiguousarray(mask)
 
     def _whole(self, side: int, generator: np.random.Generator) -> tuple[int, int]:
         kept = max(1, round(side * generator.uniform(self.whole_share, 1.0)))
