@@ -19,7 +19,8 @@ def test_without_a_place_for_the_cache_it_works_and_says_so_once(tmp_path: Path)
     for folder in [copy, *(path for path in copy.rglob("*") if path.is_dir())]:
         (folder / "__pycache__").write_text("not a folder", encoding="utf-8")  # root may write anywhere else
     program = (
-        "from mis_lightning.console import prepare; prepare(); import numpy as np;"
+        "from mis_lightning.console import prepare; prepare(); import numpy as np, warnings;"
+        "warnings.simplefilter('always');"  # Python itself would hide that it is said again
         "from mis_lightning.merge_tree.tree import MergeTree;"
         "print(MergeTree(np.array([[0, 1], [2, 3]], np.int32), np.array([1, 2], np.float32), (1, 3)).sizes)"
     )

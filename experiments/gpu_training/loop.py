@@ -27,6 +27,7 @@ from gpu_training.losses import answer_loss
 from gpu_training.scenes import GpuTables, SceneSampler, SceneSettings
 from gpu_training.settings import Settings, rate_at
 from gpu_training.tables import CUT
+from mis_lightning.files import written_whole
 from mis_lightning.models import click_hybrid
 from mis_lightning.models.click_hybrid import HybridClickViT, Seen, granularity_of
 from mis_lightning.models.pretrained import describe, load_pretrained, save_pretrained
@@ -370,24 +371,22 @@ class Training:
         for total in (self.ious, self.losses, self.norm):
             total.zero_()
 
-    def save(self, name: str) -> None:
-        """Write the averaged weights and their config; a file is never half written."""
-        names = [name_ for name_, _ in self.model.named_parameters()]
-        state = {
-            n: value.detach().float().cpu().contiguous() for n, value in zip(names, self.average, strict=True)
-        }
-        temporary = self.out / f"{name}.tmp"
-        save_file(state, temporary)
-        temporary.replace(self.out / f"{name}.safetensors")
-        words = {"steps": self.steps, "answers": self.answers, "settings": vars(self.settings)}
-        (self.out / f"{name}.json").write_text(
-            json.dumps({"config": describe(self.model), **words}, indent=2), encoding="utf-8"
-        )
-        self.say(f"saved {name}")
+    def save(self) -> None:
+        """Write the averaged weights, whole or not at all: to go on from, and as a model folder.
 
-    def save_model(self) -> None:
-        """Write the averaged weights as a model folder, in half precision as they are packaged."""
+        ``latest.safetensors`` and ``latest.json`` are what ``resume`` reads, in float32; ``model`` is a model
+        folder, in half precision as models are packaged, which another run may start from.
+        """
+        names = [name for name, _ in self.model.named_parameters()]
+        average = [value.detach().float().cpu().contiguous() for value in self.average]
+        with written_whole(self.out / "latest.safetensors") as temporary:
+            save_file(dict(zip(names, average, strict=True)), temporary)
+        words = {"steps": self.steps, "answers": self.answers, "settings": vars(self.settings)}
+        with written_whole(self.out / "latest.json") as temporary:
+            content = {"config": describe(self.model), **words}
+            temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
         model = copy.deepcopy(self.model).cpu()
         with torch.no_grad():
-            torch._foreach_copy_(list(model.parameters()), [p.cpu() for p in self.average])
+            torch._foreach_copy_(list(model.parameters()), average)
         save_pretrained(model.half(), self.out / "model")
+        self.say("saved")

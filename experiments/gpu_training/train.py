@@ -7,8 +7,8 @@ The second line is a rehearsal on a CPU.
 
 The clock starts with the program, so ``--minutes`` counts imports and merge trees. Training
 begins as soon as some images have their trees. Weights are written once a
-minute, averaged over the last steps; ``--resume`` goes on from them. At the end ``OUT/model`` is a model
-folder, which another run may start from.
+minute, averaged over the last steps; ``--resume`` goes on from them, and ``OUT/model`` is a model folder,
+which another run may start from.
 """
 
 from __future__ import annotations
@@ -91,10 +91,9 @@ def train(training: Training, builder: Builder, end: float) -> None:  # noqa: F8
             training.report()
             next_word = now + 10
         if now > next_save:
-            training.save("latest")
+            training.save()
             next_save = now + 60
-    training.save("final")
-    training.save_model()
+    training.save()
     training.report()
     say("done")
 

@@ -275,7 +275,7 @@ def test_a_step_learns_and_weights_are_saved(training: Any, modules: Any, tmp_pa
     changed = [not torch.equal(a, b) for a, b in zip(before, training.parameters, strict=True)]
     assert sum(changed) > 0.9 * len(changed)
     training.report()
-    training.save("latest")
+    training.save()
     state = load_file(tmp_path / "latest.safetensors")
     assert state.keys() == dict(training.model.named_parameters()).keys()
     again = modules.loop.Training(training.settings, {"size": 32}, tmp_path, True, lambda *words: None)
@@ -286,7 +286,7 @@ def test_a_model_folder_is_what_the_next_stage_starts_from(
     training: Any, modules: Any, tmp_path: Path
 ) -> None:
     training.step(0.5)
-    training.save_model()
+    training.save()
     folder = tmp_path / "model"
     weights = load_file(folder / "model.safetensors")
     names = [name for name, _ in training.model.named_parameters()]
