@@ -21,11 +21,11 @@ from mis_lightning.structures import Click, Sample
 
 WAYS: Mapping[str, LearningSettings] = {
     "frozen": LearningSettings(looks=False, weights=False),
-    "looks": LearningSettings(),
-    "weights": LearningSettings(looks=False, weights=True),
-    "learning": LearningSettings(weights=True),
+    "looks": LearningSettings(weights=False),
+    "weights": LearningSettings(looks=False),
+    "learning": LearningSettings(),
 }
-"""What learns in each way of working; ``looks`` is what ``mis annotate`` does."""
+"""What learns in each way of working; ``learning`` is what ``mis annotate`` does."""
 
 
 @dataclass(frozen=True)

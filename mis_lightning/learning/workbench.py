@@ -87,7 +87,8 @@ class Workbench:
         self.segmenter = LearningSegmenter(start)
         self._start, self._settings = start, settings if settings is not None else LearningSettings()
         self._memory = Memory(folder)
-        self._lock = threading.Lock()  # around what is learned
+        self._lock = threading.Lock()  # around what is learned and kept; never held while it practises
+        self._practising = False
         self._idle = threading.Condition()
         self._answering = 0
         self._offers: queue.SimpleQueue[_Offer | None] = queue.SimpleQueue()
@@ -173,12 +174,13 @@ class Workbench:
                 self._reopen()
             self._on = on
             self._problem = ""
-            learned = self._learner.count > 0
-            self.segmenter.learn(self._learner.segmenter if on and learned else None)
-            self._keep()
+            answers = self._learner.segmenter
+            self.segmenter.learn(answers if on and answers is not self._start else None)
+            if not self._practising:  # or else the switch is kept with what is being learned
+                self._keep()
 
     def reset(self) -> None:
-        """Forget everything: the start answers again."""
+        """Forget everything, also what is being learned: the start answers again."""
         with self._lock:
             self._memory.clear()
             self.segmenter.forget()
@@ -194,8 +196,8 @@ class Workbench:
             InputError: Nothing is learned yet.
         """
         with self._lock:
-            now, count = self._learner.segmenter, self._learner.count
-        if not count or not isinstance(now.model, ClickNetwork):
+            now = self._learner.segmenter
+        if now is self._start or not isinstance(now.model, ClickNetwork):
             raise InputError("Nothing is learned yet: save an object first.")
         network = copy.deepcopy(now.model)
         network.recommended = now.settings()
@@ -215,20 +217,27 @@ class Workbench:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST)
         while (offer := self._offers.get()) is not None:
             try:
-                with self._lock:
-                    if self._on and self._known.get(offer.key) == offer.digest:
-                        self._learn(offer)
+                self._learn(offer)
             except Exception as error:  # the annotator's work goes on whatever happens here
                 self._problem = f"Learning from {offer.key} failed: {error}"
             finally:
+                self._practising = False
                 with self._idle:
                     self._waiting -= 1
                     self._idle.notify_all()
 
     def _learn(self, offer: _Offer) -> None:
-        self._learner.accept(offer.image, offer.mask, offer.clicks)
-        self.segmenter.learn(self._learner.segmenter)
-        self._keep()
+        with self._lock:
+            learner = self._learner
+            if not self._on or self._known.get(offer.key) != offer.digest:
+                return
+            self._practising = True
+        learner.accept(offer.image, offer.mask, offer.clicks)
+        with self._lock:
+            self._practising = False
+            if learner is self._learner:  # it was not reset meanwhile
+                self.segmenter.learn(learner.segmenter if self._on else None)
+                self._keep()
 
     def _keep(self) -> None:
         """Write what is known; a disk that does not take it is said, and learning goes on in memory."""

@@ -91,6 +91,21 @@ def test_weights_that_do_worse_are_not_taken() -> None:
     assert learner.segmenter.model is learner.start.model
 
 
+def test_a_share_of_what_is_learned_answers() -> None:
+    moved = []
+    for share in (1.0, 0.5):
+        learner = Learner(start(), replace(SMALL, share=share))
+        for number in range(2):
+            learner.accept(*disc(number))
+        learner.gains = [0.1] * SMALL.checked
+        learner.accept(*disc(2))
+        weights = zip(learner.segmenter.model.parameters(), learner.start.model.parameters(), strict=True)
+        moved.append(torch.cat([(now - before).flatten() for now, before in weights]))
+    whole, half = moved
+    assert whole.abs().max() > 1e-3
+    torch.testing.assert_close(half, 0.5 * whole, rtol=0, atol=1e-6)
+
+
 def test_each_object_is_asked_about_before_it_is_learned() -> None:
     """With a rate of almost nothing, learned weights are those of the start: the gain is nothing."""
     learner = Learner(start(), replace(SMALL, rate=1e-12))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,6 +146,43 @@ def test_reset_forgets_everything(tmp_path: Path) -> None:
     assert list((tmp_path / "learned").iterdir()) == []
     offer(bench, 1)  # it can be learned again
     assert bench.status.objects == 1
+
+
+def test_the_switch_does_not_wait_for_what_is_being_learned(tmp_path: Path) -> None:
+    bench = Workbench(start(), tmp_path / "learned", SMALL)
+    before = answer(bench)
+    with practising(bench):
+        bench.switch(False)
+        assert bench.status.waiting == 1
+    assert np.array_equal(answer(bench), before)
+    again = Workbench(start(), tmp_path / "learned", SMALL)
+    assert (again.status.on, again.status.objects) == (False, 1)
+    again.switch(True)
+    assert not np.array_equal(answer(again), before)
+
+
+def test_a_reset_forgets_what_is_being_learned(tmp_path: Path) -> None:
+    bench = Workbench(start(), tmp_path / "learned", SMALL)
+    before = answer(bench)
+    with practising(bench):
+        bench.reset()
+        assert (bench.status.waiting, bench.status.objects) == (1, 0)
+    assert np.array_equal(answer(bench), before)
+    assert list((tmp_path / "learned").glob("*")) == []
+    offer(bench, 2)
+    assert bench.status.objects == 2
+    assert not np.array_equal(answer(bench), before)
+
+
+@contextlib.contextmanager
+def practising(bench: Workbench) -> Iterator[None]:
+    """While an object is being learned, which waits for an answer to somebody's click until the end."""
+    with bench.answering():
+        bench.offer("image#0", *thing(), [CLICK])
+        while not bench._practising:
+            time.sleep(0.001)
+        yield
+    assert bench.finish(60)
 
 
 def test_an_exported_model_answers_alike(tmp_path: Path) -> None:
