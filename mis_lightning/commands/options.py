@@ -166,7 +166,12 @@ def annotate() -> argparse.ArgumentParser:
         help="a name that browsers use for a proxy in front of the server, e.g. lab.example.org; repeatable",
     )
     add("--root-path", default="", metavar="/PATH", help="path below which a proxy shows the page")
-    add("--learn", action="store_true", help="learn from what is saved; the page has a switch for it, too")
+    add(
+        "--learn",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="learn from what is saved; the page has a switch for it, too (on)",
+    )
     add("--open", action="store_true", help="open the page in the browser")
     return parser
 
