@@ -88,7 +88,7 @@ class Workbench:
         self._start, self._settings = start, settings if settings is not None else LearningSettings()
         self._memory = Memory(folder)
         self._lock = threading.Lock()  # around what is learned and kept; never held while it practises
-        self._practising = False
+        self._practising: Learner | None = None
         self._idle = threading.Condition()
         self._answering = 0
         self._offers: queue.SimpleQueue[_Offer | None] = queue.SimpleQueue()
@@ -174,9 +174,8 @@ class Workbench:
                 self._reopen()
             self._on = on
             self._problem = ""
-            answers = self._learner.segmenter
-            self.segmenter.learn(answers if on and answers is not self._start else None)
-            if not self._practising:  # or else the switch is kept with what is being learned
+            self._answer()
+            if self._practising is not self._learner:  # or else the switch is kept with what is being learned
                 self._keep()
 
     def reset(self) -> None:
@@ -221,7 +220,6 @@ class Workbench:
             except Exception as error:  # the annotator's work goes on whatever happens here
                 self._problem = f"Learning from {offer.key} failed: {error}"
             finally:
-                self._practising = False
                 with self._idle:
                     self._waiting -= 1
                     self._idle.notify_all()
@@ -231,13 +229,20 @@ class Workbench:
             learner = self._learner
             if not self._on or self._known.get(offer.key) != offer.digest:
                 return
-            self._practising = True
-        learner.accept(offer.image, offer.mask, offer.clicks)
+            self._practising = learner
+        try:
+            learner.accept(offer.image, offer.mask, offer.clicks)
+        finally:
+            self._practising = None
         with self._lock:
-            self._practising = False
             if learner is self._learner:  # it was not reset meanwhile
-                self.segmenter.learn(learner.segmenter if self._on else None)
+                self._answer()
                 self._keep()
+
+    def _answer(self) -> None:
+        """Let what is learned answer while it is on and anything is, and else the start."""
+        answers = self._learner.segmenter
+        self.segmenter.learn(answers if self._on and answers is not self._start else None)
 
     def _keep(self) -> None:
         """Write what is known; a disk that does not take it is said, and learning goes on in memory."""
@@ -306,7 +311,7 @@ class Workbench:
         for one in versions:
             self.segmenter.learn(one)
         self._learner, self._known, self._clicks, self._on = learner, known, clicks, on
-        self.segmenter.learn(learner.segmenter if on and learner.count else None)
+        self._answer()
 
     def _version(self, entry: Mapping[str, Any]) -> ClickModelSegmenter:
         model, start = _module(self._start), self._start

@@ -174,12 +174,20 @@ def test_a_reset_forgets_what_is_being_learned(tmp_path: Path) -> None:
     assert not np.array_equal(answer(bench), before)
 
 
+def test_the_switch_is_kept_while_what_was_forgotten_is_being_learned(tmp_path: Path) -> None:
+    bench = Workbench(start(), tmp_path / "learned", SMALL)
+    with practising(bench):
+        bench.reset()
+        bench.switch(False)
+    assert not Workbench(start(), tmp_path / "learned", SMALL).status.on
+
+
 @contextlib.contextmanager
 def practising(bench: Workbench) -> Iterator[None]:
     """While an object is being learned, which waits for an answer to somebody's click until the end."""
     with bench.answering():
         bench.offer("image#0", *thing(), [CLICK])
-        while not bench._practising:
+        while bench._practising is None:
             time.sleep(0.001)
         yield
     assert bench.finish(60)
