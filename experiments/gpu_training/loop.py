@@ -374,8 +374,9 @@ class Training:
     def save(self) -> None:
         """Write the averaged weights, whole or not at all: to go on from, and as a model folder.
 
-        ``latest.safetensors`` and ``latest.json`` are what ``resume`` reads, in float32; ``model`` is a model
-        folder, in half precision as models are packaged, which another run may start from.
+        ``latest.safetensors`` is what ``resume`` reads, in float32; ``latest.json`` says how it came about.
+        ``model`` is a model folder, in half precision as models are packaged, which another run may start
+        from.
         """
         names = [name for name, _ in self.model.named_parameters()]
         average = [value.detach().float().cpu().contiguous() for value in self.average]
