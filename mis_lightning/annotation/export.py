@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +13,7 @@ from typing import Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from tqdm import tqdm
 
 from mis_lightning.annotation.record import AnnotationRecord
@@ -19,11 +22,13 @@ from mis_lightning.errors import InputError
 from mis_lightning.files import written_whole
 from mis_lightning.formats.binary_png import write_binary_png
 from mis_lightning.formats.coco import write_coco
-from mis_lightning.formats.label_png import write_label_png
+from mis_lightning.formats.label_png import marks_void, write_label_png
 from mis_lightning.formats.slice_view import Axis
 from mis_lightning.formats.volume_files import SUFFIXES, SliceKey, open_slices, split_key
 from mis_lightning.formats.volume_slices import LabelVolume
 from mis_lightning.images import Reading
+
+_IN_THE_WAY = "{} is there already and is no mask: choose another folder to write to (--out)."
 
 Format = Literal["png", "labels", "coco", "volumes"]
 """A grey PNG for each object, a label map for each image, one COCO file, a label volume for each volume."""
@@ -62,7 +67,9 @@ def export_masks(
       images of their own, objects of one name have one label. Keys that are no slices of a volume are left
       out.
 
-    ``<image>`` is its path inside the folder, without the suffix unless two images differ only there.
+    ``<image>`` is its path inside the folder, without the suffix unless two images differ only there. Masks
+    that an earlier export wrote for the same images are replaced, or removed where there are none now; an
+    image or a volume that lies where a mask would go is a failure.
 
     Args:
         store: The annotations.
@@ -121,6 +128,10 @@ def _write_pictures(
         if taken is not None:
             result.failures[key] = f"Another image has its mask in {taken}: rename one of the two."
             continue
+        image = next((path for path in targets if path.exists() and not _may_replace(path, out)), None)
+        if image is not None:
+            result.failures[key] = _IN_THE_WAY.format(image)
+            continue
         for path, number in targets.items():
             if form == "labels":
                 write_label_png(path, record.labels)
@@ -133,6 +144,8 @@ def _write_pictures(
             else:
                 write_binary_png(path, record.masks[number])
             result.files.append(path)
+        if form == "png":
+            _remove_old(out, stems[key], {*targets}, {*_stems(store.keys()).values()})
     if form == "labels":
         _write_names(out / "labels.json", names)
         if classes:
@@ -168,13 +181,15 @@ def _write_volumes(
                 if key in records:
                     picture = LabelVolume(axes[one.axis], target.voxels)
                     picture[one.number] = _painted(records[key], labels, picture[one.number])
-            path = out / f"{stems[volume]}{like.LABELS}"
-            target.save(path)
+            written = out / f"{stems[volume]}{like.LABELS}"
+            if written.exists() and written.samefile(path):
+                raise InputError(_IN_THE_WAY.format(written))
+            target.save(written)
         except InputError as error:
             result.failures[volume] = str(error)
             continue
-        names[path.relative_to(out).as_posix()] = {label: name for (_, name), label in labels.items()}
-        result.files.append(path)
+        names[written.relative_to(out).as_posix()] = {label: name for (_, name), label in labels.items()}
+        result.files.append(written)
     _write_names(out / "labels.json", names)
 
 
@@ -212,6 +227,39 @@ def _stems(keys: Sequence[str]) -> dict[str, str]:
         stems[key] = folder + slash + name[: len(name) - len(ending)] + (f"_{part}" if part else "")
     count = Counter(stems.values())
     return {key: stem if count[stem] == 1 else key for key, stem in stems.items()}
+
+
+def _may_replace(path: Path, out: Path) -> bool:
+    """Whether a picture is a mask or a label map of an earlier export, and not an image of the user's.
+
+    A mask is grey with 0 and 255 alone; a label map has the palette of labels, or 16 bits and its names in
+    ``labels.json``.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode == "L":
+                return {*np.flatnonzero(image.histogram())} <= {0, 255}
+            if image.mode == "P":
+                return marks_void(path)
+        known = json.loads((out / "labels.json").read_text(encoding="utf-8"))
+        return path.relative_to(out).as_posix() in known
+    except (OSError, ValueError):
+        return False
+
+
+def _remove_old(out: Path, stem: str, written: set[Path], stems: set[str]) -> None:
+    """Remove the masks of objects that an image had when it was exported before, but not of other images."""
+    name = stem.rpartition("/")[2]
+    for path in (out / stem).parent.glob(f"{glob.escape(name)}*.png"):
+        object_id = path.name[len(name) : -len(".png")]
+        another = path.relative_to(out).as_posix().removesuffix(".png") in stems - {stem}
+        if (
+            path not in written
+            and not another
+            and re.fullmatch(r"(\.\d+)?", object_id)
+            and _may_replace(path, out)
+        ):
+            path.unlink()
 
 
 def _by_class(record: AnnotationRecord, classes: Sequence[str]) -> NDArray[np.uint16]:

@@ -140,6 +140,9 @@ def test_volumes(tmp_path) -> None:
             there = expected.get(k, {}).get(name, np.zeros(read.shape, bool))
             np.testing.assert_array_equal(read.values(k) == int(label), there)
 
+    own = export_masks(store, tmp_path / "scans", "volumes", volumes=(tmp_path / "scans").joinpath)
+    assert "another folder" in own.failures["ct.nii.gz"]
+    np.testing.assert_array_equal(nibabel.load(tmp_path / "scans" / "ct.nii.gz").dataobj, scan)
     (tmp_path / "scans" / "ct.nii.gz").unlink()
     written = export_masks(store, tmp_path / "out", "volumes", volumes=(tmp_path / "scans").joinpath)
     assert "no volume" in written.failures["ct.nii.gz"]
@@ -165,3 +168,61 @@ def test_only_the_keys_of_slices_are_cut(tmp_path, image) -> None:
                      "x/no #axial-3.png"]  # fmt: skip
     with pytest.raises(InputError, match="slices of volumes"):
         export_masks(store, tmp_path / "out", "volumes", ["a#b#c.tif"], volumes=tmp_path.joinpath)
+
+
+def test_an_image_where_a_mask_would_go_stays(tmp_path, image) -> None:
+    store = AnnotationStore(tmp_path / "store")
+    mask = np.zeros(image.shape[:2], bool)
+    mask[2:9, 3:8] = True
+    for key in ("colour.png", "grey.png", "deep.png", "other.jpg"):
+        store.save(key, drawn(image, [("cat", mask)], "keep"))
+    out = tmp_path / "out"
+    out.mkdir()
+    grey = image[..., 0]
+    pictures = {"colour.png": Image.fromarray(image), "grey.png": Image.fromarray(grey)}
+    pictures["deep.png"] = Image.fromarray(grey.astype(np.uint16) * 257)
+    for name, picture in pictures.items():
+        picture.save(out / name)
+    before = {name: (out / name).read_bytes() for name in pictures}
+    for form in ("png", "labels", "png"):  # labels over masks, and masks over labels
+        written = export_masks(store, out, form)
+        assert set(written.failures) == set(pictures)
+        assert "another folder" in written.failures["grey.png"]
+        assert written.files == [out / "other.png"]
+        assert {name: (out / name).read_bytes() for name in pictures} == before
+
+
+def test_masks_of_before_go(tmp_path, image) -> None:
+    store, out = AnnotationStore(tmp_path / "store"), tmp_path / "out"
+    whole = np.ones(image.shape[:2], bool)
+    session = drawn(image, [("cat", whole)], "allow")
+    store.save("in[1]/a.jpg", session)
+    store.save("in[1]/a.7.jpg", drawn(image, [("cat", whole)], "allow"))
+
+    def names(keys=None):
+        export_masks(store, out, "png", keys)
+        return sorted(path.name for path in (out / "in[1]").iterdir())
+
+    assert names() == ["a.7.png", "a.png"]
+    session.add_object("dog")
+    session.load_mask(whole)
+    store.save("in[1]/a.jpg", session)
+    Image.fromarray(image).save(out / "in[1]" / "a.9.png")  # not a mask
+    assert names(["in[1]/a.jpg"]) == ["a.1.png", "a.2.png", "a.7.png", "a.9.png"]
+    session.delete(1)
+    store.save("in[1]/a.jpg", session)
+    assert names() == ["a.7.png", "a.9.png", "a.png"]
+
+
+def test_label_maps_of_16_bits_are_written_again(tmp_path, image) -> None:
+    store = AnnotationStore(tmp_path / "store")
+    session = AnnotationSession(image, overlap="allow")
+    for number in range(256):
+        session.add_object()
+        mask = np.zeros(image.shape[:2], bool)
+        mask[number // 16, number % 16] = True
+        session.load_mask(mask)
+    store.save("a.jpg", session)
+    for _ in range(2):
+        assert not export_masks(store, tmp_path / "out", "labels").failures
+    assert np.array(Image.open(tmp_path / "out" / "a.png")).max() == 256
