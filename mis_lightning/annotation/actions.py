@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, get_args
 
@@ -15,7 +15,7 @@ from mis_lightning.annotation.painting import brush_mask, simplified
 from mis_lightning.annotation.positions import as_line, number, short, whole_pixels
 from mis_lightning.errors import InputError
 from mis_lightning.formats.rle import decode_rle, encode_rle
-from mis_lightning.segmenters.base import Box, Segmenter, check_box, check_click
+from mis_lightning.segmenters.base import Box, check_box, check_click
 from mis_lightning.segmenters.granularity import check_granularity
 from mis_lightning.structures import Click
 
@@ -219,16 +219,6 @@ def told_granularity(actions: Sequence[Action]) -> float | None:
         if isinstance(action, (BoxAction, LevelAction, MaskAction, CarryAction)):
             return None
     return None
-
-
-def answers_again(segmenter: Segmenter[Any], actions: Iterable[Action]) -> bool:
-    """Whether what the segmenter had learned at all these actions is kept."""
-    try:
-        for version in {action.by for action in actions if isinstance(action, Answered)}:
-            segmenter.at(version)
-    except InputError:
-        return False
-    return True
 
 
 def action_from_json(entry: Any) -> Action:

@@ -271,6 +271,14 @@ class ObjectList(ObjectHistory):
         """
         return (self._object(id) if id is not None else self._current).moment.mask.copy()
 
+    def own_counts(self, id: int) -> str:
+        """The same, run-length encoded (:mod:`mis_lightning.formats.rle`); nothing is decoded for it.
+
+        Raises:
+            InputError: There is no such object.
+        """
+        return self._object(id).moment.counts
+
     def probability(self, id: int | None = None) -> NDArray[np.float32]:
         """The last prediction for an object, the active one if none is named, float32, ``(H, W)``.
 

@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from mis_lightning.annotation.actions import (
+    Action,
     BoxAction,
     ClickAction,
     LevelAction,
@@ -301,6 +302,10 @@ class AnnotationSession(HandEdits):
                 f"Expected the image that the click log of {log.name!r} was made on, "
                 f"{log.shape[0]}x{log.shape[1]} pixels, but got another of {self.shape[0]}x{self.shape[1]}."
             )
+
+    def keep_what_answered(self, actions: Iterable[Action]) -> bool:
+        """Keep what the segmenter had learned at some actions; whether it still has all of it."""
+        return self._steps.keep_what_answered(actions)
 
     def reads_as(self, log: ClickLog) -> bool:
         """Whether a log of this image was made with the window and channels that are shown now."""

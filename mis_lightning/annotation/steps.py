@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from mis_lightning.annotation.actions import (
     Action,
+    Answered,
     BoxAction,
     CarryAction,
     ClickAction,
@@ -68,6 +70,24 @@ class ImageSteps:
         self.segmenter = segmenter
         self.shape = (image.shape[0], image.shape[1])
         self.seconds = 0.0
+        self._answered: dict[str, Segmenter[Any]] = {}  # by what the segmenter had learned then
+
+    def keep_what_answered(self, actions: Iterable[Action]) -> bool:
+        """Keep what the segmenter had learned at some actions, so that they can be done again later.
+
+        Returns:
+            Whether the segmenter still has all of it; if not, nothing is kept.
+        """
+        try:
+            found = {one.by: self.segmenter.at(one.by) for one in actions if isinstance(one, Answered)}
+        except InputError:
+            return False
+        self._answered |= found
+        return True
+
+    def _at(self, by: str) -> Segmenter[Any]:
+        """The segmenter with what it had learned then."""
+        return self._answered.get(by) or self.segmenter.at(by)
 
     @cached_property
     def tree(self) -> TreeState:
@@ -132,12 +152,12 @@ class ImageSteps:
         if isinstance(action, ScribbleAction) and action.line:
             paint = paint if paint is not None else Paint.none(self.shape)
             paint = paint.painted(action.drawn(self.shape), action.positive)
-        (state,) = self.segmenter.at(action.by).click([self._held(state, paint)], [clicks])
+        (state,) = self._at(action.by).click([self._held(state, paint)], [clicks])
         return self._obeying(state, paint)
 
     def _of_size(self, before: ObjectState, action: GranularityAction) -> ObjectState:
         """The answer to the same clicks for an object of another size; what was set by hand stays."""
-        state, answering = self._held(before.state, before.paint), self.segmenter.at(action.by)
+        state, answering = self._held(before.state, before.paint), self._at(action.by)
         return self._obeying(answering.with_granularity(state, action.granularity), before.paint)
 
     def _held(self, state: Any, paint: Paint | None) -> Any:
@@ -155,11 +175,11 @@ class ImageSteps:
         """The state of the segmenter after an action that starts over: nothing of before counts."""
         segmenter, state = self.segmenter, self.first.state
         if isinstance(action, BoxAction):
-            return segmenter.at(action.by).box(state, action.box(self.shape))
+            return self._at(action.by).box(state, action.box(self.shape))
         if isinstance(action, LevelAction):
             return segmenter.place(state, self.region(action), [action.click(self.shape)])
         if isinstance(action, CarryAction):
-            return segmenter.at(action.by).carry(state, action.mask(self.shape), action.clicks(self.shape))
+            return self._at(action.by).carry(state, action.mask(self.shape), action.clicks(self.shape))
         return segmenter.place(state, action.mask(self.shape))
 
     def _by_hand(self, before: ObjectState, action: DrawnAction | TidyAction) -> ObjectState:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mis_lightning.annotation.actions import MaskAction, answers_again
+from mis_lightning.annotation.actions import MaskAction
 from mis_lightning.annotation.class_list import FILE_NAME, read_classes, write_classes
 from mis_lightning.annotation.log import check_name, is_plain
 from mis_lightning.annotation.record import AnnotationRecord
@@ -146,7 +146,7 @@ class AnnotationStore:
         same = asked_alike and session.reads_as(log)
         objects = tuple(
             one
-            if same and answers_again(session.segmenter, one.actions)
+            if same and session.keep_what_answered(one.actions)
             else replace(one, actions=(MaskAction(record.counts[one.id]),))
             for one in log.objects
         )

@@ -20,7 +20,8 @@ from mis_lightning.formats.image_objects import (
     read_label_file,
     read_mask_files,
 )
-from mis_lightning.formats.named_masks import NamedMasks
+from mis_lightning.formats.named_masks import NamedMask, NamedMasks
+from mis_lightning.formats.rle import encode_rle
 from mis_lightning.formats.saved_masks import read_saved_masks
 from mis_lightning.formats.slice_view import Axis
 from mis_lightning.formats.volume_files import SUFFIXES, is_volume, open_slices, slices_of
@@ -107,9 +108,14 @@ class LabelledImages:
             return image.masks
         if image.masks.whole is not None and image.masks.whole.suffix == ".json":
             return read_saved_masks(image.masks.whole)
-        objects = self.objects(image)
-        masks = [(f"object {name}", objects.mask(name)) for name in objects.areas]
-        return NamedMasks.of(image.key, masks, objects.shape)
+        found = self.objects(image)
+        objects = (
+            NamedMask(
+                f"object {name}", encode_rle(found.mask(name)), id=int(name) if name.isdecimal() else None
+            )
+            for name in found.areas
+        )
+        return NamedMasks(image.key, found.shape, tuple(objects))
 
     def read(self, image: LabelledImage) -> tuple[ReadImage, ImageObjects]:
         """Read an image and its masks.

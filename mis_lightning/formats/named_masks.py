@@ -20,6 +20,7 @@ class NamedMask:
         crowd: It is no object but a region of many, which measurements leave out (``iscrowd`` in COCO).
         category: Its class, the category in COCO; ``None``: it has none.
         score: Of a proposal, in ``[0, 1]`` (``score`` in COCO).
+        id: Its number where it has one, from 1: in a volume the same on all slices.
     """
 
     name: str
@@ -27,6 +28,7 @@ class NamedMask:
     crowd: bool = False
     category: str | None = None
     score: float | None = None
+    id: int | None = None
 
 
 @dataclass(frozen=True)

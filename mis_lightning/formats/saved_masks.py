@@ -46,7 +46,9 @@ def read_saved_masks(path: str | Path) -> NamedMasks:
         image = content["image"]
         shape = int(image["height"]), int(image["width"])
         objects = {
-            int(one["id"]): NamedMask(str(one["name"]), one["mask"]["counts"], category=one.get("category"))
+            int(one["id"]): NamedMask(
+                str(one["name"]), one["mask"]["counts"], category=one.get("category"), id=int(one["id"])
+            )
             for one in content["objects"]
         }
         masks = without_overlaps(str(image["name"]), shape, objects, check_overlap(content["overlap"]))

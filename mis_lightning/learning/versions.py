@@ -62,6 +62,10 @@ class LearningSegmenter(ClickModelSegmenter):
             super().at(version)  # raises for all but the start
         return found if found is not None else self._start
 
+    def _now(self) -> ClickModelSegmenter:
+        with self._lock:
+            return self._kept[self._version] if self._version else self._start
+
     def learn(self, learned: ClickModelSegmenter | None) -> str:
         """Answer by another segmenter from now on; ``None``: by the start. Returns its name."""
         name = version_of(learned) if learned is not None else ""
@@ -82,15 +86,15 @@ class LearningSegmenter(ClickModelSegmenter):
 
     def click(self, states: Sequence[ClickState], clicks: Sequence[Sequence[Click]]) -> list[ClickState]:
         """Add clicks and answer them with what is learned at the moment."""
-        return self.at(self._version).click(states, clicks)
+        return self._now().click(states, clicks)
 
     def box(self, state: ClickState, box: Box) -> ClickState:
         """Start again from a box and answer it with what is learned at the moment."""
-        return self.at(self._version).box(state, box)
+        return self._now().box(state, box)
 
     def with_granularity(self, state: ClickState, granularity: float | None) -> ClickState:
         """Answer again for an object of another size with what is learned at the moment."""
-        return self.at(self._version).with_granularity(state, granularity)
+        return self._now().with_granularity(state, granularity)
 
     def with_settings(self, settings: Mapping[str, Any]) -> LearningSegmenter:
         """Itself where the settings are its own; otherwise the start asked so, which has learned nothing."""

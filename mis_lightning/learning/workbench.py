@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-import queue
 import threading
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.errors import InputError
+from mis_lightning.formats.rle import decode_rle, encode_rle
 from mis_lightning.learning.learner import Learner, LearningSettings
 from mis_lightning.learning.memory import Memory
 from mis_lightning.learning.versions import LearningSegmenter, delta_of, version_of, with_delta
@@ -35,7 +35,7 @@ _LOWEST = 19  # priority of the thread: it gets what nobody else wants
 class _Offer(NamedTuple):
     key: str
     image: NDArray[np.uint8]
-    mask: NDArray[np.bool_]
+    counts: str  # the mask, run-length encoded: hundreds may wait
     clicks: tuple[Click, ...]
     digest: int
 
@@ -89,14 +89,14 @@ class Workbench:
         self._memory = Memory(folder)
         self._lock = threading.Lock()  # around what is learned and kept; never held while it practises
         self._practising: Learner | None = None
+        self._lesson: _Offer | None = None  # what it practises
         self._idle = threading.Condition()
         self._answering = 0
-        self._offers: queue.SimpleQueue[_Offer | None] = queue.SimpleQueue()
-        self._waiting = 0
+        self._offers: dict[str, _Offer] = {}  # what waits, by key, and what is being learned
         self._thread: threading.Thread | None = None
         self._on, self._problem = on, ""
         self._learner = Learner(start, self._settings, self._pause)
-        self._known: dict[str, int] = {}
+        self._known: dict[str, int] = {}  # digests of what is learned
         self._clicks: list[int] = []
         self._written: set[str] = set()  # files of lessons
         try:
@@ -109,12 +109,13 @@ class Workbench:
     def status(self) -> LearningStatus:
         """How far it is."""
         with self._idle:
+            new = [len(one.clicks) for one in self._offers.values() if one.key not in self._known]
             return LearningStatus(
                 self._on,
                 len(self._known),
-                self._waiting,
+                len(self._offers),
                 bool(self.segmenter.version) and self._learner.taken,
-                tuple(self._clicks),
+                (*self._clicks, *(count for count in new if count)),
                 self._problem,
             )
 
@@ -141,27 +142,29 @@ class Workbench:
             mask: The object, bool, ``(H, W)``; an empty one is left out.
             clicks: The clicks that led to it, in pixels of the image.
         """
-        if not self._on or not mask.any():
-            return
-        digest = zlib.crc32(np.packbits(mask).tobytes())
-        with self._idle:
-            if self._known.get(key) == digest:
-                return
-            if key not in self._known and clicks:
-                self._clicks.append(len(clicks))
-            self._known[key] = digest
-            self._waiting += 1
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="learning", daemon=True)
-                self._thread.start()
-        self._offers.put(_Offer(key, image, mask.copy(), tuple(clicks), digest))
+        if mask.any():
+            self._offer(key, image, encode_rle(mask), clicks)
 
     def offer_objects(self, image: str, session: AnnotationSession, ids: Collection[int]) -> None:
         """Offer objects of a session, those that have a mask; ``image`` names the image."""
         if self._on:
             for one in session.objects:
                 if one.id in ids and one.area:
-                    self.offer(f"{image}#{one.id}", session.image, session.own_mask(one.id), one.clicks)
+                    self._offer(f"{image}#{one.id}", session.image, session.own_counts(one.id), one.clicks)
+
+    def _offer(self, key: str, image: NDArray[np.uint8], counts: str, clicks: Sequence[Click]) -> None:
+        if not self._on:
+            return
+        digest = zlib.crc32(counts.encode())
+        with self._idle:
+            waiting = self._offers.get(key)
+            if (self._known.get(key) if waiting is None else waiting.digest) == digest:
+                return
+            self._offers[key] = _Offer(key, image, counts, tuple(clicks), digest)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="learning", daemon=True)
+                self._thread.start()
+            self._idle.notify_all()
 
     def switch(self, on: bool) -> None:
         """Learn from now on, or not; what is learned stays, and answers only while it is on.
@@ -186,6 +189,7 @@ class Workbench:
             self._learner = Learner(self._start, self._settings, self._pause)
             with self._idle:
                 self._known, self._clicks, self._problem = {}, [], ""
+                self._offers = {key: one for key, one in self._offers.items() if one is self._lesson}
             self._written = set()
 
     def export(self, folder: Path) -> Path:
@@ -205,7 +209,7 @@ class Workbench:
     def finish(self, timeout: float | None = None) -> bool:
         """Wait until everything offered is learned; whether it is."""
         with self._idle:
-            return self._idle.wait_for(lambda: self._waiting == 0, timeout)
+            return self._idle.wait_for(lambda: not self._offers, timeout)
 
     def _pause(self) -> None:
         with self._idle:
@@ -214,28 +218,36 @@ class Workbench:
     def _work(self) -> None:
         with contextlib.suppress(OSError, AttributeError):  # not every system has priorities of threads
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST)
-        while (offer := self._offers.get()) is not None:
+        while True:
+            with self._idle:
+                self._idle.wait_for(lambda: bool(self._offers))
+                offer = next(iter(self._offers.values()))
             try:
                 self._learn(offer)
             except Exception as error:  # the annotator's work goes on whatever happens here
                 self._problem = f"Learning from {offer.key} failed: {error}"
             finally:
                 with self._idle:
-                    self._waiting -= 1
+                    if self._offers.get(offer.key) is offer:  # or else it has changed, and is next
+                        del self._offers[offer.key]
                     self._idle.notify_all()
 
     def _learn(self, offer: _Offer) -> None:
         with self._lock:
             learner = self._learner
-            if not self._on or self._known.get(offer.key) != offer.digest:
+            if not self._on or self._offers.get(offer.key) is not offer:
                 return
-            self._practising = learner
+            self._practising, self._lesson = learner, offer
         try:
-            learner.accept(offer.image, offer.mask, offer.clicks)
+            learner.accept(offer.image, decode_rle(offer.counts, offer.image.shape[:2]), offer.clicks)
         finally:
-            self._practising = None
+            self._practising = self._lesson = None
         with self._lock:
             if learner is self._learner:  # it was not reset meanwhile
+                with self._idle:
+                    if offer.key not in self._known and offer.clicks:
+                        self._clicks.append(len(offer.clicks))
+                    self._known[offer.key] = offer.digest
                 self._answer()
                 self._keep()
 

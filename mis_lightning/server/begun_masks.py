@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mis_lightning.annotation.actions import MaskAction
-from mis_lightning.annotation.log import ObjectLog, check_name
+from mis_lightning.annotation.log import MAX_OBJECTS, ObjectLog, check_name
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.data.labelled_images import LabelledImage, LabelledImages
 from mis_lightning.errors import InputError
@@ -53,10 +53,11 @@ class BegunMasks:
         return (path, slice) in self._found
 
     def begin(self, session: AnnotationSession, path: Path, slice: int | None) -> None:
-        """Give a session the objects of its image, each begun with its mask.
+        """Give a session the objects of its image, each begun with its mask; where they overlap, they may.
 
         Raises:
-            InputError: The masks cannot be read, or are of an image of another size.
+            InputError: The masks cannot be read, or are of an image of another size, or a number in a volume
+                is above 65535.
         """
         image = self._found[path, slice]
         found = self._images.named(image)
@@ -66,14 +67,45 @@ class BegunMasks:
                 f"image has {session.shape[0]} and {session.shape[1]}. Replace one of the two files."
             )
         objects, masks = [], {}
+        taken = np.zeros(session.shape, np.bool_)
         whole = [(one, mask) for one, mask in zip(found.objects, found.masks(), strict=True) if not one.crowd]
-        for number, (one, mask) in enumerate(whole, 1):
-            called = f"{one.name} {number}" if one.name == one.category else one.name
+        numbers = self._numbers(image, [one.id for one, _ in whole])
+        for place, (number, (one, mask)) in enumerate(zip(numbers, whole, strict=True), 1):
+            called = f"{one.name} {place}" if one.name == one.category else one.name
             kind = None if one.category is None else check_name(one.category, "class")
             objects.append(ObjectLog(number, check_name(called), (MaskAction(one.counts),), kind))
             masks[number] = np.ascontiguousarray(mask)
+            if (taken & mask).any():
+                session.overlap = "allow"
+            taken |= mask
         log = session.record(with_masks=False).log
         active = objects[-1].id if objects else None
-        session.take_over(
-            replace(log, objects=tuple(objects), active=active, next_id=len(objects) + 1), masks
-        )
+        next_id = max(numbers, default=0) + 1
+        session.take_over(replace(log, objects=tuple(objects), active=active, next_id=next_id), masks)
+
+    def _numbers(self, image: LabelledImage, known: list[int | None]) -> list[int]:
+        """The ids of objects: those they have; else from 1 on, through all slices of a volume."""
+        ids = [one for one in known if one is not None]
+        if len({*ids}) == len(known) and all(1 <= one <= MAX_OBJECTS for one in ids):
+            return ids
+        if image.slice is None:
+            return list(range(1, len(known) + 1))
+        if len(ids) == len(known):
+            raise InputError(
+                f"Expected numbers of objects in 1..{MAX_OBJECTS} in the masks of {image.key}, but got up to "
+                f"{max(ids)}. Number them anew."
+            )
+        before = 0
+        for one in self._found.values():
+            if one is image:
+                break
+            if one.path == image.path:
+                before += _count(one)
+        return list(range(before + 1, before + len(known) + 1))
+
+
+def _count(image: LabelledImage) -> int:
+    """The number of objects of an image whose masks have no numbers."""
+    if isinstance(image.masks, NamedMasks):
+        return sum(not one.crowd for one in image.masks.objects)
+    return len(image.masks.parts)

@@ -110,7 +110,12 @@ def test_clicks_are_answered_again_by_the_weights_of_then(tmp_path: Path) -> Non
     assert np.array_equal(replayed.own_mask(), mask)
     store = AnnotationStore(tmp_path / "out")
     store.save("a.png", session)
+    opened = store.load("a.png", image, bench.segmenter)  # while it was kept
     offer(bench, KEPT, first=2)
+    opened.undo()
+    opened.redo()
+    assert np.array_equal(opened.own_mask(), mask)
+    opened.brush([[3, 3], [4, 4]], 1)
     with pytest.raises(InputError, match="is not kept here"):
         AnnotationSession.replay(log, image, bench.segmenter)
     loaded = store.load("a.png", image, bench.segmenter)  # begins with the mask instead
@@ -191,6 +196,40 @@ def practising(bench: Workbench) -> Iterator[None]:
             time.sleep(0.001)
         yield
     assert bench.finish(60)
+
+
+def test_what_waits_is_not_taken_for_learned(tmp_path: Path) -> None:
+    bench = Workbench(start(), tmp_path / "learned", SMALL)
+    with bench.answering():
+        for number in range(3):
+            bench.offer(f"image#{number}", *thing(number), [CLICK])
+        assert (bench.status.objects, bench.status.waiting, bench.status.clicks) == (0, 3, (1, 1, 1))
+        bench.switch(False)  # what waits is dropped
+    assert bench.finish(60)
+    learned = bench.status.objects
+    assert learned <= 1
+    again = Workbench(start(), tmp_path / "learned", SMALL)  # as after a kill
+    assert again.status.objects == learned
+    assert len(again.status.clicks) == learned
+    again.switch(True)
+    offer(again, 3)
+    assert (again.status.objects, len(again.status.clicks)) == (3, 3)
+
+
+def test_an_object_that_changes_while_it_waits_is_learned_once(tmp_path: Path, monkeypatch) -> None:
+    bench, areas = Workbench(start(), tmp_path / "learned", SMALL), []
+    accept = Learner.accept
+    monkeypatch.setattr(
+        Learner,
+        "accept",
+        lambda self, image, mask, clicks: (areas.append(mask.sum()), accept(self, image, mask, clicks)),
+    )
+    with bench.answering():
+        bench.offer("image#0", *thing(0), [CLICK])
+        for number in (1, 2, 3):
+            bench.offer("image#1", *thing(number), [CLICK])
+    assert bench.finish(60)
+    assert areas == [thing(0)[1].sum(), thing(3)[1].sum()]
 
 
 def test_an_exported_model_answers_alike(tmp_path: Path) -> None:
