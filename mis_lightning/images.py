@@ -283,6 +283,21 @@ def list_images(source: str | Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) 
     return _read_list(source, suffixes)
 
 
+def common_folder(paths: Sequence[Path]) -> Path:
+    """The folder that all of some files are in, absolute.
+
+    Raises:
+        InputError: There is none: they are on several drives.
+    """
+    try:
+        return Path(os.path.commonpath([path.absolute().parent for path in paths]))
+    except ValueError:
+        raise InputError(
+            f"Expected images below one folder, but {paths[0]} and others are on several drives. Make a list "
+            "for each."
+        ) from None
+
+
 def _read_list(source: Path, suffixes: tuple[str, ...]) -> list[Path]:
     try:
         lines = [line.strip() for line in source.read_text(encoding="utf-8-sig").splitlines()]

@@ -30,6 +30,7 @@ from mis_lightning.evaluation.simulation import EvaluationSettings, SimulatedSes
 from mis_lightning.export.model_card import CardFacts, model_card
 from mis_lightning.features.colour_texture import ColourTexture
 from mis_lightning.files import written_whole
+from mis_lightning.images import Reading
 from mis_lightning.learning.look_choice import LookChoice
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.interpolate import between
@@ -51,8 +52,6 @@ LOOKED_AT = 32
 """Objects at most that the first look is learned from."""
 LOOKS_KEPT = 40.0
 """How many looks the recommended first look is worth: fewer fit the images better and forget photographs."""
-SMALLEST = 30
-"""Least pixels of an object to learn from."""
 
 
 def main(args: Sequence[str]) -> int:
@@ -117,7 +116,16 @@ def _adapt(task: Task) -> None:
 
 def _with_masks(task: Task, masks: Path) -> Material:
     """Masks of some of the images; those of the others are for measuring. Trees of images without masks."""
-    labelled = LabelledFolder(task.images, masks, objects_per_image=None, min_area=SMALLEST, seed=task.seed)
+    labelled = LabelledFolder(
+        task.images,
+        masks,
+        objects_per_image=None,
+        min_area=task.min_area,
+        seed=task.seed,
+        reading=task.reading,
+        axis=task.axis,
+        ignore_label=task.ignore_label,
+    )
     files = [str(path) for path in labelled.paths()]
     out = held_back(files, task.hold_back, task.seed)
     kept = [index for index, held in enumerate(out) if held]
@@ -179,12 +187,16 @@ def _cli(task: Task, start: ClickNetwork, material: Material) -> MISCLI:
         f"--data.augment.init_args.size={list(start.input_size)}",
     ]
     steps = task.steps or (STEPS_WITH_MASKS if material.objects is not None else None)
+    reading = task.reading.settings().get("reading")
+    if reading:
+        words.append(f"--data.reading={json.dumps(reading)}")
     if steps is not None:
         words.append(f"--trainer.max_steps={steps}")
         words.append(f"--model.lr_scheduler.init_args.warmup_steps={max(1, steps // 10)}")
     cli = run([*words, *task.extra], run=False)
     data = cli.datamodule
-    data.store = data.store or str(default_store(str(task.images), data.regions.settings()))
+    settings = {**data.regions.settings(), **data.reading.settings()}
+    data.store = data.store or str(default_store(str(task.images), settings))
     if material.objects is not None:
         objects = material.objects
         data.objects, data.share = [lambda: objects], TREES_BESIDE_MASKS
@@ -198,7 +210,7 @@ def _cli(task: Task, start: ClickNetwork, material: Material) -> MISCLI:
         photographs = bundled_images()
         known, place = _listed(task, "replay", photographs), str(photographs[0].parent)
     store = str(default_store(place, general.settings()))
-    data.beside = [*data.beside, ImagesBeside(known, general, REPLAYED * own, store)]
+    data.beside = [*data.beside, ImagesBeside(known, general, REPLAYED * own, store, Reading())]
     return cli
 
 

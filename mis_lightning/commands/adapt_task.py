@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from mis_lightning.commands import options
 from mis_lightning.errors import InputError
 from mis_lightning.files import written_whole
+from mis_lightning.formats.slice_view import Axis
 from mis_lightning.metrics.functional import number_of_clicks
 from mis_lightning.metrics.noc import summarise
 from mis_lightning.metrics.report import bootstrap_intervals
@@ -31,11 +33,15 @@ class Task:
         self.hold_back: float = given.hold_back
         self.measured: int = given.measured
         self.seed: int = given.seed
+        self.min_area: int = given.min_area
+        self.ignore_label: int | None = given.ignore_label
+        self.reading = options.reading(given)
+        self.axis: Axis = given.axis
         self.extra = list(extra)
-        for name, least in (("steps", 2), ("measured", 1), ("seed", 0)):
+        for name, least in (("steps", 2), ("measured", 1), ("seed", 0), ("min_area", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
-                raise InputError(f"Expected --{name} of at least {least}, but got {value}.")
+                raise InputError(f"Expected --{name.replace('_', '-')} of at least {least}, but got {value}.")
         if not 0 < self.share <= 1:
             raise InputError(f"Expected --share in (0, 1], but got {self.share}.")
         self.folder = self.out / "training"
@@ -45,6 +51,8 @@ class Task:
     def begin(self) -> None:
         """Write down what was asked for; a run that was stopped must have been asked for the same.
 
+        What was asked for in vain, because a path was wrong, does not count.
+
         Raises:
             InputError: The folder holds something else, or what another command began.
         """
@@ -53,7 +61,8 @@ class Task:
         asked = {
             **{name: path and str(path.absolute()) for name, path in paths.items()},
             **{name: getattr(self, name) for name in ("model", "steps", "share", "hold_back", "seed")},
-            "measured": self.measured,
+            **{name: getattr(self, name) for name in ("measured", "min_area", "ignore_label", "axis")},
+            "reading": self.reading.settings().get("reading"),
             "more": self.extra,
         }
         if not file.is_file():
@@ -62,9 +71,12 @@ class Task:
             write_json(file, asked)
             return
         before = json.loads(file.read_text(encoding="utf-8"))
-        changed = sorted(name for name in asked if asked[name] != before.get(name))
+        if not (self.last.is_file() or (self.folder / "before.json").is_file() or self.record.is_file()):
+            write_json(file, asked)
+            return
+        changed = sorted(name for name in asked if name in before and asked[name] != before[name])
         if changed:
-            shown = "; ".join(f"{name} was {before.get(name)}, is {asked[name]}" for name in changed)
+            shown = "; ".join(f"{name} was {before[name]}, is {asked[name]}" for name in changed)
             raise InputError(
                 f"{self.out} holds an adaptation that was asked for differently ({shown}). "
                 "Choose another --out, or delete that folder."

@@ -48,13 +48,15 @@ def main(args: Sequence[str]) -> int:
     store.check_writable()
     if given.classes is not None:
         store.add_classes(read_classes(given.classes))
-    sources = [out] if given.masks is None or not given.masks.is_dir() else [out, given.masks]
-    library = Library(source, leave_out=sources, reading=reading, axis=given.axis)
+    begun = None
+    if given.masks is not None:
+        begun = BegunMasks(source, given.masks, reading, given.axis, given.ignore_label)
+    left_out = [out] if begun is None else [out, *begun.without_images()]
+    library = Library(source, leave_out=left_out, reading=reading, axis=given.axis)
     for path, reason in library.left_out.items():
         print(f"left out: {path} ({reason})")
     if not len(library):
         raise InputError(f"None of the images in {source} can be shown.")
-    begun = BegunMasks(source, given.masks, reading, given.axis) if given.masks is not None else None
     segmenter, name = open_segmenter(given.model, device=given.device), label_of(given.model)
     token = given.token
     names = tuple(given.allow_host)

@@ -51,6 +51,10 @@ def _add_axis(add: Callable[..., argparse.Action], default: Axis | None = "axial
     add("--axis", default=default, choices=get_args(Axis), help=said)
 
 
+def _add_ignored(add: Callable[..., argparse.Action]) -> None:
+    add("--ignore-label", type=int, metavar="N", help="label of pixels that do not count, in label maps")
+
+
 def propose() -> argparse.ArgumentParser:
     """Of `mis propose`."""
     parser = argparse.ArgumentParser(
@@ -79,6 +83,7 @@ def propose() -> argparse.ArgumentParser:
     add("--device", help="where a model computes: cpu, cuda, mps (cpu)")
     _add_reading(add)
     _add_axis(add)
+    _add_ignored(add)
     add("--seed", type=int, default=0, help="of what is drawn (0)")
     return parser
 
@@ -123,6 +128,10 @@ def adapt() -> argparse.ArgumentParser:
         help="of the images, to measure with (%(default)s)",
     )
     add("--measured", type=int, default=12, metavar="N", help="objects to measure with at most (%(default)s)")
+    add("--min-area", type=int, default=30, metavar="PIXELS", help="least pixels of an object (%(default)s)")
+    _add_ignored(add)
+    _add_reading(add)
+    _add_axis(add)
     add("--seed", type=int, default=0, help="decides what is held back, and the training (%(default)s)")
     return made
 
@@ -151,6 +160,7 @@ def annotate() -> argparse.ArgumentParser:
     add("--overlap", default="keep", choices=get_args(Overlap), help="how overlaps are resolved")
     _add_reading(add)
     _add_axis(add)
+    _add_ignored(add)
     add("--port", type=int, default=8765, help="0 picks a free one (8765)")
     add(
         "--host",
@@ -206,7 +216,7 @@ def compare() -> argparse.ArgumentParser:
     own("--limit", type=int, metavar="N", help="at most so many in all, drawn (all)")
     own("--min-area", type=int, metavar="PIXELS", help="least pixels of an object (80)")
     own("--seed", type=int, help="of the draws (0)")
-    own("--ignore-label", type=int, metavar="N", help="label of pixels that do not count")
+    _add_ignored(own)
     _add_reading(own)
     _add_axis(own, None)  # only what is given counts
     return parser

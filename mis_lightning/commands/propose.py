@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -28,7 +27,7 @@ from mis_lightning.formats.coco import write_coco
 from mis_lightning.formats.named_masks import NamedMask, NamedMasks
 from mis_lightning.formats.rle import decode_rle, encode_rle
 from mis_lightning.formats.volume_files import SUFFIXES, open_slices, slices_of
-from mis_lightning.images import IMAGE_SUFFIXES, list_images
+from mis_lightning.images import IMAGE_SUFFIXES, common_folder, list_images
 from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.segmenters.registry import open_segmenter
 
@@ -48,17 +47,18 @@ def main(args: Sequence[str]) -> int:
     segmenter = None if given.model == options.NONE else open_segmenter(given.model, device=given.device)
     settings = AlikeSettings(seed=given.seed)
     reading = options.reading(given)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Note)  # of images without masks: there objects are looked for
+        examples = LabelledImages(given.images, given.examples, reading, given.axis, given.ignore_label)
+        marked = _marked(examples, given.examples)
     paths = list_images(given.images, (*IMAGE_SUFFIXES, *SUFFIXES))
-    base = given.images
-    if not base.is_dir():
-        base = Path(os.path.commonpath([path.absolute().parent for path in paths]))
+    base = given.images if given.images.is_dir() else common_folder(paths)
+    masks = examples.without_images()
+    paths = [path for path in paths if not any(path.resolve().is_relative_to(one.resolve()) for one in masks)]
     files = {image_key(path.absolute(), base.absolute()): path for path in paths}
     slices = {key: slices_of(key, path, given.axis, reading) for key, path in files.items()}
     images = {name: (files[key], number) for key, found in slices.items() for name, number in found}
     volume = lru_cache(maxsize=1)(lambda path: open_slices(path, given.axis, reading))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Note)  # of images without masks: there objects are looked for
-        marked = _marked(LabelledImages(given.images, given.examples, reading, given.axis), given.examples)
     digest = _digest(marked, settings, segmenter)
     count = sum(len(one.examples) for one in marked.values())
     print(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mis_lightning.console import counted
-from mis_lightning.data.mask_lookup import MAPS, MaskLookup, MaskPlace
+from mis_lightning.data.mask_lookup import MAPS, MaskLookup, MaskPlace, comparable
 from mis_lightning.data.training_images import image_key
 from mis_lightning.errors import DatasetNotFoundError, ImageError, InputError, Note
 from mis_lightning.formats.coco import read_coco
@@ -26,7 +25,7 @@ from mis_lightning.formats.saved_masks import read_saved_masks
 from mis_lightning.formats.slice_view import Axis
 from mis_lightning.formats.volume_files import SUFFIXES, is_volume, open_slices, slices_of
 from mis_lightning.formats.volume_slices import LabelVolume, VolumeSlices
-from mis_lightning.images import IMAGE_SUFFIXES, ReadImage, Reading, list_images
+from mis_lightning.images import IMAGE_SUFFIXES, ReadImage, Reading, common_folder, list_images
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class LabelledImages:
         self._axis: Axis = axis
         self._volume: tuple[LabelledImage, VolumeSlices, LabelVolume | None] | None = None
         files = list_images(images, (*IMAGE_SUFFIXES, *SUFFIXES))
-        base = images if images.is_dir() else Path(os.path.commonpath([path.parent for path in files]))
+        base = images if images.is_dir() else common_folder(files)
         if masks.is_dir() and not masks.samefile(images):
             files = [path for path in files if masks.resolve() not in path.resolve().parents] or files
         self._found = self._pairs({image_key(path, base): path for path in files})
@@ -80,6 +79,13 @@ class LabelledImages:
 
     def __iter__(self) -> Iterator[LabelledImage]:
         return iter(self._found)
+
+    def without_images(self) -> list[Path]:
+        """Where the masks are: their folder, or where images lie in it, their files."""
+        masks = self.masks.resolve()
+        if masks.is_dir() and not any(masks in image.path.resolve().parents for image in self._found):
+            return [masks]
+        return sorted({path for image in self._found for path in _files(image.masks)})
 
     def objects(self, image: LabelledImage) -> ImageObjects:
         """Read the masks of an image.
@@ -187,7 +193,7 @@ class LabelledImages:
         return [LabelledImage(name, path, one, number) for name, number, one in slices if one is not None]
 
     def _of_coco(self, coco: Path, files: dict[str, Path]) -> tuple[list[LabelledImage], str]:
-        content = {one.image.replace("\\", "/"): one for one in read_coco(coco)}
+        content = {comparable(one.image.replace("\\", "/")): one for one in read_coco(coco)}
         last: dict[str, NamedMasks | None] = {}
         for name, one in content.items():  # of two files of one name neither is meant
             short = name.rpartition("/")[2]
@@ -195,7 +201,8 @@ class LabelledImages:
         found = []
         for key, path in files.items():
             for name, number in self._slices(key, path):
-                masks = content.get(name) or last.get(name.rpartition("/")[2])
+                wanted = comparable(name)
+                masks = content.get(wanted) or last.get(wanted.rpartition("/")[2])
                 if masks is not None and masks.objects:
                     found.append(LabelledImage(name, path, masks, number))
         names = ", ".join(list(content)[:3]) or "none"

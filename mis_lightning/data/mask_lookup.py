@@ -73,7 +73,7 @@ class MaskLookup:
         self._numbered: dict[str, list[tuple[int, Path]]] = defaultdict(list)
         self._inside: dict[str, list[Path]] = defaultdict(list)
         for path in paths:
-            name = _name(path.relative_to(folder).as_posix())
+            name = comparable(path.relative_to(folder).as_posix())
             self._files[name].append(path)
             if path.suffix.lower() in MAPS:
                 place, _, last = name.rpartition("/")
@@ -94,7 +94,7 @@ class MaskLookup:
         """
         place, _, name = key.rpartition("/")
         for folder in dict.fromkeys((place, "")):
-            log = self._files.get(_join(folder, _name(f"{name}.json")))
+            log = self._files.get(_join(folder, comparable(f"{name}.json")))
             if log:
                 return MaskPlace(log[0])
             whole = [path for one in self._wanted(folder, name) for path in self._files.get(one, ())]
@@ -116,16 +116,16 @@ class MaskLookup:
         suffixes = NiftiSlices.SUFFIXES if NiftiSlices.holds(Path(name)) else MAPS
         stems = dict.fromkeys((stem_of(name), name))
         names = [f"{stem}{tail}{end}" for stem in stems for tail in TAILS for end in suffixes]
-        return [_name(_join(folder, name)) for name in names]
+        return [comparable(_join(folder, name)) for name in names]
 
     def _parts(self, folder: str, name: str) -> dict[str, Path]:
         for stem in dict.fromkeys((stem_of(name), name)):
-            numbered = sorted(self._numbered.get(_name(_join(folder, stem)), []))
+            numbered = sorted(self._numbered.get(comparable(_join(folder, stem)), []))
             if numbered:
                 return {str(number): path for number, path in numbered}
             for inside in (_join(folder, stem), _join(folder, f"{stem}/masks")):
-                if self._inside.get(_name(inside)):
-                    return {path.stem: path for path in self._inside[_name(inside)]}
+                if self._inside.get(comparable(inside)):
+                    return {path.stem: path for path in self._inside[comparable(inside)]}
         return {}
 
     def examples(self, key: str) -> str:
@@ -146,7 +146,7 @@ class MaskLookup:
         )
 
 
-def _name(path: str) -> str:
+def comparable(path: str) -> str:
     """A path as it is compared: whole characters, as file systems differ in them, and a small suffix."""
     whole = unicodedata.normalize("NFC", path)
     stem, dot, suffix = whole.rpartition(".")

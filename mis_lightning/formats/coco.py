@@ -7,13 +7,15 @@ beside them; where no object has a class, their names are the categories.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mis_lightning.errors import InputError
+from mis_lightning.console import counted
+from mis_lightning.errors import InputError, Note
 from mis_lightning.files import written_whole
 from mis_lightning.formats.named_masks import NamedMask, NamedMasks
 from mis_lightning.formats.rle import area_and_box, counts_to_text, decode_rle
@@ -101,13 +103,30 @@ def read_coco(path: str | Path) -> list[NamedMasks]:
         classified = not ours or any("name" in entry for entry in entries)
         objects: dict[Any, list[NamedMask]] = {entry["id"]: [] for entry in content["images"]}
         shapes = {entry["id"]: (int(entry["height"]), int(entry["width"])) for entry in content["images"]}
+        without = []
         for entry in entries:
-            counts = _counts(entry["segmentation"], shapes[entry["image_id"]])
-            category = names[entry["category_id"]]
+            try:
+                counts = _counts(entry.get("segmentation"), shapes[entry["image_id"]])
+                category = names[entry["category_id"]]
+            except KeyError as error:
+                raise InputError(f"Annotation {entry.get('id')}: there is no {error} in the file.") from None
+            except InputError as error:
+                where = f"Annotation {entry.get('id')} on image {entry['image_id']}"
+                raise InputError(f"{where}: {error}") from None
+            if counts is None:
+                without.append(entry.get("id"))
+                continue
             name = str(entry.get("name", category))
             crowd, kind = bool(entry.get("iscrowd", 0)), category if classified else None
             one = NamedMask(name, counts, crowd, None if kind == UNCLASSIFIED else kind)
             objects[entry["image_id"]].append(one)
+        if without:
+            warnings.warn(
+                f"{counted(len(without), 'annotation')} without a mask left out of {path}, the first has id "
+                f"{without[0]}.",
+                Note,
+                stacklevel=2,
+            )
         return [
             NamedMasks(str(entry["file_name"]), shapes[entry["id"]], tuple(objects[entry["id"]]))
             for entry in content["images"]
@@ -118,8 +137,10 @@ def read_coco(path: str | Path) -> list[NamedMasks]:
         raise InputError(f"Expected a COCO file at {path}, but its parts do not fit: {error!r}.") from error
 
 
-def _counts(segmentation: Any, shape: tuple[int, int]) -> str:
-    """The compressed runs, checked against the size of the image."""
+def _counts(segmentation: Any, shape: tuple[int, int]) -> str | None:
+    """The compressed runs, checked against the size of the image; ``None``: there is no mask, but a box."""
+    if segmentation is None:
+        return None
     if isinstance(segmentation, list):
         return _filled(segmentation, shape)
     if tuple(segmentation["size"]) != shape:
@@ -135,20 +156,22 @@ def _counts(segmentation: Any, shape: tuple[int, int]) -> str:
     return counts
 
 
-def _filled(polygons: list[Any], shape: tuple[int, int]) -> str:
-    """The compressed runs of polygons, each ``[x, y, x, y, …]`` in pixels."""
+def _filled(polygons: list[Any], shape: tuple[int, int]) -> str | None:
+    """The compressed runs of polygons, each ``[x, y, x, y, …]`` in pixels; those of two points have none."""
     try:
         from pycocotools import mask as coco_mask
     except ImportError:
         raise InputError('Filling polygons needs pycocotools: pip install "mis-lightning[coco]"') from None
     height, width = shape
-    if not polygons:
-        raise InputError("Expected at least one polygon for an object, but got none.")
+    whole = []
     for polygon in polygons:
         points = np.asarray(polygon, dtype=np.float64)
         limits = (2 * width, 2 * height)  # a little outside is usual; far outside is another image
-        if points.ndim != 1 or points.size < 6 or points.size % 2:
-            raise InputError(f"Expected polygons of three or more points x, y, but got {polygon!r:.80}.")
+        if points.ndim != 1 or points.size % 2:
+            raise InputError(f"Expected polygons of points x, y, but got {polygon!r:.80}.")
         if not (np.abs(points.reshape(-1, 2)) <= limits).all():
             raise InputError(f"Expected polygons inside {width}x{height} pixels, but got {polygon!r:.80}.")
-    return str(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))["counts"], "ascii")
+        whole += [polygon] if points.size >= 6 else []
+    if not whole:
+        return None
+    return str(coco_mask.merge(coco_mask.frPyObjects(whole, height, width))["counts"], "ascii")

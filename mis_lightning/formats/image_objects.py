@@ -18,8 +18,9 @@ from mis_lightning.formats.named_masks import NamedMasks
 from mis_lightning.formats.rle import decode_rle, rle_area
 from mis_lightning.instance_maps import read_instances
 
-_SMOOTH = 0.9
-"""Share of 0 and 255 from which an 8-bit file of many levels is no label map but a smoothed mask."""
+_SMOOTH, _FLAT = 0.9, 0.1
+"""An 8-bit file of many levels is a smoothed mask, not a label map, where 0 and 255 have the first share
+of it and, of the other pixels, fewer than the second are like the next ones: those of objects are."""
 
 
 class ImageObjects(ABC):
@@ -137,12 +138,19 @@ def read_label_file(path: Path, ignored: int | None = None) -> LabelledObjects:
         )
     ends = counts[(numbers == 0) | (numbers == 255)].sum()
     levels = labels.dtype == np.uint8 and ignored is None and len(numbers) > 8 and {0, 255} <= set(numbers)
-    if levels and ends > _SMOOTH * labels.size:
+    if levels and ends > _SMOOTH * labels.size and _flat(labels) < _FLAT:
         raise ImageError(
             f"Expected a map of labels in {path}, but its {len(numbers)} grey levels are those of a mask "
             "with soft edges. Cut it at a threshold: 0 outside, 255 inside."
         )
     return LabelledObjects(labels, ignored)
+
+
+def _flat(labels: NDArray[np.integer]) -> float:
+    """Of the pixels between 0 and 255, the share that has the value of the next to the right and below."""
+    between = (labels > 0) & (labels < 255)
+    alike = between[:-1, :-1] & (labels[:-1, :-1] == labels[1:, :-1]) & (labels[:-1, :-1] == labels[:-1, 1:])
+    return float(alike.sum()) / max(1, int(between.sum()))
 
 
 def _frames(path: Path) -> int:

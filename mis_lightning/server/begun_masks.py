@@ -26,6 +26,7 @@ class BegunMasks:
             folder of label maps, of a file for each object, or of ``mis annotate``, or a label volume.
         reading: How the images become RGB.
         axis: Across which volumes are cut.
+        ignored: The number of pixels that do not count in label maps and volumes.
 
     Attributes:
         classes: Of the objects of a COCO file, in the order of their first object.
@@ -35,9 +36,15 @@ class BegunMasks:
     """
 
     def __init__(
-        self, images: Path, masks: Path, reading: Reading | None = None, axis: Axis = "axial"
+        self,
+        images: Path,
+        masks: Path,
+        reading: Reading | None = None,
+        axis: Axis = "axial",
+        ignored: int | None = None,
     ) -> None:
-        self._images = LabelledImages(images, masks, reading if reading is not None else Reading(), axis)
+        reading = reading if reading is not None else Reading()
+        self._images = LabelledImages(images, masks, reading, axis, ignored)
         self._found: dict[tuple[Path, int | None], LabelledImage] = {
             (one.path.resolve(), one.slice): one for one in self._images
         }
@@ -47,6 +54,10 @@ class BegunMasks:
 
     def __len__(self) -> int:
         return len(self._found)
+
+    def without_images(self) -> list[Path]:
+        """Where the masks are: their folder, or where images lie in it, their files."""
+        return self._images.without_images()
 
     def has(self, path: Path, slice: int | None) -> bool:
         """Whether an image, or a slice of a volume, has masks."""

@@ -27,7 +27,7 @@ from mis_lightning.errors import ImageError, InputError
 from mis_lightning.formats.slice_view import Axis
 from mis_lightning.formats.volume_files import SUFFIXES, is_volume, open_slices, slice_key
 from mis_lightning.formats.volume_slices import VolumeSlices
-from mis_lightning.images import IMAGE_SUFFIXES, ReadImage, Reading, list_images
+from mis_lightning.images import IMAGE_SUFFIXES, ReadImage, Reading, common_folder, list_images
 
 THUMBNAIL = 160
 """Longer side of a thumbnail, in pixels."""
@@ -106,7 +106,7 @@ class Library:
         """Look for new files; return the images in order."""
         paths = list_images(self.source, (*IMAGE_SUFFIXES, *SUFFIXES))
         is_folder = self.source.is_dir()
-        root = self.source.resolve() if is_folder else _common_folder(paths)
+        root = self.source.resolve() if is_folder else common_folder([path.resolve() for path in paths])
         entries, left_out = {}, {}
         for path in paths:
             real = path.resolve()
@@ -284,11 +284,6 @@ class _Cache(Generic[V]):
             while self._used > self._limit:
                 self._used -= self._size(self._values.popitem(last=False)[1])
         return value
-
-
-def _common_folder(paths: list[Path]) -> Path:
-    """The folder that all images of a list are in."""
-    return Path(os.path.commonpath([path.resolve().parent for path in paths]))
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -45,12 +45,14 @@ class ImagesBeside:
         regions: Finds their regions, and draws from them.
         share: How often they are drawn from, relative to the other sets.
         store: Folder of their regions; ``None`` chooses one.
+        reading: How they are read; ``None``: as ``images`` are.
     """
 
     images: str
     regions: RegionSource
     share: float = 1.0
     store: str | None = None
+    reading: Reading | None = None
 
 
 class MISDataModule(L.LightningDataModule):
@@ -174,7 +176,7 @@ class MISDataModule(L.LightningDataModule):
                     for one in self.objects
                 ),
                 *(
-                    (self.region_dataset(one.images, one.regions, one.store), one.share)
+                    (self.region_dataset(one.images, one.regions, one.store, one.reading), one.share)
                     for one in self.beside
                 ),
             ]
@@ -182,20 +184,24 @@ class MISDataModule(L.LightningDataModule):
             if name not in self.benchmarks and (stage == name or (stage == "fit" and name == "validate")):
                 self.benchmarks[name] = _distinct([make() for make in self.makers[name]])
 
-    def region_dataset(self, source: str, regions: RegionSource, folder: str | None) -> RegionDataset:
+    def region_dataset(
+        self, source: str, regions: RegionSource, folder: str | None, reading: Reading | None = None
+    ) -> RegionDataset:
         """Images and their regions, which are found now where they are missing.
 
         Args:
             source: As ``images``.
             regions: Finds the regions, and draws from them.
             folder: As ``store``.
+            reading: How they are read; ``None``: as ``images`` are.
 
         Raises:
             ImageError: Some cannot be read.
             InputError: There are none, or the store was made with other settings.
         """
-        images = find_training_images(source, self.reading)
-        settings = {**regions.settings(), **self.reading.settings()}
+        reading = reading if reading is not None else self.reading
+        images = find_training_images(source, reading)
+        settings = {**regions.settings(), **reading.settings()}
         store = open_store(folder or default_store(source, settings), settings)
         failures = {}
         if isinstance(store, RegionShards):

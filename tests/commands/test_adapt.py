@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -18,6 +19,7 @@ from mis_lightning.cli import main
 from mis_lightning.commands import adapt, adapt_task, options
 from mis_lightning.errors import InputError
 from mis_lightning.evaluation.simulation import EvaluationSettings
+from mis_lightning.images import Reading
 from mis_lightning.models.pretrained import load_pretrained, save_pretrained
 from mis_lightning.segmenters.registry import open_segmenter
 from mis_lightning.training.told_steps import ToldSteps
@@ -214,6 +216,39 @@ run = adapt.run
 def test_options_that_do_not_fit(options, said, images, start, tmp_path, capfd):
     assert adapted(images, start, tmp_path / "model", *options) == 2
     assert said in capfd.readouterr().err
+
+
+def test_what_was_asked_for_in_vain_does_not_count(images, start, tmp_path, capfd):
+    out, masks = tmp_path / "model", images.parent / "masks"
+    assert adapted(images, start, out, "--masks", str(masks) + "x") == 2
+    assert adapted(images, start, out, "--nonsense", "3") == 2
+    assert adapted(images, start, out, "--masks", str(masks)) == 0
+    assert adapted(images, start, out) == 2
+    assert "asked for differently (masks was" in capfd.readouterr().err
+
+
+def test_images_and_masks_are_read_as_told(images, start, tmp_path, monkeypatch):
+    seen, channels = [], 5
+    deep = tmp_path / "deep"
+    deep.mkdir()
+    for number, path in enumerate(sorted(images.iterdir())):
+        rgb = np.asarray(Image.open(path))
+        stack = np.concatenate([np.zeros((*rgb.shape[:2], channels - 3), np.uint8), rgb], axis=-1)
+        tifffile.imwrite(deep / f"{number}.tif", stack, photometric="minisblack", planarconfig="contig")
+    masks = images.parent / "masks"
+    for path in masks.iterdir():
+        labels = np.asarray(Image.open(path)).astype(np.int16)
+        labels[0, 0] = -1
+        path.unlink()
+        tifffile.imwrite(path.with_suffix(".tif"), labels)
+    monkeypatch.setattr(adapt, "run", lambda *a, **k: seen.append(run(*a, **k)) or seen[-1])
+    words = ["--masks", str(masks), "--channels", "2", "3", "4", "--ignore-label=-1", "--min-area", "100"]
+    assert adapted(deep, start, tmp_path / "model", *words) == 0
+    data = seen[0].datamodule
+    first = data.training_set.images[0].read()
+    np.testing.assert_array_equal(first, np.asarray(Image.open(images / "4.png")))
+    assert all(one[0].images[0].reading == Reading() for one in data.others if hasattr(one[0], "images"))
+    assert adapted(deep, start, tmp_path / "model", *words[:-1], "90") == 2  # is another task
 
 
 def test_folders_that_hold_something_else(images, start, tmp_path, capfd):

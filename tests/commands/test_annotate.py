@@ -57,6 +57,17 @@ def enter(seen, **body):
     return TestClient(seen["app"], base_url=f"http://{host}", headers=headers).post("/api/tabs", json=body)
 
 
+def test_masks_among_the_images_are_no_images(run, photos):
+    Image.fromarray(np.ones((40, 50), np.uint8)).save(photos / "a_mask.png")
+    (photos / "sub").mkdir()
+    (photos / "a.png").rename(photos / "sub" / "a.png")
+    (photos / "a_mask.png").rename(photos / "sub" / "a_mask.png")
+    for masks in (photos, photos / "sub"):  # the images' folder itself, and one below it that holds an image
+        seen = run(photos, "--masks", masks, "--port", 0)
+        assert "1 image with masks" in seen["text"]
+        assert "1 image from" in seen["text"]
+
+
 def test_it_stays_on_this_machine_and_asks_for_nothing(run, photos):
     seen = run(photos, "--port", 0, "--model", "merge-tree")
     assert seen["address"][0] == "127.0.0.1"

@@ -96,3 +96,15 @@ def test_pages_of_a_stack_are_looked_at_one_by_one(scene, tmp_path, capsys):
     masks = [decode_rle(one.counts, (90, 120)) for one in found["s.tif#slice-1"].objects]
     best = [max(iou(mask, disk, None) for mask in masks) > 0.7 for disk in shown[1][1]]
     assert np.mean(best) >= 0.75
+
+
+@pytest.mark.parametrize("place", ["images", "images/masks"])
+def test_masks_among_the_images_are_not_looked_at(folder, monkeypatch, place):
+    folder, drawn = folder
+    (folder / place).mkdir(exist_ok=True)
+    Image.fromarray(drawn[0][0].astype(np.uint8)).save(folder / place / "a_mask.png")
+    monkeypatch.setattr(propose, "propose_on", lambda *_: [])
+    words = [str(folder / "images"), "--examples", str(folder / place), "--out", str(folder / "out")]
+    assert propose.main(words) == 0
+    content = json.loads((folder / "out" / "coco.json").read_text(encoding="utf-8"))
+    assert [one["file_name"] for one in content["images"]] == ["a.png", "b/c.png"]

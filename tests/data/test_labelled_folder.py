@@ -397,6 +397,34 @@ def test_what_is_no_label_map(images: Path, masks: Path, kind: str) -> None:
         opened(images / "a.png", masks)
 
 
+def test_as_many_objects_as_a_byte_holds(images: Path, masks: Path) -> None:
+    labels = np.zeros((400, 400), np.uint8)
+    for number in range(1, 256):
+        row, col = divmod(number, 16)
+        labels[24 * row + 2 : 24 * row + 7, 24 * col + 2 : 24 * col + 7] = number
+    Image.fromarray(np.repeat(labels[..., None], 3, axis=2)).save(images / "a.png")
+    Image.fromarray(labels).save(masks / "a.png")
+    assert len(LabelledFolder(images / "a.png", masks, objects_per_image=None, min_area=1)) == 255
+
+
+def test_a_list_with_absolute_and_relative_paths(images: Path, masks: Path, monkeypatch) -> None:
+    for stem in ("a", "b"):
+        write_label_png(masks / f"{stem}.png", boxes())
+    monkeypatch.chdir(images.parent)
+    first, *others = sorted(path for path in images.rglob("*") if path.is_file())
+    listed = [str(first.absolute()), *(path.relative_to(images.parent).as_posix() for path in others)]
+    (images.parent / "list.txt").write_text("\n".join(listed), encoding="utf-8")
+    assert len(opened(Path("list.txt"), masks)) == len(opened(images, masks)) == 6
+
+
+def test_names_are_compared_by_characters_in_coco_too(tmp_path: Path) -> None:
+    composed, apart = "zell\u00fc.PNG", "zellu\u0308.png"
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.zeros((*SHAPE, 3), np.uint8)).save(tmp_path / "images" / apart)
+    write_coco(tmp_path / "coco.json", [NamedMasks.of(composed, [("cell", boxes() == 1)], SHAPE)])
+    assert len(opened(tmp_path / "images", tmp_path / "coco.json")) == 1
+
+
 def test_greys_in_three_channels_are_labels(images: Path, masks: Path) -> None:
     Image.fromarray(np.repeat(boxes()[..., None].astype(np.uint8), 3, axis=2)).save(masks / "a.png")
     assert len(opened(images / "a.png", masks)) == 3

@@ -11,7 +11,7 @@ import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from mis_lightning.errors import InputError
+from mis_lightning.errors import InputError, Note
 from mis_lightning.formats.coco import read_coco, write_coco
 from mis_lightning.formats.named_masks import NamedMasks
 
@@ -116,9 +116,10 @@ def test_polygons_need_pycocotools(tmp_path, images, monkeypatch) -> None:
         (lambda content: content.pop("images"), "images"),
         (lambda content: content["annotations"][0].update(image_id=99), "99"),
         (lambda content: content["annotations"][0].update(category_id=99), "99"),
-        (lambda content: content["annotations"][0].update(segmentation=[]), "one polygon"),
-        (lambda content: content["annotations"][0].update(segmentation=[[1, 2, 3, 4]]), "three or more"),
-        (lambda content: content["annotations"][0].update(segmentation=[[1, 2, 3, 4, 5, 6, 7]]), "three or"),
+        (
+            lambda content: content["annotations"][0].update(segmentation=[[1, 2, 3, 4, 5, 6, 7]]),
+            "Annotation 1 on image 1: Expected polygons of points",
+        ),
         (
             lambda content: content["annotations"][0].update(segmentation=[[1, 2, 3, 4, 5, 1e9]]),
             "inside 31x40",
@@ -149,3 +150,19 @@ def test_files_that_are_not_json_are_named(tmp_path) -> None:
     (tmp_path / "half.json").write_text('{"images": [', encoding="utf-8")
     with pytest.raises(InputError, match=r"half\.json"):
         read_coco(tmp_path / "half.json")
+
+
+@pytest.mark.parametrize("segmentation", [None, [], [[1, 2, 3, 4]]])
+def test_a_box_without_a_mask_is_left_out(tmp_path, images, segmentation) -> None:
+    path = tmp_path / "coco.json"
+    write_coco(path, images)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    line, square = [1.0, 2.0, 3.0, 4.0], [2.0, 2.0, 9.0, 2.0, 9.0, 9.0, 2.0, 9.0]
+    content["annotations"][0].update(segmentation=[line, square])
+    box = {key: value for key, value in content["annotations"][1].items() if key != "segmentation"}
+    content["annotations"][1] = box if segmentation is None else {**box, "segmentation": segmentation}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.warns(Note, match=r"1 annotation without a mask .*coco\.json, the first has id 2"):
+        read = read_coco(path)
+    assert sum(len(one.objects) for one in read) == len(content["annotations"]) - 1
+    assert read[0].masks()[0].sum() == 49  # the line is no part of it
