@@ -12,8 +12,11 @@ import pytest
 import torch
 import yaml
 
+from mis_lightning.clicks.initial import InitialPoints
 from mis_lightning.commands.lightning import MISCLI, run
+from mis_lightning.data.augment import PaperAugmentation
 from mis_lightning.models.click_network import ClickNetwork
+from mis_lightning.models.click_vit import ClickViT
 from mis_lightning.models.head import MLPHead
 from mis_lightning.models.neck import SimplePyramid
 from mis_lightning.models.vit import PlainViT
@@ -106,7 +109,9 @@ def test_the_papers_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         1,
     )
     assert (data.regions.max_draws, data.keep_background) == (100, 0.01)
-    assert (data.points.max_points, data.points.gamma) == (24, 0.8)
+    assert data.points == InitialPoints()  # the defaults are tested against the text
+    assert data.augment == PaperAugmentation()
+    assert module.model.config == ClickViT().config
     assert not cli.trainer.gradient_clip_val
     assert module.loss.smoothness.yuv == "reference"
     assert tuple(module.loss.smoothness.weights) == (3, 2, 16.0, 16.0, 8.0)

@@ -17,11 +17,6 @@ from mis_lightning.formats.volume_slices import VolumeSlices, as_labels
 from mis_lightning.images import Reading
 
 
-def window_of_level(level: float, width: float) -> tuple[float, float]:
-    """The range of values that a window shows, e.g. level 40 and width 400: ``(-160, 240)``."""
-    return level - width / 2, level + width / 2
-
-
 class NiftiSlices(VolumeSlices):
     """The slices of a volume as pictures, read one by one.
 

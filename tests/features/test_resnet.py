@@ -61,6 +61,8 @@ def test_features_are_those_of_torchvision_in_every_naming(network, tmp_path, na
 
 
 def test_sizes():
+    published = ResNetFeatures("resnet18", pretrained=False)
+    assert (published.shorter, published.longer) == (800, 1333)
     extractor = ResNetFeatures("resnet18", pretrained=False, shorter=64, longer=96)
     for size, grid in [((100, 100), (2, 2)), ((50, 300), (1, 3)), ((300, 200), (3, 2))]:
         assert extractor(np.zeros((*size, 3), np.uint8))[1] == grid

@@ -10,7 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from mis_lightning.errors import InputError
 from mis_lightning.features.colour_texture import ColourTexture
-from mis_lightning.regions import deep_spectral
+from mis_lightning.regions import deep_spectral, dense_crf
 from mis_lightning.regions.deep_spectral import (
     DeepSpectral,
     colour_graph,
@@ -84,6 +84,10 @@ def test_the_background_is_swapped_with_label_zero_and_ties_go_to_the_lower(monk
     swapped = segment(np.zeros((9, 1)), (3, 3), 3, np.random.default_rng(0))
     # Border counts, corners twice: label 1 has (0,0) twice, (0,1), (1,0) = 4; label 2 the rest = 8.
     np.testing.assert_array_equal(swapped, [[1, 1, 0], [1, 2, 0], [0, 0, 0]])
+    labels = np.ones((9, 3), int)  # the sides decide
+    labels[1:-1, ::2], labels[4, 1] = 2, 0
+    swapped = segment(np.zeros((27, 1)), (9, 3), 3, np.random.default_rng(0))
+    np.testing.assert_array_equal(swapped, np.array([2, 1, 0])[labels])
     labels = np.array([[1, 0], [1, 0]])
     np.testing.assert_array_equal(segment(np.zeros((4, 1)), (2, 2), 2, np.random.default_rng(0)), labels)
 
@@ -194,6 +198,12 @@ def test_the_crf_agrees_with_an_exact_one():
     exact = belief.argmax(1).reshape(20, 24)
     assert 0.1 < exact.mean() < 0.5
     assert (refine_labels(labels, image) == exact).mean() > 0.97
+
+
+def test_the_constants_of_the_crf():
+    """Spec: 3 and 3 pixels; 10, 80 pixels and 13 grey levels; 5 rounds."""
+    assert (dense_crf.NEAR_WEIGHT, dense_crf.NEAR_SIGMA, dense_crf.ITERATIONS) == (3, 3, 5)
+    assert (dense_crf.ALIKE_WEIGHT, dense_crf.ALIKE_SIGMA, dense_crf.COLOUR_SIGMA) == (10, 80, 13)
 
 
 def test_bad_numbers():

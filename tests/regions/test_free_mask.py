@@ -32,9 +32,12 @@ def test_planted_objects_are_among_the_first_masks():
 def test_every_step_plainly():
     rng = np.random.default_rng(1)
     grid = (7, 9)
-    features = rng.standard_normal((63, 5)).astype(np.float32)
-    soft, scores = free_masks(features, grid, kept=15)
-    dense = torch.from_numpy(features.T.reshape(1, 5, *grid).copy())
+    features = np.zeros((63, 6), np.float32)
+    features[:, :5] = rng.standard_normal((63, 5))
+    features[0] = 0, 0, 0, 0, 0, 9  # like no other
+    few, best = free_masks(features, grid, kept=15)
+    soft, scores = free_masks(features, grid, kept=100)
+    dense = torch.from_numpy(features.T.reshape(1, 6, *grid).copy())
     vectors = [features[i] for i in range(63)]
     for scale in (0.5, 0.25):
         small = interpolate(dense, scale_factor=scale, mode="bilinear", align_corners=False)[0]
@@ -48,6 +51,7 @@ def test_every_step_plainly():
         mask = answer >= 0.5
         if mask.sum() > 1:
             found.append((answer[mask].mean(), answer, mask))
+    assert len(found) < len(vectors)  # a query alone is no mask
     found.sort(key=lambda item: -item[0])
     iou = [[(a[2] & b[2]).sum() / (a[2] | b[2]).sum() for b in found] for a in found]
     decayed = []
@@ -56,9 +60,12 @@ def test_every_step_plainly():
         better = [iou[i][j] if i < j else 0 for i in range(len(found))]
         factors = [np.exp(-2 * a**2 + 2 * b**2) for a, b in zip(better, worst, strict=True)]
         decayed.append(score * min(factors))
-    order = sorted(range(len(found)), key=lambda j: -decayed[j])[:15]
+    order = sorted(range(len(found)), key=lambda j: -decayed[j])
+    assert len(scores) == len(found)
+    np.testing.assert_array_equal(best, scores[:15])
+    np.testing.assert_array_equal(few, soft[:15])
     np.testing.assert_allclose(scores, [decayed[j] for j in order], rtol=1e-5)
-    np.testing.assert_allclose(soft.reshape(15, -1), [found[j][1] for j in order], atol=1e-5)
+    np.testing.assert_allclose(soft.reshape(len(found), -1), [found[j][1] for j in order], atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,40 @@ def test_clicks_are_simulated_in_evaluation_mode_without_gradient(tiny_training,
     assert set(rounds) == {0, 1, 2, 3}
 
 
+class Undecided(Recording):
+    """Answers 0.5 everywhere."""
+
+    def forward(self, image: Tensor, prompt: Prompt) -> Tensor:
+        return super().forward(image, prompt) * 0
+
+
+@pytest.mark.parametrize(("threshold", "positive"), [(0.49, False), (0.51, True)])
+@pytest.mark.parametrize("learn_from", ["last", "every"])
+def test_the_threshold_of_simulated_clicks(
+    tiny_training, tiny_click_vit, threshold, positive, learn_from
+) -> None:
+    """Below the answer everything is taken, so that a click removes; above it nothing is, so that it adds."""
+    settings = {"click_threshold": threshold, "learn_from": learn_from}
+    module, loader = tiny_training(tiny_click_vit(Undecided), **settings)
+    batch = next(iter(loader))
+    some = batch["mask"].flatten(1).any(1) & ~batch["mask"].flatten(1).all(1)
+    assert some.any()
+    added = 0
+    for number in range(8):
+        module.model.calls.clear()
+        module.training_step(batch, number)
+        first, last = (call["points"] for call in (module.model.calls[0], module.model.calls[-1]))
+        half = first.shape[1] // 2, last.shape[1] // 2  # positive clicks come first
+        counts = [
+            [(points[some, part, 0] >= 0).sum() for part in (slice(0, n), slice(n, None))]
+            for points, n in zip((first, last), half, strict=True)
+        ]
+        change = [int(after - before) for before, after in zip(*counts, strict=True)]
+        assert change[positive] == 0, "the other kind"
+        added += change[not positive]
+    assert added > 0
+
+
 def test_no_simulated_clicks(tiny_training, tiny_click_vit) -> None:
     module, loader = tiny_training(tiny_click_vit(Recording), max_simulated_clicks=0)
     for number in range(4):
