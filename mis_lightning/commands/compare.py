@@ -14,6 +14,7 @@ from mis_lightning.data.benchmarks import BENCHMARKS
 from mis_lightning.data.bundled import BundledBenchmark
 from mis_lightning.data.labelled_folder import LabelledFolder
 from mis_lightning.errors import InputError, of_system
+from mis_lightning.evaluation.published_size import at_published_size
 from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_sessions
 from mis_lightning.files import try_writing
 from mis_lightning.metrics.report import COLUMNS, FEEL_COLUMNS, format_table, write_report
@@ -37,7 +38,9 @@ def main(args: Sequence[str]) -> int:
             "Expected distinct names in the table, but got "
             f"{', '.join(label for label, _ in entries)}; LABEL=NAME renames one."
         )
-    segmenters = [(label, name, open_segmenter(name)) for label, name in entries]
+    segmenters = [
+        (label, name, at_published_size(open_segmenter(name), benchmark)) for label, name in entries
+    ]
     _check_writable(given.folder)
     evaluation, rows = EvaluationSettings(target_iou=None), []
     for label, name, segmenter in segmenters:

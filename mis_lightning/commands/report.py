@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from mis_lightning.commands.recipe_differences import differences
 from mis_lightning.errors import InputError
 from mis_lightning.files import written_whole
 from mis_lightning.metrics.paper_tables import (
@@ -42,13 +44,15 @@ def main(args: Sequence[str]) -> int:
     )
     parser.add_argument("--out", type=Path, help="write the Markdown here, too")
     given = parser.parse_args(args)
+    fits = {(table.name, row.name): row.fit for table in tables for row in table.rows}
     found: dict[tuple[str, str], list[Result]] = {}
     other: list[Result] = []
     for entry in given.results:
         for chosen, result in _collect(entry, tables):
             places = [chosen] if chosen else _places(result, tables)
             for place in places:
-                found.setdefault(place, []).append(result)
+                differs = differences(result, fits[place]) if fits[place] else []
+                found.setdefault(place, []).append(replace(result, differs=differs))
             if not places and "speed" not in result.config:
                 other.append(result)
     parts = [

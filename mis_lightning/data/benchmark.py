@@ -17,10 +17,12 @@ class Benchmark(ABC):
         name: The name used in tables.
         comparable: Whether its figures may stand next to published ones: the set is complete, and nothing in
             it is our own choice.
+        published_size: Input size of published figures of networks of 448 × 448 pixels, if it is another.
     """
 
     name: ClassVar[str]
     comparable: bool = False
+    published_size: ClassVar[tuple[int, int] | None] = None
 
     @abstractmethod
     def __len__(self) -> int:

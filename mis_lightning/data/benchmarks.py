@@ -148,6 +148,7 @@ class DAVIS(_FolderBenchmark):
     """
 
     name = "DAVIS"
+    published_size: ClassVar[tuple[int, int] | None] = (672, 672)
     expected_images = 345
     expected_count: ClassVar[int | None] = 345
     _folders = ("img", "gt")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from mis_lightning.errors import InputError
 
 NAMES = ("results.json", "proposals.json")
 """Of result files."""
+
+_SHOWN = 6  # keys in a note
 
 TABLES = Path(__file__).parents[1] / "assets" / "paper_tables.json"
 
@@ -75,12 +77,16 @@ class Result:
         values: Measures by benchmark.
         comparable: By benchmark, whether the set was the published one, whole.
         config: The run's config, from the file or else the ``config.yaml`` beside it; empty without either.
+        evaluation: How the network was asked; empty where the file does not say.
+        differs: Dotted keys in which it is not as the recipe of its row says.
     """
 
     path: Path
     values: Mapping[str, Mapping[str, float | None]]
     comparable: Mapping[str, bool]
     config: Mapping[str, Any]
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
+    differs: Sequence[str] = ()
 
 
 def paper_tables() -> list[PaperTable]:
@@ -159,7 +165,8 @@ def _read(path: Path) -> Result:
             config = yaml.safe_load(beside.read_text(encoding="utf-8"))
         if not config and "identity" in content["settings"]:  # of `mis compare`: no training, no config
             config = {"segmenter": content["settings"]["identity"]}
-        return Result(path, values, comparable, dict(config or {}))
+        asked = dict(content["settings"].get("evaluation") or {})
+        return Result(path, values, comparable, dict(config or {}), asked)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} or the config.yaml beside it cannot be read: {error}") from error
     except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -200,7 +207,8 @@ def format_paper_table(table: PaperTable, found: Mapping[str, Sequence[Result]])
 
     Returns:
         The table with its heading and the sources of what was published; what was not run and what has no
-        published value is blank. ``*`` marks results on sets that are not the published ones.
+        published value is blank. ``*`` marks results on sets that are not the published ones, ``†`` those of
+        runs that differ from the recipe; the notes say in what.
     """
     lines = [[""]]
     for benchmark, columns in table.columns:
@@ -222,7 +230,12 @@ def format_paper_table(table: PaperTable, found: Mapping[str, Sequence[Result]])
     ]
     notes += table.notes
     if any("*" in cell for line in lines for cell in line):
-        notes.append("\\* not the whole published set: not comparable.")
+        notes.append("\\* not the published set, whole, or not at the published input size: not comparable.")
+    for row in table.rows:
+        differs = list(dict.fromkeys(key for result in found.get(row.name, ()) for key in result.differs))
+        if differs:
+            more = f" and {len(differs) - _SHOWN} more" if len(differs) > _SHOWN else ""
+            notes.append(f"† {row.label}: not the recipe in {', '.join(differs[:_SHOWN])}{more}.")
     return "\n".join([f"### {table.title}", "", _markdown(lines), *(f"\n{note}" for note in notes)])
 
 
@@ -261,7 +274,8 @@ def _measured(results: Sequence[Result], benchmark: str, columns: Sequence[str])
         return ""
     whole = all(result.comparable.get(benchmark, False) for result in results)
     seeds = f" (n={len(results)})" if len(results) > 1 else ""
-    return " / ".join(cells) + seeds + ("" if whole else "\\*")
+    marks = ("" if whole else "\\*") + ("†" if any(result.differs for result in results) else "")
+    return " / ".join(cells) + seeds + marks
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:

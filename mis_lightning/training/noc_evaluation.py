@@ -17,6 +17,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from mis_lightning.console import counted
 from mis_lightning.data.benchmark_groups import SampleBatch
 from mis_lightning.errors import InputError
+from mis_lightning.evaluation.published_size import at_published_size
 from mis_lightning.evaluation.simulation import EvaluationSettings, SimulatedSession, simulate_sessions
 from mis_lightning.metrics.noc import NumberOfClicks
 from mis_lightning.metrics.report import BenchmarkSummary, format_table, write_report
@@ -167,9 +168,10 @@ class NoCEvaluation(L.Callback):
         log_dir = trainer.log_dir  # every process must ask: the answer is broadcast
         if trainer.is_global_zero:
             folder = Path(self.folder or log_dir or trainer.default_root_dir)
+            segmenter = ClickModelSegmenter(module, self.prediction)
             settings = {
                 "evaluation": {
-                    **ClickModelSegmenter(module, self.prediction).settings(),
+                    **segmenter.settings(),
                     **dataclasses.asdict(self.settings),
                 },
                 "batch_size": self.batch_size,
@@ -179,7 +181,9 @@ class NoCEvaluation(L.Callback):
                 "data": {name: benchmark.provenance() for name, (_, benchmark) in benchmarks.items()},
                 "config": _config(trainer),
                 "comparable": {
-                    name: benchmark.comparable and len(results[name]) == len(benchmark)
+                    name: benchmark.comparable
+                    and len(results[name]) == len(benchmark)
+                    and at_published_size(segmenter, benchmark) is segmenter
                     for name, (_, benchmark) in benchmarks.items()
                 },
             }

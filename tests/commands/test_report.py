@@ -75,6 +75,15 @@ def test_results_find_their_rows(tmp_path, capsys) -> None:
     assert "lkhl/MIS" in text
 
 
+def test_runs_that_are_not_the_recipe_are_marked(tmp_path, capsys) -> None:
+    config = nested({**where("main/mis"), "model.loss.init_args.smoothness_weight": 0.0})
+    write(tmp_path / "x", {"GrabCut": {"noc@85": 2.1, "noc@90": 2.5}}, config)
+    assert main(["report", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert row(text, "Main comparison", "MIS (merge trees)")[0] == "2.10 / 2.50†"
+    assert "† MIS (merge trees): not the recipe in model.loss.smoothness_weight." in text
+
+
 def test_rows_may_be_chosen_by_hand_and_seeds_are_averaged(tmp_path, capsys) -> None:
     for seed, noc in enumerate((2.0, 3.0)):
         write(tmp_path / f"{seed}", {"GrabCut": {"noc@85": noc, "noc@90": noc + 1}})

@@ -138,7 +138,7 @@ def test_cells() -> None:
     text = format_paper_table(TABLE, {"a": [result(noc_85=2)], "b": [result(False, noc_85=2, noc_90=3)]})
     assert cells(text, "first")[0] == "2.00 /"
     assert cells(text, "second")[0] == "2.00 / 3.00\\*"
-    assert "\\* not the whole published set: not comparable." in text
+    assert "\\* not the published set, whole, or not at the published input size: not comparable." in text
 
 
 GOOD = {"settings": {"comparable": {"GrabCut": True}}, "benchmarks": {"GrabCut": {"values": {"noc@85": 2}}}}
