@@ -105,6 +105,8 @@ def read_tags(file: IO[bytes], path: Path) -> TiffTags:
     file.seek(0)
     header = file.read(8)
     header += file.read(8) if header[2] == 43 or header[3] == 43 else b""
+    if header[:4] == b"MM\0+":
+        raise ImageError(f"The TIFF {path} is a BigTIFF of big-endian numbers, which are not read. {RESAVE}")
     try:
         tags = TiffImagePlugin.ImageFileDirectory_v2(header)
         file.seek(tags.next)

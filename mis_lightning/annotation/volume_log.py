@@ -94,21 +94,44 @@ def run_of(action: Action | None) -> int:
     return action.run if isinstance(action, CarryAction) else 0
 
 
-def slices_of_run(actions: Mapping[int, Action | None], k: int, after: int, latest: bool) -> list[int]:
-    """The slices that undo or redo on slice ``k`` is about, given the action of each that it would change.
+def slices_to_undo(actions: Mapping[int, Action | None], k: int, after: int) -> list[int]:
+    """The slices that undo on slice ``k`` is about: of the last run that it is part of, or that began there.
 
     Args:
-        actions: By slice.
+        actions: The last action on each slice.
         k: Where the user is.
         after: Actions of the object there.
-        latest: Of several runs that began there the last; otherwise the first.
     """
     runs = [
         one.run
         for j, one in actions.items()
         if isinstance(one, CarryAction) and (j == k or (one.source, one.after) == (k, after))
     ]
-    if not runs:
-        return [k]
-    number = max(runs) if latest else min(runs)
+    return _of_run(actions, max(runs)) if runs else [k]
+
+
+def slices_to_redo(actions: Mapping[int, Action | None], k: int, after: int, newest: int) -> list[int]:
+    """The slices that redo on slice ``k`` is about: of the first run that was undone last.
+
+    Where a run was undone and a shorter one followed, the slices beyond remember the one that was given up:
+    it is not that of the slice nearest to ``k``, or a newer one is done.
+
+    Args:
+        actions: What redo would do on each slice.
+        k: Where the user is.
+        after: Actions of the object there.
+        newest: Number of the last run that began there and is done; 0: none.
+    """
+    runs = [run_of(actions.get(k))] if run_of(actions.get(k)) else []
+    for way in (1, -1):
+        begun = [
+            (abs(j - k), one.run)
+            for j, one in actions.items()
+            if isinstance(one, CarryAction) and (one.source, one.after) == (k, after) and (j - k) * way > 0
+        ]
+        runs += [run for _, run in sorted(begun)[:1] if run > newest]
+    return _of_run(actions, min(runs)) if runs else [k]
+
+
+def _of_run(actions: Mapping[int, Action | None], number: int) -> list[int]:
     return [j for j, action in actions.items() if run_of(action) == number]

@@ -8,7 +8,7 @@ carried an object to a slice says from where, and in which run.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +29,8 @@ from mis_lightning.annotation.volume_log import (
     carried,
     last_action,
     run_of,
-    slices_of_run,
+    slices_to_redo,
+    slices_to_undo,
 )
 from mis_lightning.errors import InputError
 
@@ -189,8 +190,8 @@ class VolumeObjects(ABC):
                 f"Expected object {id} on slice {start}, to carry it on from there, but nothing was done to "
                 "it there. Click on it first."
             )
-        runs = [run_of(last_action(record, id)) for _, record in self._records()]
-        return Run(id, start, len(actions), 1 + max(runs))
+        known = [*self._undone(id).values(), *(a for _, r in self._records() for a in actions_of(r, id))]
+        return Run(id, start, len(actions), 1 + max(map(run_of, known)))
 
     def carry(self, run: Run, way: Direction, done: int, how: Carrying | None = None) -> Carried | None:
         """Do one slice of a run: the next one after ``done``.
@@ -236,7 +237,7 @@ class VolumeObjects(ABC):
         Raises:
             InputError: There is nothing to undo.
         """
-        slices = slices_of_run(self._done(id), k, len(actions_of(self.record(k), id)), latest=True)
+        slices = slices_to_undo(self._done(id), k, self._after(k, id))
         for j in slices:
             self.change(j, lambda session: session.take_back(id))
         return slices
@@ -250,23 +251,30 @@ class VolumeObjects(ABC):
         Raises:
             InputError: There is nothing to redo.
         """
-        undone = self._undone(id)
-        slices = slices_of_run(undone, k, len(actions_of(self.record(k), id)), latest=False)
+        slices = self._to_redo(k, id)
         for j in slices:
             self.change(j, lambda session: session.bring_back(id))
         return slices
 
     def run_to_undo(self, k: int, id: int) -> bool:
         """Whether :meth:`undo` would take a run back."""
-        return self._is_run(self._done(id), k, id, latest=True)
+        done = self._done(id)
+        return any(run_of(done.get(j)) for j in slices_to_undo(done, k, self._after(k, id)))
 
     def run_to_redo(self, k: int, id: int) -> bool:
         """Whether :meth:`redo` would bring a run back."""
-        return self._is_run(self._undone(id), k, id, latest=False)
+        undone = self._undone(id)
+        return any(run_of(undone.get(j)) for j in self._to_redo(k, id))
 
-    def _is_run(self, actions: Mapping[int, Action | None], k: int, id: int, latest: bool) -> bool:
-        slices = slices_of_run(actions, k, len(actions_of(self.record(k), id)), latest)
-        return any(run_of(actions.get(j)) for j in slices)
+    def _to_redo(self, k: int, id: int) -> list[int]:
+        after = self._after(k, id)
+        done = (a for _, record in self._records() for a in actions_of(record, id))
+        begun = [a.run for a in done if isinstance(a, CarryAction) and (a.source, a.after) == (k, after)]
+        return slices_to_redo(self._undone(id), k, after, max(begun, default=0))
+
+    def _after(self, k: int, id: int) -> int:
+        """Actions of an object on a slice."""
+        return len(actions_of(self.record(k), id))
 
     def _done(self, id: int) -> dict[int, Action | None]:
         """What was done last to an object on each slice."""

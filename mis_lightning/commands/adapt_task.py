@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ def report(task: Task, record: dict[str, Any]) -> str:
     """
     before, after = ([one["ious"] for one in record[when]] for when in ("before", "after"))
     adapted = f"The adapted model is in {task.out}."
-    use = f"mis annotate {task.images} --model {task.out}"
+    use = shlex.join(["mis", "annotate", str(task.images), "--model", str(task.out)])
     if not before:
         return f"{adapted} Nothing could be held back to measure it with.\nNext: {use}"
     what = "objects" if task.masks is not None else "regions of the merge trees"
@@ -117,7 +118,8 @@ def report(task: Task, record: dict[str, Any]) -> str:
     lines.append(
         f"No better than before: keep {task.model}. {adapted[:-1]}, all the same; more masks may help."
     )
-    return "\n".join([*lines, f"Next: mis annotate {task.images} --model {task.model}"])
+    keep = shlex.join(["mis", "annotate", str(task.images), "--model", task.model])
+    return "\n".join([*lines, f"Next: {keep}"])
 
 
 def write_json(path: Path, content: Any) -> None:

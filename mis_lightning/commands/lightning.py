@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
@@ -136,7 +137,7 @@ def main(args: Sequence[str]) -> int:
     cli = run(args)
     kept = getattr(cli.trainer.checkpoint_callback, "last_model_path", "")
     if args[0] == "fit" and kept and cli.trainer.is_global_zero:
-        print(f"The checkpoint is {kept}. Next: mis annotate my_images/ --model {kept}")
+        print(f"The checkpoint is {kept}. Next: mis annotate my_images/ --model {shlex.quote(str(kept))}")
     return 0
 
 
@@ -149,7 +150,7 @@ def _instead(verb: str, word: str) -> str:
     else:
         advice = (
             f"To train on images: mis fit --config cpu --data.images {word}. To adapt the shipped model to "
-            f"them, in minutes: mis adapt {word} --out my_model"
+            f"them, in minutes: mis adapt {shlex.quote(word)} --out my_model"
         )
     return f"Expected options, but got {word!r}. {advice}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -86,9 +87,10 @@ def main(args: Sequence[str]) -> int:
         )
         found.append(NamedMasks(key, (content["height"], content["width"]), objects))
     written = write_coco(given.out / "coco.json", found)
+    following = ["mis", "annotate", str(given.images), "--masks", str(given.out / "coco.json")]
     print(
         f"{counted(written, 'proposal')} in {given.out / 'coco.json'}; to accept and correct them: "
-        f"mis annotate {given.images} --masks {given.out / 'coco.json'}"
+        f"{shlex.join(following)}"
     )
     return 0
 

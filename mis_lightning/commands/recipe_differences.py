@@ -9,7 +9,6 @@ import yaml
 
 from mis_lightning.commands.config_files import FOLDER
 from mis_lightning.metrics.paper_tables import Result
-from mis_lightning.segmenters.zoom_in import ZoomIn
 
 _NOT_OF_THE_RECIPE = (
     *("seed_everything", "trainer", "model.initial_weights", "data.images", "data.num_workers"),
@@ -19,7 +18,7 @@ _OF_THE_TRAINER = {
     **{"max_steps": -1, "limit_train_batches": None, "overfit_batches": 0.0, "accumulate_grad_batches": 1},
     **{"max_epochs": 55, "gradient_clip_val": None, "precision": "32-true"},
 }
-_PUBLISHED = {"max_clicks": 20, "flip": True, "threshold": 0.5, "zoom_in": ZoomIn().to_json()}
+_PUBLISHED = {"max_clicks": 20, "flip": True, "threshold": 0.5}
 _UNPUBLISHED = ("first_look", "refinement")
 _SIZES = {"DAVIS": [672, 672]}
 _SIZE = [448, 448]
@@ -32,13 +31,15 @@ def differences(result: Result, fit: Sequence[str]) -> list[str]:
         result: With its config and how it was evaluated.
         fit: Options of ``mis fit`` that make such a run.
     """
+    from mis_lightning.segmenters.zoom_in import ZoomIn  # PyTorch, which help pages do without
+
     recipe = _leaves(_recipe(fit))
     wanted = {key: value for key, value in recipe if not key.startswith(_NOT_OF_THE_RECIPE)}
     wanted |= {f"trainer.{key}": value for key, value in _OF_THE_TRAINER.items()}
     had = dict(_leaves(result.config))
     found = [key for key, value in wanted.items() if key in had and had[key] != value]
-    asked = result.evaluation
-    wrong = [key for key, value in _PUBLISHED.items() if key in asked and asked[key] != value]
+    asked, published = result.evaluation, {**_PUBLISHED, "zoom_in": ZoomIn().to_json()}
+    wrong = [key for key, value in published.items() if key in asked and asked[key] != value]
     wrong += [key for key in _UNPUBLISHED if asked.get(key) is not None]
     sizes = [_SIZES.get(benchmark, _SIZE) for benchmark in result.values]
     if "size" in asked and any(asked["size"] != size for size in sizes):

@@ -105,6 +105,8 @@ class VolumeSlices(ABC):
         """Percentiles and whole range of the values of nine slices, which are read once."""
         chosen = np.unique(np.linspace(0, len(self) - 1, 9).round().astype(int))
         sample = np.stack([self.values(int(k)) for k in chosen])
+        if sample.dtype == np.bool_:  # has no percentiles
+            sample = sample.astype(np.uint8)
         return value_range(sample), value_range(sample, (0, 100))
 
     def values(self, k: int) -> NDArray[Any]:

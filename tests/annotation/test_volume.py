@@ -162,6 +162,27 @@ def test_carried_on_from_a_carried_slice_the_later_run_is_undone_first(volume) -
     assert volume.redo(6, 1) == [7]
 
 
+def test_undo_of_a_run_leaves_an_earlier_one_whose_slices_were_corrected(volume) -> None:
+    list(volume.propagate(1, MIDDLE, 1, until=MIDDLE + 2))
+    for k in (MIDDLE + 1, MIDDLE + 2):
+        volume.click(k, 34 + 2 * (k - MIDDLE), 45 + k)  # in the middle of what is there
+    rest = [one.slice for one in volume.propagate(1, MIDDLE + 2, 1)]
+    assert volume.undo(MIDDLE + 1, 1) == [MIDDLE + 1]  # the click
+    assert volume.undo(MIDDLE + 2, 1) == rest == [MIDDLE + 3]
+    assert volume.open(MIDDLE + 1).own_mask(1).any()
+
+
+def test_a_run_that_was_given_up_does_not_come_back(volume) -> None:
+    given_up = [one.slice for one in volume.propagate(1, MIDDLE, 1)]
+    assert volume.undo(MIDDLE, 1) == given_up
+    short = [one.slice for one in volume.propagate(1, MIDDLE, 1, until=MIDDLE + 1)]  # from the same click
+    assert short == [MIDDLE + 1]
+    assert volume.undo(MIDDLE, 1) == short
+    assert volume.run_to_redo(MIDDLE, 1)
+    assert volume.redo(MIDDLE, 1) == short
+    assert not volume.run_to_redo(MIDDLE, 1)
+
+
 def test_corrected_slices_stay_and_are_carried_on_from(volume) -> None:
     list(volume.propagate(1, MIDDLE))
     square = np.zeros(SHAPE, bool)

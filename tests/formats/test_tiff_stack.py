@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from mis_lightning.errors import InputError, Note
+from mis_lightning.errors import ImageError, InputError, Note
 from mis_lightning.formats.tiff_layout import stack_layout
 from mis_lightning.formats.tiff_stack import TiffSlices
 from mis_lightning.formats.volume_files import is_volume, open_slices, slice_key, split_key
@@ -137,6 +137,21 @@ def test_channels_that_are_pages_are_put_together(tmp_path, form) -> None:
     tifffile.imwrite(path, values[:, [0, 1, 0, 1, 0]], **{form: True}, metadata={"axes": "ZCYX"})
     with pytest.raises(InputError, match="--channels"):
         TiffSlices(path)
+
+
+def test_pages_of_one_bit_are_black_and_white(tmp_path) -> None:
+    planes = np.random.default_rng(0).random((5, 9, 12)) < 0.5
+    tifffile.imwrite(tmp_path / "scan.tif", planes, photometric="minisblack")
+    slices = TiffSlices(tmp_path / "scan.tif")
+    for k, plane in enumerate(planes):
+        np.testing.assert_array_equal(slices[k], np.repeat(plane[..., None] * np.uint8(255), 3, axis=2))
+
+
+def test_big_numbers_in_the_other_order_are_said(tmp_path) -> None:
+    planes = np.zeros((5, 9, 12), np.uint8)
+    tifffile.imwrite(tmp_path / "big.tif", planes, photometric="minisblack", bigtiff=True, byteorder=">")
+    with pytest.raises(ImageError, match=r"big\.tif is a BigTIFF of big-endian numbers"):
+        TiffSlices(tmp_path / "big.tif")[0]
 
 
 @pytest.mark.parametrize("slices", [5, 9])
