@@ -23,14 +23,12 @@ from mis_lightning.features.colour_texture import ColourTexture
 from mis_lightning.merge_tree.tree import MergeTree
 from mis_lightning.merge_tree.ward import build_merge_tree
 from mis_lightning.regions.segment_unions import fill_holes
-from mis_lightning.regions.surroundings import colour_codes, contrast
 
 SIDE = 384
 TREES = 3
 SLICES = 16
-SLOTS = {"node": 24, "union": 54, "salient": 28}
+SLOTS = {"node": 24, "union": 108, "salient": 28}
 REGIONS = sum(SLOTS.values())
-RIVALS = 8
 CUT = 256
 _NOWHERE = np.iinfo(np.int32).max
 
@@ -108,10 +106,9 @@ class Tables:
             self.cuts[number, which] = _NOWHERE
             self.cuts[number, which, : len(starts)] = starts
             scale = (height / tree.grid[0], width / tree.grid[1])
-            codes = colour_codes(cv2.resize(image, tree.grid[::-1], interpolation=cv2.INTER_AREA))
             slot = 0
             for kind, (name, wanted) in enumerate(SLOTS.items()):
-                found = list(draw_regions(tree, name, wanted, codes, salient, generator))
+                found = list(draw_regions(tree, name, wanted, salient, generator))
                 if not found:  # an image of one colour has no salient part
                     found = [standing_out(tree, generator)]
                 for index in range(wanted):
@@ -162,19 +159,14 @@ def cut_slices(tree: MergeTree, count: int) -> tuple[NDArray[np.int64], NDArray[
 
 
 def draw_regions(
-    tree: MergeTree,
-    name: str,
-    wanted: int,
-    codes: NDArray[np.int64],
-    salient: NDArray[np.uint8],
-    generator: np.random.Generator,
+    tree: MergeTree, name: str, wanted: int, salient: NDArray[np.uint8], generator: np.random.Generator
 ) -> Iterator[Slices]:
     """Up to ``wanted`` regions of a kind."""
     if name == "node":
         for _ in range(wanted):
             yield standing_out(tree, generator)
     elif name == "union":
-        yield from unions(tree, wanted, codes, generator)
+        yield from unions(tree, wanted, generator)
     else:
         for count in (40, 120, 300):
             yield from salient_parts(tree, count, salient)
@@ -202,32 +194,20 @@ def standing_out(tree: MergeTree, generator: np.random.Generator) -> Slices:
 
 
 def unions(
-    tree: MergeTree, wanted: int, codes: NDArray[np.int64], generator: np.random.Generator
-) -> Iterator[Slices]:
-    """Of every ``RIVALS`` connected unions of segments the one that differs most from its surroundings."""
-    found = list(fitting_unions(tree, wanted * RIVALS, codes, generator))
-    order = generator.permutation(len(found))
-    for group in np.array_split(order, max(1, len(found) // RIVALS)) if found else ():
-        yield found[max(group, key=lambda index: found[index][1])][0]
-
-
-def fitting_unions(
     tree: MergeTree,
     wanted: int,
-    codes: NDArray[np.int64],
     generator: np.random.Generator,
     growth: float = 0.5,
     max_share: float = 0.6,
     max_border: float = 0.2,
-) -> Iterator[tuple[Slices, float]]:
-    """Connected unions of segments, holes filled, and how much each differs from its surroundings.
+) -> Iterator[Slices]:
+    """Connected unions of segments, holes filled: the law of ``SegmentUnions``, for small objects too.
 
-    The law of ``SegmentUnions``, for small objects too. Half of the cuts have 5 to 50 segments, half 50 to
-    800. Each is used for several unions. The more of its box one fills, the likelier it is kept: objects are
-    compact.
+    Half of the cuts have 5 to 50 segments, half 50 to 800. Each is used for several unions. The more of its
+    box one fills, the likelier it is kept: objects are compact.
     """
     found, tries = 0, 0
-    while found < wanted and tries < 64:
+    while found < wanted and tries < 16:
         tries += 1
         low, high = ((5, 50), (50, 800))[tries % 2]
         count = min(round(float(np.exp(generator.uniform(np.log(low), np.log(high))))), tree.n_leaves)
@@ -237,7 +217,7 @@ def fitting_unions(
         for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
             border += np.bincount(edge, minlength=count)
         boxes = segment_boxes(labels)
-        for _ in range(48):
+        for _ in range(24):
             chosen = {int(generator.integers(count))}
             while generator.random() < growth:
                 around = sorted(set().union(*(near[one] for one in chosen)) - chosen)
@@ -254,9 +234,7 @@ def fitting_unions(
             parts = joined(starts[members], lengths[members])
             if len(parts) <= SLICES:
                 found += 1
-                inside = np.zeros(count, np.bool_)
-                inside[members] = True
-                yield parts, contrast(codes, inside[labels])
+                yield parts
             if found == wanted:
                 return
 
