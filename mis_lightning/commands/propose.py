@@ -100,11 +100,18 @@ def _marked(examples: LabelledImages, where: Path) -> dict[str, MarkedImage]:
     marked = {}
     for pair in examples:
         read, objects = examples.read(pair)
-        masks = [objects.mask(name) for name, area in objects.areas.items() if area]
+        whole = [
+            name for name, area in objects.areas.items() if area == read.rgb.shape[0] * read.rgb.shape[1]
+        ]
+        if whole:
+            print(f"left out: object {whole[0]} of {pair.key}, which covers the whole image")
+        masks = [objects.mask(name) for name, area in objects.areas.items() if area and name not in whole]
         if masks:
             marked[pair.key] = MarkedImage(read.rgb, masks)
     if not marked:
-        raise InputError(f"Expected marked objects in {where}, but all masks are empty: mark one first.")
+        raise InputError(
+            f"Expected marked objects in {where}, but all masks are empty or whole images: mark one first."
+        )
     return marked
 
 

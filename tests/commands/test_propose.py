@@ -108,3 +108,16 @@ def test_masks_among_the_images_are_not_looked_at(folder, monkeypatch, place):
     assert propose.main(words) == 0
     content = json.loads((folder / "out" / "coco.json").read_text(encoding="utf-8"))
     assert [one["file_name"] for one in content["images"]] == ["a.png", "b/c.png"]
+
+
+def test_an_example_that_covers_its_image_is_left_out(folder, monkeypatch, capsys):
+    folder, _ = folder
+    monkeypatch.setattr(propose, "propose_on", lambda *_: [])
+    session = AnnotationSession(folder / "images" / "b" / "c.png")
+    session.add_object()
+    session.load_mask(np.ones((90, 120), bool))
+    AnnotationStore(folder / "masks").save("b/c.png", session)
+    assert run(folder) == 0
+    said = capsys.readouterr().out
+    assert "left out: object 1 of b/c.png, which covers the whole image" in said
+    assert "2 examples on 1 image" in said
