@@ -223,13 +223,21 @@ def check_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return image
 
 
+def _finite(*values: Any) -> bool:
+    """Whether all are numbers, and finite."""
+    try:
+        return all(map(math.isfinite, values))
+    except TypeError:
+        return False
+
+
 def check_click(row: float, col: float, positive: bool, shape: tuple[int, int]) -> Click:
     """A click on an image of size ``(H, W)``.
 
     Raises:
         InputError: It is not a number or lies outside the image.
     """
-    if not (math.isfinite(row) and math.isfinite(col) and 0 <= row < shape[0] and 0 <= col < shape[1]):
+    if not (_finite(row, col) and 0 <= row < shape[0] and 0 <= col < shape[1]):
         raise InputError(
             f"Expected a click on the image, row in [0, {shape[0]}) and col in [0, {shape[1]}), "
             f"but got ({row}, {col})."
@@ -244,7 +252,7 @@ def check_box(top: float, left: float, bottom: float, right: float, shape: tuple
         InputError: An edge is not a number, is outside the image, or the edges are in the wrong order.
     """
     (height, width), box = shape, (top, left, bottom, right)
-    if not (all(map(math.isfinite, box)) and 0 <= top <= bottom <= height and 0 <= left <= right <= width):
+    if not (_finite(*box) and 0 <= top <= bottom <= height and 0 <= left <= right <= width):
         raise InputError(
             f"Expected a box on the image, 0 <= top <= bottom <= {height} and 0 <= left <= right <= {width}, "
             f"but got top {top}, left {left}, bottom {bottom}, right {right}."

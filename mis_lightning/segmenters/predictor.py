@@ -251,7 +251,7 @@ def _with_centre(clicks: list[Click], around: Box | None) -> list[Click]:
 
 def _clicks(coords: Any, labels: Any, needed: bool, shape: tuple[int, int]) -> list[Click]:
     """The clicks of SAM's two arrays."""
-    coords = np.zeros((0, 2)) if coords is None else np.asarray(coords, dtype=np.float64)
+    coords = np.zeros((0, 2)) if coords is None else _numbers(coords, "point_coords")
     labels = np.zeros(0) if labels is None else np.asarray(labels)
     if coords.ndim != 2 or coords.shape[1] != 2 or len(coords) < needed or labels.shape != (len(coords),):
         raise InputError(
@@ -264,8 +264,15 @@ def _clicks(coords: Any, labels: Any, needed: bool, shape: tuple[int, int]) -> l
     return [check_click(y, x, bool(label), shape) for (x, y), label in points]
 
 
+def _numbers(given: Any, what: str) -> NDArray[np.float64]:
+    try:
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"Expected numbers in `{what}`, but got {given!r:.80}.") from None
+
+
 def _probabilities(given: ArrayLike, shape: tuple[int, int]) -> NDArray[np.float32]:
-    mask = np.array(given, dtype=np.float32)
+    mask = _numbers(given, "mask_input").astype(np.float32)
     if mask.shape != shape or not ((mask >= 0) & (mask <= 1)).all():
         raise InputError(
             f"Expected `mask_input` of shape {shape} with probabilities in [0, 1], "
@@ -275,7 +282,7 @@ def _probabilities(given: ArrayLike, shape: tuple[int, int]) -> NDArray[np.float
 
 
 def _box(given: ArrayLike, shape: tuple[int, int]) -> Box:
-    corners = np.asarray(given, dtype=np.float64)
+    corners = _numbers(given, "box")
     if corners.size != 4:
         raise InputError(f"Expected one `box` as (x0, y0, x1, y1), but got shape {corners.shape}.")
     x0, y0, x1, y1 = corners.ravel().tolist()

@@ -186,6 +186,7 @@ def test_a_box_may_end_at_the_edge_of_the_image_as_other_programs_write_it(predi
         ([0, 0, 301, 10], "right <= 300"),
         ([0, 0, float("nan"), 10], "nan"),
         ([-1, 0, 10, 10], "left -1"),
+        (["a", 0, 10, 10], "numbers in `box`"),
     ],
 )
 def test_boxes_off_the_image_are_refused(predictor, box, named) -> None:
@@ -214,6 +215,8 @@ def test_a_packed_state_comes_back_to_the_bit(predictor) -> None:
         (([[120, 100]], [1, 0]), r"\(N,\)"),
         ((np.zeros((0, 2)), []), "N >= 1"),
         (([[120, 100]], [2]), "point_labels"),
+        (([["a", "b"]], [1]), "numbers in `point_coords`"),
+        (([[120, 100]], [1], None, "a"), "numbers in `mask_input`"),
         (([[100, 280]], [1]), "on the image"),  # y beyond the 260 rows
         (([[120, 100]], [1], None, np.zeros((300, 260))), "mask_input"),
         (([[120, 100]], [1], None, np.full((260, 300), 255)), "mask_input"),
@@ -227,7 +230,17 @@ def test_predict_refuses(predictor, arguments, named) -> None:
 
 @pytest.mark.parametrize(
     ("row", "col"),
-    [(float("nan"), 1), (1, float("nan")), (float("inf"), 1), (-0.1, 1), (260, 1), (1, 300), (1, -1)],
+    [
+        (float("nan"), 1),
+        (1, float("nan")),
+        (float("inf"), 1),
+        (-0.1, 1),
+        (260, 1),
+        (1, 300),
+        (1, -1),
+        ("a", 1),
+        (None, 1),
+    ],
 )
 def test_clicks_off_the_image_change_nothing(predictor, row, col) -> None:
     predictor.click(100, 120)
