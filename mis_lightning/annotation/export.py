@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -28,6 +27,7 @@ from mis_lightning.formats.volume_files import SUFFIXES, SliceKey, open_slices, 
 from mis_lightning.formats.volume_slices import LabelVolume
 from mis_lightning.images import Reading
 
+_OBJECT = re.compile(r"\.\d+$")  # behind the name of an image that has several
 _IN_THE_WAY = "{} is there already and is no mask: choose another folder to write to (--out)."
 
 Format = Literal["png", "labels", "coco", "volumes"]
@@ -116,6 +116,8 @@ def _write_pictures(
     store: AnnotationStore, out: Path, form: Format, keys: Sequence[str], result: Exported
 ) -> None:
     stems, names = _stems(keys), {}
+    known = {*stems.values(), *_stems(store.keys()).values()}
+    earlier = _masks_of_before(out, stems.values(), known) if form == "png" else {}
     classes = list(store.classes())
     for key, record in _records(store, keys, result):
         if form == "labels":
@@ -144,8 +146,9 @@ def _write_pictures(
             else:
                 write_binary_png(path, record.masks[number])
             result.files.append(path)
-        if form == "png":
-            _remove_old(out, stems[key], {*targets}, {*_stems(store.keys()).values()})
+        for path in earlier.get(stems[key], ()):
+            if path not in targets and _may_replace(path, out):
+                path.unlink()
     if form == "labels":
         _write_names(out / "labels.json", names)
         if classes:
@@ -247,19 +250,20 @@ def _may_replace(path: Path, out: Path) -> bool:
         return False
 
 
-def _remove_old(out: Path, stem: str, written: set[Path], stems: set[str]) -> None:
-    """Remove the masks of objects that an image had when it was exported before, but not of other images."""
-    name = stem.rpartition("/")[2]
-    for path in (out / stem).parent.glob(f"{glob.escape(name)}*.png"):
-        object_id = path.name[len(name) : -len(".png")]
-        another = path.relative_to(out).as_posix().removesuffix(".png") in stems - {stem}
-        if (
-            path not in written
-            and not another
-            and re.fullmatch(r"(\.\d+)?", object_id)
-            and _may_replace(path, out)
-        ):
-            path.unlink()
+def _masks_of_before(out: Path, stems: Iterable[str], known: Set[str]) -> dict[str, list[Path]]:
+    """The files that may be masks of an earlier export, by the stem of their image.
+
+    Args:
+        out: The folder.
+        stems: Of the images whose folders are looked at.
+        known: Of all images: a file of that name is a mask of that image, not an object of another one.
+    """
+    found = defaultdict(list)
+    for folder in {(out / stem).parent for stem in stems}:
+        for path in folder.glob("*.png"):
+            name = path.relative_to(out).as_posix().removesuffix(".png")
+            found[name if name in known else _OBJECT.sub("", name)].append(path)
+    return found
 
 
 def _by_class(record: AnnotationRecord, classes: Sequence[str]) -> NDArray[np.uint16]:

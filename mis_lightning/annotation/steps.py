@@ -79,7 +79,8 @@ class ImageSteps:
             Whether the segmenter still has all of it; if not, nothing is kept.
         """
         try:
-            found = {one.by: self.segmenter.at(one.by) for one in actions if isinstance(one, Answered)}
+            versions = {one.by for one in actions if isinstance(one, Answered)}
+            found = {by: self.segmenter.at(by) for by in versions}
         except InputError:
             return False
         self._answered |= found

@@ -8,7 +8,7 @@ carried an object to a slice says from where, and in which run.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -251,7 +251,7 @@ class VolumeObjects(ABC):
         Raises:
             InputError: There is nothing to redo.
         """
-        slices = self._to_redo(k, id)
+        slices = self._to_redo(self._undone(id), k, id)
         for j in slices:
             self.change(j, lambda session: session.bring_back(id))
         return slices
@@ -264,13 +264,15 @@ class VolumeObjects(ABC):
     def run_to_redo(self, k: int, id: int) -> bool:
         """Whether :meth:`redo` would bring a run back."""
         undone = self._undone(id)
-        return any(run_of(undone.get(j)) for j in self._to_redo(k, id))
+        return any(run_of(undone.get(j)) for j in self._to_redo(undone, k, id))
 
-    def _to_redo(self, k: int, id: int) -> list[int]:
+    def _to_redo(self, undone: Mapping[int, Action | None], k: int, id: int) -> list[int]:
+        if not any(map(run_of, undone.values())):
+            return [k]  # the logs of all slices need not be read
         after = self._after(k, id)
         done = (a for _, record in self._records() for a in actions_of(record, id))
         begun = [a.run for a in done if isinstance(a, CarryAction) and (a.source, a.after) == (k, after)]
-        return slices_to_redo(self._undone(id), k, after, max(begun, default=0))
+        return slices_to_redo(undone, k, after, max(begun, default=0))
 
     def _after(self, k: int, id: int) -> int:
         """Actions of an object on a slice."""

@@ -55,7 +55,7 @@ def main(args: Sequence[str]) -> int:
     paths = list_images(given.images, (*IMAGE_SUFFIXES, *SUFFIXES))
     base = given.images if given.images.is_dir() else common_folder(paths)
     masks = examples.without_images()
-    paths = [path for path in paths if not any(path.resolve().is_relative_to(one.resolve()) for one in masks)]
+    paths = [path for path in paths if masks.isdisjoint(((real := path.resolve()), *real.parents))]
     files = {image_key(path.absolute(), base.absolute()): path for path in paths}
     slices = {key: slices_of(key, path, given.axis, reading) for key, path in files.items()}
     images = {name: (files[key], number) for key, found in slices.items() for name, number in found}

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from mis_lightning.commands.config_files import FOLDER
+from mis_lightning.data.benchmarks import BENCHMARKS
 from mis_lightning.metrics.paper_tables import Result
 
 _NOT_OF_THE_RECIPE = (
@@ -18,10 +19,7 @@ _OF_THE_TRAINER = {
     **{"max_steps": -1, "limit_train_batches": None, "overfit_batches": 0.0, "accumulate_grad_batches": 1},
     **{"max_epochs": 55, "gradient_clip_val": None, "precision": "32-true"},
 }
-_PUBLISHED = {"max_clicks": 20, "flip": True, "threshold": 0.5}
 _UNPUBLISHED = ("first_look", "refinement")
-_SIZES = {"DAVIS": [672, 672]}
-_SIZE = [448, 448]
 
 
 def differences(result: Result, fit: Sequence[str]) -> list[str]:
@@ -31,18 +29,22 @@ def differences(result: Result, fit: Sequence[str]) -> list[str]:
         result: With its config and how it was evaluated.
         fit: Options of ``mis fit`` that make such a run.
     """
-    from mis_lightning.segmenters.zoom_in import ZoomIn  # PyTorch, which help pages do without
+    # They need PyTorch, which help pages do without.
+    from mis_lightning.evaluation.published_size import USUAL
+    from mis_lightning.evaluation.simulation import EvaluationSettings
+    from mis_lightning.segmenters.prediction_settings import PredictionSettings
 
     recipe = _leaves(_recipe(fit))
     wanted = {key: value for key, value in recipe if not key.startswith(_NOT_OF_THE_RECIPE)}
     wanted |= {f"trainer.{key}": value for key, value in _OF_THE_TRAINER.items()}
     had = dict(_leaves(result.config))
     found = [key for key, value in wanted.items() if key in had and had[key] != value]
-    asked, published = result.evaluation, {**_PUBLISHED, "zoom_in": ZoomIn().to_json()}
+    asked, published = result.evaluation, {**dict.fromkeys(_UNPUBLISHED), **PredictionSettings().to_json()}
+    del published["size"]  # is that of the benchmark
+    published["max_clicks"] = EvaluationSettings().max_clicks
     wrong = [key for key, value in published.items() if key in asked and asked[key] != value]
-    wrong += [key for key in _UNPUBLISHED if asked.get(key) is not None]
-    sizes = [_SIZES.get(benchmark, _SIZE) for benchmark in result.values]
-    if "size" in asked and any(asked["size"] != size for size in sizes):
+    sizes = (getattr(BENCHMARKS.get(name), "published_size", None) or USUAL for name in result.values)
+    if "size" in asked and any(asked["size"] != list(size) for size in sizes):
         wrong.append("size")
     return found + [f"evaluation.{key}" for key in wrong]
 

@@ -80,12 +80,12 @@ class LabelledImages:
     def __iter__(self) -> Iterator[LabelledImage]:
         return iter(self._found)
 
-    def without_images(self) -> list[Path]:
-        """Where the masks are: their folder, or where images lie in it, their files."""
+    def without_images(self) -> set[Path]:
+        """Where the masks are, links resolved: their folder, or where images lie in it, their files."""
         masks = self.masks.resolve()
         if masks.is_dir() and not any(masks in image.path.resolve().parents for image in self._found):
-            return [masks]
-        return sorted({path for image in self._found for path in _files(image.masks)})
+            return {masks}
+        return {path.resolve() for image in self._found for path in _files(image.masks)}
 
     def objects(self, image: LabelledImage) -> ImageObjects:
         """Read the masks of an image.

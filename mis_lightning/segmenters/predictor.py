@@ -264,15 +264,16 @@ def _clicks(coords: Any, labels: Any, needed: bool, shape: tuple[int, int]) -> l
     return [check_click(y, x, bool(label), shape) for (x, y), label in points]
 
 
-def _numbers(given: Any, what: str) -> NDArray[np.float64]:
+def _numbers(given: Any, what: str, kind: type[np.floating] = np.float64) -> NDArray[Any]:
+    """An array of one's own."""
     try:
-        return np.asarray(given, dtype=np.float64)
+        return np.array(given, dtype=kind)
     except (TypeError, ValueError):
         raise InputError(f"Expected numbers in `{what}`, but got {given!r:.80}.") from None
 
 
 def _probabilities(given: ArrayLike, shape: tuple[int, int]) -> NDArray[np.float32]:
-    mask = _numbers(given, "mask_input").astype(np.float32)
+    mask = _numbers(given, "mask_input", np.float32)
     if mask.shape != shape or not ((mask >= 0) & (mask <= 1)).all():
         raise InputError(
             f"Expected `mask_input` of shape {shape} with probabilities in [0, 1], "

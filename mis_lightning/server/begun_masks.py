@@ -55,8 +55,8 @@ class BegunMasks:
     def __len__(self) -> int:
         return len(self._found)
 
-    def without_images(self) -> list[Path]:
-        """Where the masks are: their folder, or where images lie in it, their files."""
+    def without_images(self) -> set[Path]:
+        """Where the masks are, links resolved: their folder, or where images lie in it, their files."""
         return self._images.without_images()
 
     def has(self, path: Path, slice: int | None) -> bool:

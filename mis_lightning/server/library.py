@@ -72,7 +72,7 @@ class Library:
 
     Args:
         source: The folder, list or image.
-        leave_out: Folders whose images are not listed: where masks go, and come from.
+        leave_out: Folders and files that are not listed: where masks go, and come from.
         reading: How pixels deeper than 8 bits become bytes, and which channels count.
         axis: Across which volumes are cut.
 
@@ -108,9 +108,10 @@ class Library:
         is_folder = self.source.is_dir()
         root = self.source.resolve() if is_folder else common_folder([path.resolve() for path in paths])
         entries, left_out = {}, {}
+        elsewhere = {folder.resolve() for folder in self._leave_out}
         for path in paths:
             real = path.resolve()
-            if any(real.is_relative_to(folder.resolve()) for folder in self._leave_out):
+            if not elsewhere.isdisjoint((real, *real.parents)):
                 continue
             shown = path.relative_to(self.source) if is_folder else real.relative_to(root)
             name = shown.as_posix()
