@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mis_lightning.features.pixel_cues import edges_and_ridges
+
 if TYPE_CHECKING:
     from sklearn.ensemble import ExtraTreesRegressor
 
@@ -55,14 +57,9 @@ def describe_leaves(image: NDArray[np.uint8], radius: float) -> NDArray[np.float
         width = max(radius * scale, 0.5)
         blurred = cv2.GaussianBlur(last, (0, 0), width)
         light = np.ascontiguousarray(blurred[..., 0])
-        across, down = (cv2.Sobel(light, cv2.CV_32F, *order, ksize=3) / 8 for order in ((1, 0), (0, 1)))
-        xx, yy, xy = (cv2.Sobel(light, cv2.CV_32F, *order, ksize=3) / 4 for order in ((2, 0), (0, 2), (1, 1)))
-        mean, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
         found[..., at : at + 3] = blurred
         found[..., at + 3 : at + 6] = last - blurred
-        found[..., at + 6] = width * np.hypot(across, down)
-        found[..., at + 7] = width**2 * (mean + half)
-        found[..., at + 8] = width**2 * (mean - half)
+        found[..., at + 6], found[..., at + 7], found[..., at + 8] = edges_and_ridges(light, width)
         last = blurred
     return found
 

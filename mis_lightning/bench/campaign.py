@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--benchmark", choices=list(BENCHMARKS), help="a published benchmark instead")
     add("--root", type=Path, help="its folder")
     add("--model", default=DEFAULT, metavar="NAME", help="the click model to start from (%(default)s)")
-    add("--ways", nargs="+", default=["frozen", "looks"], choices=list(WAYS), help="(frozen looks)")
+    add("--ways", nargs="+", default=["frozen", "learning"], choices=list(WAYS), help="(frozen learning)")
     add("--objects", type=int, default=24, help="in random order, at most (%(default)s)")
     add("--objects-per-image", type=int, default=4, help="at most (%(default)s)")
     add("--seed", type=int, default=0, help="of the order, and of what is learned (%(default)s)")

@@ -31,7 +31,9 @@ from mis_lightning.export.model_card import CardFacts, model_card
 from mis_lightning.features.colour_texture import ColourTexture
 from mis_lightning.files import written_whole
 from mis_lightning.images import Reading
+from mis_lightning.learning.appearance import Appearance
 from mis_lightning.learning.look_choice import LookChoice
+from mis_lightning.learning.versions import learned_settings
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.interpolate import between
 from mis_lightning.models.precision import has_tiles
@@ -49,7 +51,7 @@ TREES_BESIDE_MASKS = 0.25
 REPLAYED = 1 / 3
 """How often a region of the images to be remembered is drawn, for each time one of the user's is."""
 LOOKED_AT = 32
-"""Objects at most that the first look is learned from."""
+"""Objects at most that the first look and the looks of pixels are learned from."""
 LOOKS_KEPT = 40.0
 """How many looks the recommended first look is worth: fewer fit the images better and forget photographs."""
 
@@ -105,7 +107,7 @@ def _adapt(task: Task) -> None:
     model.load_state_dict(between(start.state_dict(), model.state_dict(), task.share))
     model.eval().recommended = start.recommended
     if material.objects is not None:
-        prediction = _with_own_looks(model, prediction, material.objects)
+        prediction = _with_own_settings(model, prediction, material.objects)
     after = _measured(task, "after", model, prediction, objects)
     save_pretrained(model, task.out)
     facts = CardFacts(data=f"{task.model}, adapted to {material.said}", recipe=_newest_config(task.folder))
@@ -222,21 +224,33 @@ def _listed(task: Task, name: str, images: Sequence[Path]) -> str:
     return str(task.folder / f"{name}.txt")
 
 
-def _with_own_looks(
+def _with_own_settings(
     model: ClickNetwork, prediction: PredictionSettings, objects: Benchmark
 ) -> PredictionSettings:
-    """Learn from the objects which first look to trust; the model then recommends it."""
-    if prediction.first_look is None:
-        return prediction
+    """Learn from objects what their pixels look like and which first look to trust; the model recommends it.
+
+    An object that is partly unknown teaches the first look alone.
+    """
+    appearance, choice = Appearance(), None
+    if prediction.first_look is not None:
+        choice = LookChoice(prediction.first_look, LOOKS_KEPT, with_sizes=False)
     segmenter = ClickModelSegmenter(model, prediction)
-    choice = LookChoice(prediction.first_look, LOOKS_KEPT, with_sizes=False)
     chosen = evenly(len(objects), LOOKED_AT)
     for index in told(chosen, len(chosen), "learning where to look", "object"):
         sample = objects[index]
-        click = next_click(sample.mask, np.zeros_like(sample.mask), sample.ignore, [])
-        choice.accept(segmenter, sample.image, sample.mask, click)
-    model.recommended = {**model.recommended, "first_look": choice.first_look.to_json()}
-    return replace(prediction, first_look=choice.first_look)
+        if sample.ignore is None or not sample.ignore.any():
+            appearance.accept(sample.image, sample.mask)
+        if choice is not None:
+            click = next_click(sample.mask, np.zeros_like(sample.mask), sample.ignore, [])
+            choice.accept(segmenter, sample.image, sample.mask, click)
+    learned = replace(
+        prediction,
+        appearance=appearance.prior,
+        first_look=choice.first_look if choice is not None else None,
+    )
+    known = {name: one for name, one in learned_settings(learned).items() if one is not None}
+    model.recommended = {**model.recommended, **known}
+    return learned
 
 
 def _measured(

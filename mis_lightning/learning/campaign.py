@@ -20,9 +20,10 @@ from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.structures import Click, Sample
 
 WAYS: Mapping[str, LearningSettings] = {
-    "frozen": LearningSettings(looks=False, weights=False),
-    "looks": LearningSettings(weights=False),
-    "weights": LearningSettings(looks=False),
+    "frozen": LearningSettings(looks=False, appearance=False, weights=False),
+    "looks": LearningSettings(appearance=False, weights=False),
+    "appearance": LearningSettings(looks=False, weights=False),
+    "weights": LearningSettings(looks=False, appearance=False),
     "learning": LearningSettings(),
 }
 """What learns in each way of working; ``learning`` is what ``mis annotate`` does."""
@@ -70,7 +71,7 @@ def work_through(
     Args:
         segmenter: Answers, and is the start of what is learned.
         samples: The objects, in their order.
-        settings: What is learned, and how; neither looks nor weights: nothing.
+        settings: What is learned, and how; neither looks nor appearance nor weights: nothing.
         file: Where the lines go.
         evaluation: When the annotator stops; at an IoU of 0.85 or 20 clicks unless given.
 
@@ -78,7 +79,7 @@ def work_through(
         InputError: The file holds other objects, or the model cannot learn.
     """
     evaluation = evaluation if evaluation is not None else EvaluationSettings(target_iou=0.85)
-    learns = settings.looks or settings.weights
+    learns = settings.looks or settings.appearance or settings.weights
     learner = Learner(segmenter, settings) if learns else None
     known = read_campaign(file)
     for number, sample in enumerate(samples):

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mis_lightning.errors import InputError
+from mis_lightning.learning.appearance import Appearance
 from mis_lightning.learning.lessons import Lesson, Views
 from mis_lightning.learning.look_choice import LookChoice
 from mis_lightning.learning.photographs import photograph_lessons
@@ -48,6 +49,7 @@ class LearningSettings:
     Attributes:
         weights: Whether it learns weights.
         looks: Whether it learns which first look to trust, and the usual size of objects.
+        appearance: Whether it learns what the pixels of objects look like.
         rate: Learning rate of AdamW.
         steps: Optimisation steps after an object, about a third of a second each. Six saved no clicks, and 48
             no more than 24 (``experiments/campaign``).
@@ -67,6 +69,7 @@ class LearningSettings:
 
     weights: bool = True
     looks: bool = True
+    appearance: bool = True
     rate: float = 3e-4
     steps: int = 24
     batch: int = 6
@@ -91,7 +94,7 @@ class LearningSettings:
 
 
 class Learner:
-    """Learns from accepted objects: which first look to trust, how large objects are, and weights.
+    """Learns from accepted objects: their size, what they look like, which first look to trust, and weights.
 
     Each object is first a question and then a lesson: before weights are learned from it, those learned so
     far and those of the start answer the same clicks on the same views of it. The learned weights answer
@@ -140,6 +143,9 @@ class Learner:
         self._photographs: list[Lesson] | None = None
         first_look = start.prediction.first_look
         self._choice = LookChoice(first_look) if first_look is not None and self.settings.looks else None
+        self._appearance: Appearance | None = None
+        if self.settings.appearance:
+            self._appearance = Appearance(start.prediction.appearance, self.settings.seed)
         self._start_model: nn.Module = start.model
         self._model: nn.Module = copy.deepcopy(start.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._mean: nn.Module = copy.deepcopy(start.model)
@@ -174,6 +180,8 @@ class Learner:
         if self._choice is not None:
             first = clicks[0] if clicks and clicks[0].positive else None
             self._choice.accept(self.segmenter, image, mask, first)
+        if self._appearance is not None:
+            self._appearance.accept(image, mask)
         if self.settings.weights:
             self.gains.append(self._gain(lesson))
         self.lessons = [*self.lessons, lesson][-self.settings.memory :]
@@ -237,6 +245,8 @@ class Learner:
         prediction = start.prediction
         if self._choice is not None:
             prediction = replace(prediction, first_look=self._choice.first_look)
+        if self._appearance is not None:
+            prediction = replace(prediction, appearance=self._appearance.prior)
         return ClickModelSegmenter(model, prediction, start.device)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -249,6 +259,8 @@ class Learner:
             "choice": self._choice.state() if self._choice is not None else None,
         }
         tensors: dict[str, Tensor] = {}
+        if self._appearance is not None:
+            content["appearance"], tensors = self._appearance.state()
         if self._steps:
             for kind, model in (("model", self._model), ("mean", self._mean)):
                 delta = delta_of(model, self._start_model)
@@ -273,6 +285,8 @@ class Learner:
             self.gains = [float(gain) for gain in content["gains"]]
             if self._choice is not None and content["choice"] is not None:
                 self._choice.restore(content["choice"])
+            if self._appearance is not None and "appearance" in content:  # it is of before objects had one
+                self._appearance.restore(content["appearance"], tensors)
             if self._steps:
                 for kind, model in (("model", self._model), ("mean", self._mean)):
                     delta = {

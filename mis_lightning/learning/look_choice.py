@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mis_lightning.learning.regression import regression
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.first_look import FirstLook, Weight
 from mis_lightning.segmenters.look_cues import CUES, measure_looks
@@ -23,8 +24,6 @@ from mis_lightning.structures import Click
 
 PRIOR = 10.0
 """How many looks the shipped weights are worth, about: chosen on the development halves of seven sets."""
-_NEWTON_STEPS = 12
-_HALVINGS = 10
 
 
 class LookChoice:
@@ -115,9 +114,7 @@ class LookChoice:
         """The weights that explain the overlaps, drawn towards the shipped ones; Newton's method."""
         start, weights = self.start, _weights(self.start)
         if self._rows:
-            weights = _regression(
-                np.concatenate(self._rows), np.concatenate(self._worth), weights, self.prior
-            )
+            weights = regression(np.concatenate(self._rows), np.concatenate(self._worth), weights, self.prior)
         *factors, wide, bias, known_area = (round(float(weight), 5) for weight in weights)
         cues = {
             name: Weight(weight.mean, weight.deviation, factor)
@@ -125,30 +122,6 @@ class LookChoice:
         }
         sizes = self._sizes()
         return replace(start, cues=cues, wide=wide, bias=bias, known_area=known_area, sizes=sizes)
-
-
-def _regression(
-    rows: NDArray[np.float64], worth: NDArray[np.float64], prior: NDArray[np.float64], strength: float
-) -> NDArray[np.float64]:
-    """Logistic regression drawn towards ``prior``; Newton's method, whose steps never make it worse."""
-
-    def cost(weights: NDArray[np.float64]) -> float:
-        sums = rows @ weights
-        away = weights - prior
-        return float((np.logaddexp(0, sums) - worth * sums).sum() + strength / 2 * (away @ away))
-
-    weights, now = prior.copy(), cost(prior)
-    for _ in range(_NEWTON_STEPS):
-        expected = 1 / (1 + np.exp(-np.clip(rows @ weights, -30, 30)))
-        slope = rows.T @ (expected - worth) + strength * (weights - prior)
-        curvature = (rows * (expected * (1 - expected))[:, None]).T @ rows
-        step = np.linalg.solve(curvature + strength * np.eye(len(weights)), slope)
-        for _ in range(_HALVINGS):
-            if (new := cost(weights - step)) <= now:
-                weights, now = weights - step, new
-                break
-            step = step / 2
-    return weights
 
 
 def _rows(

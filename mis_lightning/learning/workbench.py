@@ -8,7 +8,7 @@ import os
 import threading
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,11 +21,17 @@ from mis_lightning.errors import InputError
 from mis_lightning.formats.rle import decode_rle, encode_rle
 from mis_lightning.learning.learner import Learner, LearningSettings
 from mis_lightning.learning.memory import Memory
-from mis_lightning.learning.versions import LearningSegmenter, delta_of, version_of, with_delta
+from mis_lightning.learning.versions import (
+    LearningSegmenter,
+    delta_of,
+    learned_settings,
+    version_of,
+    with_delta,
+    with_learned_settings,
+)
 from mis_lightning.models.click_network import ClickNetwork
 from mis_lightning.models.pretrained import save_pretrained
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
-from mis_lightning.segmenters.first_look import FirstLook
 from mis_lightning.structures import Click
 
 _PATIENCE = 5.0  # seconds that learning waits for one click at most
@@ -270,8 +276,7 @@ class Workbench:
             if one.model is not self._start.model:
                 file = f"weights-{one.identity.rpartition('-')[2]}.safetensors"
                 weights[file] = delta_of(_module(one), _module(self._start))
-            look = one.prediction.first_look
-            versions.append({"name": name, "weights": file, "first_look": look.to_json() if look else None})
+            versions.append({"name": name, "weights": file, **learned_settings(one.prediction)})
         first = learner.count - len(learner.lessons) + 1
         lessons = [
             {"file": f"lesson-{first + i:05d}.png", "clicks": [list(click) for click in lesson.clicks]}
@@ -329,10 +334,7 @@ class Workbench:
         model, start = _module(self._start), self._start
         if entry["weights"] is not None:
             model = with_delta(model, self._memory.read_weights(str(entry["weights"])))
-        look = entry["first_look"]
-        prediction = replace(
-            start.prediction, first_look=FirstLook.from_json(look) if look is not None else None
-        )
+        prediction = with_learned_settings(start.prediction, entry)
         one = ClickModelSegmenter(model, prediction, start.device)
         if version_of(one) != entry["name"]:
             raise InputError(f"The weights of {entry['name']} are not those that were kept.")

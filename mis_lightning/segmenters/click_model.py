@@ -196,6 +196,7 @@ class ClickModelSegmenter(Segmenter[ClickState]):
 
         Where there are new clicks, the mask changes near them.
         """
+        logits = self._with_looks(state, roi, logits)
         answer, tree, refinement = logits.sigmoid(), None, self.prediction.refinement
         if refinement is None:
             probability = paste(answer, roi, state.shape)
@@ -205,6 +206,12 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             probability, tree = sharpened_answer(refinement, state, roi, over, new, before)
         state = replace(state, probability=probability, guess=False)
         return replace(state, roi=roi, view=view, answer=answer, tree=tree)
+
+    def _with_looks(self, state: ClickState, roi: ROI, logits: Tensor) -> Tensor:
+        """The network's logits, ``(h, w)``, and what the looks of the pixels add to them."""
+        known = self.prediction.appearance
+        size = (logits.shape[-2], logits.shape[-1])
+        return logits if known is None else logits + known.log_odds(state.image, roi, size)
 
     def _before(self, state: ClickState) -> Tensor | None:
         """The mask that new clicks change, bool, ``(H, W)``; ``None`` where they may change everything."""
@@ -254,6 +261,7 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             shown = crop(given, ROI(0, roi.height - 1, 0, roi.width - 1), self._size)[None]
             at = [to_crop(c, ROI(0, roi.height - 1, 0, roi.width - 1), self._size) for c in clicks]
             (logits,) = ask(self.model, self.device, view, shown, [at], self.prediction.flip, told)
+            logits = self._with_looks(state, roi, logits)
             over: NDArray[np.float32] = (logits - self._threshold_logit).cpu().numpy()
             return over
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mis_lightning.errors import InputError
+from mis_lightning.segmenters.appearance_prior import AppearancePrior
 from mis_lightning.segmenters.first_look import FirstLook
 from mis_lightning.segmenters.refinement import Refinement
 from mis_lightning.segmenters.zoom_in import ZoomIn
@@ -28,6 +29,7 @@ class PredictionSettings:
             and RITM figures: 0.49, docs/protocol.md#thresholds).
         first_look: Choose at the first click how closely to look; ``None``: the whole image, as published.
         refinement: Sharpen the answers by the merge tree; ``None``: not, as published.
+        appearance: What the pixels of the wanted objects look like; ``None``: not known, as published.
     """
 
     size: tuple[int, int] | None = None
@@ -36,6 +38,7 @@ class PredictionSettings:
     threshold: float = 0.5
     first_look: FirstLook | None = None
     refinement: Refinement | None = None
+    appearance: AppearancePrior | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold < 1:
@@ -50,6 +53,7 @@ class PredictionSettings:
             "threshold": self.threshold,
             **({} if self.first_look is None else {"first_look": self.first_look.to_json()}),
             **({} if self.refinement is None else {"refinement": self.refinement.to_json()}),
+            **({} if self.appearance is None else {"appearance": self.appearance.to_json()}),
         }
 
     @classmethod
@@ -73,6 +77,7 @@ class PredictionSettings:
             ("zoom_in", ZoomIn.from_json),
             ("first_look", FirstLook.from_json),
             ("refinement", Refinement.from_json),
+            ("appearance", AppearancePrior.from_json),
         )
         for name, read in readers:
             if name in content:

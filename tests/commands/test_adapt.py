@@ -21,6 +21,7 @@ from mis_lightning.errors import InputError
 from mis_lightning.evaluation.simulation import EvaluationSettings
 from mis_lightning.images import Reading
 from mis_lightning.models.pretrained import load_pretrained, save_pretrained
+from mis_lightning.segmenters.appearance_prior import AppearancePrior
 from mis_lightning.segmenters.registry import open_segmenter
 from mis_lightning.training.told_steps import ToldSteps
 
@@ -145,10 +146,12 @@ def test_with_masks_of_some_images(images, start, tmp_path, capfd, monkeypatch):
     assert (share, data.share) == (1.0, adapt.TREES_BESIDE_MASKS)
     asked = load_pretrained(tmp_path / "model").recommended
     look = asked.pop("first_look")  # learned from the masks, too, and the rest as it was
+    appearance = AppearancePrior.from_json(asked.pop("appearance"))
     assert asked == {name: value for name, value in ASKED.items() if name != "first_look"}
     assert 0 < abs(look["wide"] - LOOK["wide"]) < 0.5
     assert look["cues"]["centred"][:2] == LOOK["cues"]["centred"][:2]
     assert open_segmenter(tmp_path / "model").prediction.first_look.wide == look["wide"]
+    assert open_segmenter(tmp_path / "model").prediction.appearance == appearance
     name = learned[0].name.split("#")[0]
     with Image.open(images.parent / "masks" / name) as labels:
         assert learned[0].mask.tobytes() == (np.asarray(labels) == 1).tobytes()

@@ -129,6 +129,38 @@ def test_looks_alone_leave_the_weights() -> None:
     assert look.cues != LOOK.cues
 
 
+def test_what_objects_look_like_is_learned_and_goes_on_where_it_was() -> None:
+    how = replace(SMALL, weights=False, looks=False)
+    learner = Learner(start(), how)
+    for number in range(4):
+        learner.accept(*disc(number))
+    known = learner.segmenter.prediction.appearance
+    assert known is not None
+    assert known.weight > 0.3  # bright discs on dark ground
+    again = Learner(start(), how)
+    again.restore(*learner.state(), learner.lessons)
+    assert again.segmenter.settings() == learner.segmenter.settings()
+    for one in (learner, again):
+        one.accept(*disc(9))
+    assert again.segmenter.settings() == learner.segmenter.settings()
+    blind = Learner(start(), replace(how, appearance=False, looks=True))
+    blind.accept(*disc(0))
+    assert blind.segmenter.prediction.appearance is None
+
+
+def test_what_was_learned_before_objects_had_an_appearance_can_be_used() -> None:
+    learner = Learner(start(LOOK), replace(SMALL, weights=False))
+    learner.accept(*disc(0))
+    content, tensors = learner.state()
+    del content["appearance"], tensors["shown"]
+    again = Learner(start(LOOK), replace(SMALL, weights=False))
+    again.restore(content, tensors, learner.lessons)
+    assert again.segmenter.prediction.first_look == learner.segmenter.prediction.first_look
+    assert again.segmenter.prediction.appearance is None
+    again.accept(*disc(1))
+    assert again.segmenter.prediction.appearance is not None
+
+
 def test_memory_is_limited_and_pauses_are_asked_for() -> None:
     asked = []
     learner = Learner(start(), replace(SMALL, memory=2, steps=1), pause=lambda: asked.append(1))

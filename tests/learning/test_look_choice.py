@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from mis_lightning.learning.look_choice import LookChoice, _regression
+from mis_lightning.learning.look_choice import LookChoice
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.first_look import FirstLook, Weight
 from mis_lightning.segmenters.prediction_settings import PredictionSettings
@@ -65,14 +65,3 @@ def test_sizes_are_left_out_and_a_strong_prior_changes_little() -> None:
         assert choice.first_look.sizes is None
     weak, strong = (LOOK.wide - choice.first_look.wide for choice in choices)
     assert weak > 10 * strong > 0
-
-
-def test_weights_stay_sound_where_plain_newton_steps_would_not() -> None:
-    """Steps from a start that is surely wrong overshoot; halved ones do not."""
-    generator = np.random.default_rng(0)
-    rows = np.concatenate([np.full((200, 1), 12.0), generator.normal(0, 6, (200, 1))], axis=1)
-    worth = np.full(200, 0.02)
-    found = _regression(rows, worth, np.array([3.0, 3.0]), 0.1)
-    expected = 1 / (1 + np.exp(-rows @ found))
-    assert np.abs(expected - worth).mean() < 0.05
-    assert np.abs(found).max() < 10
