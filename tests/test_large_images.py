@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.data.augment import PaperAugmentation
 from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_sessions
 from mis_lightning.features.vit import ViTFeatures
@@ -65,3 +68,20 @@ def test_evaluation(photograph):
     assert len(session.clicks) == 3
     assert session.clicks[0][:2] == pytest.approx((1400, 1700), abs=201)  # as deep as can be
     assert session.ious.min() > 0.2
+
+
+def test_many_objects_take_what_they_cover(photograph):
+    session = AnnotationSession(photograph, ClickModelSegmenter(lambda image, prompt: prompt.previous_mask))
+    session.add_object()
+    mask = np.zeros(SIZE, bool)
+    mask[100:300, 200:500] = True
+    session.load_mask(mask)
+    session.label_map()
+    tracemalloc.start()
+    for number in range(20):
+        session.add_object()
+        session.load_mask(np.roll(mask, 180 * number))
+    assert len(np.unique(session.label_map())) > 15
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 5 * mask.nbytes  # the active object has its state; 20 masks would be 20 times this

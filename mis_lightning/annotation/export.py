@@ -144,7 +144,7 @@ def _write_pictures(
                     write_label_png(kinds, _by_class(record, classes))
                     result.files.append(kinds)
             else:
-                write_binary_png(path, record.masks[number])
+                write_binary_png(path, record.mask(number))
             result.files.append(path)
         for path in earlier.get(stems[key], ()):
             if path not in targets and _may_replace(path, out):

@@ -261,7 +261,7 @@ class ObjectList(ObjectHistory):
             InputError: There is no such object.
         """
         one = self._object(id) if id is not None else self._current
-        return one.moment.mask.copy() if self._overlap == "allow" else self._labels() == one.id
+        return one.moment.mask if self._overlap == "allow" else self._labels() == one.id
 
     def own_mask(self, id: int | None = None) -> NDArray[np.bool_]:
         """The mask of an object before the overlap policy, bool, ``(H, W)``.
@@ -269,7 +269,7 @@ class ObjectList(ObjectHistory):
         Raises:
             InputError: There is no such object.
         """
-        return (self._object(id) if id is not None else self._current).moment.mask.copy()
+        return (self._object(id) if id is not None else self._current).moment.mask
 
     def own_counts(self, id: int) -> str:
         """The same, run-length encoded (:mod:`mis_lightning.formats.rle`); nothing is decoded for it.
@@ -307,7 +307,7 @@ class ObjectList(ObjectHistory):
     def _areas(self) -> dict[int, int]:
         """Pixels of each mask, by id."""
         if self._overlap == "allow":
-            return {one.id: int(np.count_nonzero(one.moment.mask)) for one in self._now.by_id.values()}
+            return {one.id: one.moment.boxed.area for one in self._now.by_id.values()}
         self._labels()
         return {number: int(self._painted.areas[number]) for number in self._now.by_id}
 

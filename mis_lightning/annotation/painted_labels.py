@@ -9,7 +9,7 @@ import numpy as np
 from mis_lightning.annotation.log import MAX_OBJECTS
 from mis_lightning.annotation.tracked_object import Moment
 from mis_lightning.formats.overlap import Overlap, paint
-from mis_lightning.mask_box import mask_box
+from mis_lightning.mask_box import common_box
 
 MOST_CHANGED = 8
 """With more objects that change the whole map is painted."""
@@ -42,14 +42,15 @@ class PaintedLabels:
         if policy != self._policy or not in_order or len(new) > MOST_CHANGED or len(gone) > MOST_CHANGED:
             region = (slice(None), slice(None))
         elif gone or new:
-            region = mask_box(np.logical_or.reduce([one.mask for one in (*gone, *new)]))
+            region = common_box(one.boxed for one in (*gone, *new))
         else:
             return
         for one in gone:
             if one not in now.values():
                 one.pack(shown=False)  # its mask was made for this
         part = self.labels[region]
-        painted = paint({number: one.mask[region] for number, one in now.items()}, part.shape, policy)
+        wanted = ((number, one.boxed.within(region)) for number, one in now.items())
+        painted = paint(wanted, (part.shape[0], part.shape[1]), policy)
         count = len(self.areas)
         self.areas += np.bincount(painted.ravel(), minlength=count)
         self.areas -= np.bincount(part.ravel(), minlength=count)

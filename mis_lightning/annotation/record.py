@@ -16,6 +16,7 @@ from mis_lightning.formats.named_masks import NamedMask, NamedMasks
 from mis_lightning.formats.overlap import paint
 from mis_lightning.formats.rle import decode_rle
 from mis_lightning.formats.saved_masks import without_overlaps
+from mis_lightning.mask_box import BoxedMask
 
 
 @dataclass(frozen=True)
@@ -54,29 +55,32 @@ class AnnotationRecord:
                 raise InputError(f"Expected a `mask` with `counts` in object {entry['id']} of a click log.")
             counts[entry["id"]] = mask["counts"]
         record = cls(log, counts)
-        _ = record.own_masks  # raises where one is damaged
+        for number in counts:
+            record.own_mask(number)  # raises where it is damaged
         return record
 
-    @cached_property
-    def own_masks(self) -> dict[int, NDArray[np.bool_]]:
-        """The masks before the overlap policy, bool, ``(H, W)``, by id.
+    def own_mask(self, id: int) -> NDArray[np.bool_]:
+        """The mask of an object before the overlap policy, bool, ``(H, W)``.
 
         Raises:
-            InputError: One is damaged.
+            InputError: It is damaged.
         """
-        return {number: decode_rle(text, self.log.shape) for number, text in self.counts.items()}
+        return decode_rle(self.counts[id], self.log.shape)
 
     @cached_property
     def labels(self) -> NDArray[np.uint16]:
         """The ids of the objects, uint16, ``(H, W)``, 0 where there is none; not to be written to."""
-        return paint(self.own_masks, self.log.shape, self.log.overlap)
+        wanted = ((number, BoxedMask.of(self.own_mask(number))) for number in self.counts)
+        return paint(wanted, self.log.shape, self.log.overlap)
 
     @property
     def masks(self) -> dict[int, NDArray[np.bool_]]:
         """The masks after the overlap policy, bool, ``(H, W)``, by id."""
-        if self.log.overlap == "allow":
-            return self.own_masks
-        return {number: self.labels == number for number in self.counts}
+        return {number: self.mask(number) for number in self.counts}
+
+    def mask(self, id: int) -> NDArray[np.bool_]:
+        """The mask of an object after the overlap policy, bool, ``(H, W)``."""
+        return self.own_mask(id) if self.log.overlap == "allow" else self.labels == id
 
     def named(self, image: str) -> NamedMasks:
         """The masks after the overlap policy with their names, as the formats take them."""

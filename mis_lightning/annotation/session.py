@@ -325,15 +325,15 @@ class AnnotationSession(HandEdits):
             )
         begun = tuple(replace(one, actions=(MaskAction(record.counts[one.id]),)) for one in log.objects)
         same = replace(log, objects=begun, checksum=self.checksum, reading=self._reading)
-        self.take_over(same, record.own_masks)
+        self.take_over(same, record.counts)
 
-    def take_over(self, log: ClickLog, masks: Mapping[int, NDArray[np.bool_]] | None = None) -> None:
+    def take_over(self, log: ClickLog, counts: Mapping[int, str] | None = None) -> None:
         """Replace the objects by those of a log of this image.
 
         Args:
             log: Whose actions are done.
-            masks: What they lead to, bool, ``(H, W)``, by id of the object, if that is known: the actions of
-                these objects are then done when they are first worked on.
+            counts: The masks that they lead to, run-length encoded, by id of the object, if that is known:
+                the actions of these objects are then done when they are first worked on.
 
         Raises:
             InputError: The log is of another image, or an action does not fit; nothing changes.
@@ -341,9 +341,9 @@ class AnnotationSession(HandEdits):
         self.check_image(log)
         moments = {}
         for one in log.objects:
-            mask = (masks or {}).get(one.id)
-            moments[one.id] = Moment.of(self._steps, one.actions, mask)
-            if mask is None:
+            known = (counts or {}).get(one.id)
+            moments[one.id] = Moment.of(self._steps, one.actions, known)
+            if known is None:
                 _ = moments[one.id].state
                 moments[one.id].pack()
         self._start_from(line_of(log, moments))

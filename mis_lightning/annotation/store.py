@@ -151,7 +151,7 @@ class AnnotationStore:
             for one in log.objects
         )
         log = replace(log, objects=objects)
-        session.take_over(log, record.own_masks)
+        session.take_over(log, record.counts)
         self._restore_png(key, session)
         return session
 

@@ -12,6 +12,7 @@ from mis_lightning.annotation.actions import Action, Answered, MaskAction, stamp
 from mis_lightning.annotation.click_origin import MadeClick, clicks_after
 from mis_lightning.annotation.steps import ImageSteps, ObjectState
 from mis_lightning.formats.rle import decode_rle, encode_rle
+from mis_lightning.mask_box import BoxedMask
 from mis_lightning.structures import Click
 
 
@@ -39,20 +40,18 @@ class Moment:
             self.actions = (*before.actions, action)
         self._steps = steps
         self._state: ObjectState | None = None
-        self._mask: NDArray[np.bool_] | None = None
+        self._mask: BoxedMask | None = None
         self._counts: str | None = None
         self._clicks: tuple[MadeClick, ...] | None = None
 
     @classmethod
-    def of(
-        cls, steps: ImageSteps, actions: Iterable[Action], mask: NDArray[np.bool_] | None = None
-    ) -> Moment:
+    def of(cls, steps: ImageSteps, actions: Iterable[Action], counts: str | None = None) -> Moment:
         """The moment after some actions; they are done when the state is first asked for.
 
         Args:
             steps: Do them.
             actions: In order.
-            mask: What they lead to, bool, ``(H, W)``, if that is known.
+            counts: The mask that they lead to, run-length encoded, if that is known.
 
         Raises:
             InputError: A click is not on the image.
@@ -61,7 +60,7 @@ class Moment:
         for action in actions:
             moment = cls(steps, moment, action)
         _ = moment.made_clicks
-        moment._mask = mask
+        moment._counts = counts
         return moment
 
     def after(self, action: Action) -> Moment:
@@ -84,7 +83,7 @@ class Moment:
     def noted(self, action: Action) -> Moment:
         """The same moment with its last action noted as another, which leads to the same."""
         moment = Moment(self._steps, self.before, action)
-        moment._state, moment._mask = self._state, self._mask
+        moment._state, moment._mask, moment._counts = self._state, self._mask, self._counts
         return moment
 
     def edited(self, actions: tuple[Action, ...]) -> Moment:
@@ -112,7 +111,7 @@ class Moment:
             moment._state = self._steps.first
         state = moment._state = self._steps.unpack(moment._state)
         for one in reversed(missing):
-            moment.pack()
+            moment.pack(shown=False)
             state = one._state = self._steps.after(state, one.actions[-1])
             moment = one
         return state
@@ -134,10 +133,15 @@ class Moment:
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """Its pixels, bool, ``(H, W)``; not to be written to."""
+        """Its pixels, bool, ``(H, W)``; a new array each time."""
+        return self.boxed.whole()
+
+    @property
+    def boxed(self) -> BoxedMask:
+        """The same, as its box."""
         if self._mask is None:
             known = self._counts
-            self._mask = (
+            self._mask = BoxedMask.of(
                 decode_rle(known, self._steps.shape) if known is not None else self._steps.mask(self.state)
             )
         return self._mask
@@ -158,6 +162,8 @@ class Moment:
     def pack(self, *, shown: bool = True) -> None:
         """Make the state small; where the object is not ``shown``, the mask, too."""
         if self._state is not None:
+            if shown:
+                _ = self.boxed  # made now, it needs no unpacked state later
             self._state = self._steps.pack(self._state)
         if not shown and self._mask is not None:
             _ = self.counts

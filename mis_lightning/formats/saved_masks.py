@@ -12,6 +12,7 @@ from mis_lightning.errors import InputError
 from mis_lightning.formats.named_masks import NamedMask, NamedMasks
 from mis_lightning.formats.overlap import Overlap, check_overlap, paint
 from mis_lightning.formats.rle import decode_rle, encode_rle
+from mis_lightning.mask_box import BoxedMask
 
 
 def without_overlaps(
@@ -30,7 +31,8 @@ def without_overlaps(
     """
     if policy == "allow":  # they are encoded as they are
         return NamedMasks(image, shape, tuple(objects.values()))
-    labels = paint({number: decode_rle(one.counts, shape) for number, one in objects.items()}, shape, policy)
+    wanted = ((number, BoxedMask.of(decode_rle(one.counts, shape))) for number, one in objects.items())
+    labels = paint(wanted, shape, policy)
     seen = (replace(one, counts=encode_rle(labels == number)) for number, one in objects.items())
     return NamedMasks(image, shape, tuple(seen))
 

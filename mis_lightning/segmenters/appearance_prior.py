@@ -115,6 +115,12 @@ class AppearancePrior:
             ) from error
 
 
+def with_looks(prior: AppearancePrior | None, image: Tensor, roi: ROI, logits: Tensor) -> Tensor:
+    """A network's logits in an ROI, float32, ``(h, w)``, and what the looks of its pixels add to them."""
+    size = (logits.shape[-2], logits.shape[-1])
+    return logits if prior is None else logits + prior.log_odds(image, roi, size)
+
+
 def shrunk(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     """An image, uint8, ``(H, W, 3)``, made smaller by a factor in ``(0, 1]``."""
     if scale == 1:

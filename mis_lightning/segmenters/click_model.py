@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mis_lightning.metrics.functional import iou
+from mis_lightning.segmenters.appearance_prior import with_looks
 from mis_lightning.segmenters.asked_model import ClickModel, ask, device_of, input_size, takes_granularity
 from mis_lightning.segmenters.base import Box, Segmenter, check_image
 from mis_lightning.segmenters.box import segment_box
@@ -106,10 +107,7 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             return []
         size, zoom_in, refinement = self._size, self.prediction.zoom_in, self.prediction.refinement
         rois = [next_roi(s.roi, s.probability, s.clicks, s.shape, zoom_in) for s in states]
-        rois = [
-            roi if last else with_room(roi, s, zoom_in)
-            for roi, s, last in zip(rois, states, new, strict=True)
-        ]
+        rois = [r if n else with_room(r, s, zoom_in) for r, s, n in zip(rois, states, new, strict=True)]
         feedback = 1.0 if refinement is None else refinement.feedback
         seen = [self._view(state, roi) for state, roi in zip(states, rois, strict=True)]
         views = torch.stack(seen)
@@ -196,7 +194,7 @@ class ClickModelSegmenter(Segmenter[ClickState]):
 
         Where there are new clicks, the mask changes near them.
         """
-        logits = self._with_looks(state, roi, logits)
+        logits = with_looks(self.prediction.appearance, state.image, roi, logits)
         answer, tree, refinement = logits.sigmoid(), None, self.prediction.refinement
         if refinement is None:
             probability = paste(answer, roi, state.shape)
@@ -206,12 +204,6 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             probability, tree = sharpened_answer(refinement, state, roi, over, new, before)
         state = replace(state, probability=probability, guess=False)
         return replace(state, roi=roi, view=view, answer=answer, tree=tree)
-
-    def _with_looks(self, state: ClickState, roi: ROI, logits: Tensor) -> Tensor:
-        """The network's logits, ``(h, w)``, and what the looks of the pixels add to them."""
-        known = self.prediction.appearance
-        size = (logits.shape[-2], logits.shape[-1])
-        return logits if known is None else logits + known.log_odds(state.image, roi, size)
 
     def _before(self, state: ClickState) -> Tensor | None:
         """The mask that new clicks change, bool, ``(H, W)``; ``None`` where they may change everything."""
@@ -261,7 +253,7 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             shown = crop(given, ROI(0, roi.height - 1, 0, roi.width - 1), self._size)[None]
             at = [to_crop(c, ROI(0, roi.height - 1, 0, roi.width - 1), self._size) for c in clicks]
             (logits,) = ask(self.model, self.device, view, shown, [at], self.prediction.flip, told)
-            logits = self._with_looks(state, roi, logits)
+            logits = with_looks(self.prediction.appearance, state.image, roi, logits)
             over: NDArray[np.float32] = (logits - self._threshold_logit).cpu().numpy()
             return over
 

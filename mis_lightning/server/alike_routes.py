@@ -129,7 +129,7 @@ def _marked(here: ImageContext, entry: Entry, kind: str | None) -> MarkedImage |
         return None
     examples: list[NDArray[np.bool_]] = []
     for one in record.log.objects:
-        mask = record.own_masks[one.id]
+        mask = record.own_mask(one.id)
         if mask.any():
             (examples if kind is None or one.category == kind else rejected).append(mask)
     if not (examples or rejected):
@@ -147,8 +147,8 @@ def _target(
     taken = np.zeros(shape, np.bool_)
     record = now if entry.key == here.entry.key else here.workspace.record(entry)
     if record is not None and record.log.shape == shape:
-        for mask in record.own_masks.values():
-            taken |= mask
+        for number in record.counts:
+            taken |= record.own_mask(number)
     for one in _board(here).rejected(entry.key):
         taken[one.box] |= one.mask
     return image, taken

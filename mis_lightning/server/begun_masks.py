@@ -77,7 +77,7 @@ class BegunMasks:
                 f"The masks of {image.key} have {found.shape[0]} rows and {found.shape[1]} columns, but the "
                 f"image has {session.shape[0]} and {session.shape[1]}. Replace one of the two files."
             )
-        objects, masks = [], {}
+        objects, counts = [], {}
         taken = np.zeros(session.shape, np.bool_)
         whole = [(one, mask) for one, mask in zip(found.objects, found.masks(), strict=True) if not one.crowd]
         numbers = self._numbers(image, [one.id for one, _ in whole])
@@ -85,14 +85,14 @@ class BegunMasks:
             called = f"{one.name} {place}" if one.name == one.category else one.name
             kind = None if one.category is None else check_name(one.category, "class")
             objects.append(ObjectLog(number, check_name(called), (MaskAction(one.counts),), kind))
-            masks[number] = np.ascontiguousarray(mask)
+            counts[number] = one.counts
             if (taken & mask).any():
                 session.overlap = "allow"
             taken |= mask
         log = session.record(with_masks=False).log
         active = objects[-1].id if objects else None
         next_id = max(numbers, default=0) + 1
-        session.take_over(replace(log, objects=tuple(objects), active=active, next_id=next_id), masks)
+        session.take_over(replace(log, objects=tuple(objects), active=active, next_id=next_id), counts)
 
     def _numbers(self, image: LabelledImage, known: list[int | None]) -> list[int]:
         """The ids of objects: those they have; else from 1 on, through all slices of a volume."""

@@ -10,6 +10,7 @@ from mis_lightning.annotation.painted_labels import PaintedLabels
 from mis_lightning.annotation.steps import ImageSteps
 from mis_lightning.annotation.tracked_object import Moment
 from mis_lightning.formats.overlap import paint
+from mis_lightning.mask_box import BoxedMask
 from mis_lightning.segmenters.merge_tree import MergeTreeSegmenter
 
 
@@ -23,7 +24,7 @@ def test_it_is_the_same_as_painted_anew_over_random_changes(image, policy) -> No
         mask = np.zeros(shape, bool)
         row, col, height, width = (int(one) for one in random.integers(0, (80, 110, 40, 40)))
         mask[row : row + height, col : col + width] = True  # of no pixel, at times
-        return Moment.of(steps, [MaskAction.of(mask)], mask)
+        return Moment.of(steps, [MaskAction.of(mask)])
 
     painted = PaintedLabels(shape)
     past: list[dict[int, Moment]] = [{number: blob() for number in range(1, 12)}]
@@ -39,7 +40,7 @@ def test_it_is_the_same_as_painted_anew_over_random_changes(image, policy) -> No
         else:
             now[int(random.choice(list(now)))] = blob()
         painted.follow(now, policy)
-        whole = paint({number: one.mask for number, one in now.items()}, shape, policy)
+        whole = paint(((number, BoxedMask.of(one.mask)) for number, one in now.items()), shape, policy)
         np.testing.assert_array_equal(painted.labels, whole)
         np.testing.assert_array_equal(painted.areas, np.bincount(whole.ravel(), minlength=65536))
         past.append(now)

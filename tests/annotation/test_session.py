@@ -379,7 +379,7 @@ def test_masks_are_there_before_their_actions_are_done_again(image, net) -> None
     record = session.record()
     calls = net.calls
     again = AnnotationSession(image, asking(net))
-    again.take_over(record.log, record.own_masks)
+    again.take_over(record.log, record.counts)
     np.testing.assert_array_equal(again.label_map(), session.label_map())
     assert again.objects == session.objects
     assert net.calls == calls
