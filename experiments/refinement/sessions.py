@@ -23,7 +23,7 @@ from sets import SETS, some
 from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_session
 from mis_lightning.json_lines import append_line, read_lines
 from mis_lightning.metrics.functional import number_of_clicks, regressions
-from mis_lightning.metrics.noc import THRESHOLDS
+from mis_lightning.metrics.summary import THRESHOLDS
 from mis_lightning.segmenters.refinement import Refinement
 from mis_lightning.segmenters.registry import open_segmenter
 

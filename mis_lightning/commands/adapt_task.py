@@ -16,8 +16,8 @@ from mis_lightning.errors import InputError
 from mis_lightning.files import written_whole
 from mis_lightning.formats.slice_view import Axis
 from mis_lightning.metrics.functional import number_of_clicks
-from mis_lightning.metrics.noc import summarise
 from mis_lightning.metrics.report import bootstrap_intervals
+from mis_lightning.metrics.summary import summarise
 
 
 class Task:

@@ -55,8 +55,8 @@ class PaperTable:
     Attributes:
         name: ``"main"`` or the paper's numeral.
         title: Its heading.
-        columns: Benchmark and its measures, as :func:`~mis_lightning.metrics.noc.summarise` names them, of
-            each column; or what was timed, and ``"images/s"``.
+        columns: Benchmark and its measures, as :func:`~mis_lightning.metrics.summary.summarise` names them,
+            of each column; or what was timed, and ``"images/s"``.
         rows: Its rows.
         notes: Printed below it.
     """

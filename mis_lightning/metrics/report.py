@@ -20,8 +20,8 @@ from mis_lightning.errors import InputError
 from mis_lightning.files import written_whole
 from mis_lightning.metrics.curves import SessionRecord, curves_to_csv
 from mis_lightning.metrics.functional import number_of_clicks, regressions
-from mis_lightning.metrics.noc import IOU_CLICKS, THRESHOLDS, summarise
 from mis_lightning.metrics.provenance import provenance
+from mis_lightning.metrics.summary import IOU_CLICKS, THRESHOLDS, summarise
 
 COLUMNS: Mapping[str, str] = {
     "n": "n",
@@ -55,7 +55,7 @@ class BenchmarkSummary:
 
     Attributes:
         benchmark: Its name.
-        values: As :func:`~mis_lightning.metrics.noc.summarise` gives them, with ``spc`` (seconds per
+        values: As :func:`~mis_lightning.metrics.summary.summarise` gives them, with ``spc`` (seconds per
             click, loading included), ``model_spc`` (the model alone), and those of :data:`FEEL_COLUMNS`.
         intervals: Bootstrap interval ``(low, high)`` of each mean among ``values``.
         max_clicks: The budget of clicks, and the score of a failure.

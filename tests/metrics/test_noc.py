@@ -10,7 +10,8 @@ import torch
 from torch import distributed, multiprocessing
 
 from mis_lightning.errors import InputError
-from mis_lightning.metrics.noc import NumberOfClicks, summarise
+from mis_lightning.metrics.noc import NumberOfClicks
+from mis_lightning.metrics.summary import summarise
 
 
 def curves_of(n: int, *, untruncated: bool = False) -> list[np.ndarray]:
