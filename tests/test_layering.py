@@ -136,3 +136,19 @@ def test_processes_that_tests_start_import_the_checkout(tmp_path: Path) -> None:
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", check=True).stdout
     assert Path(found.strip()) == Path(__file__).parents[1] / "mis_lightning" / "__init__.py"
     assert Path(mis_lightning.__file__) == Path(found.strip())
+
+
+@pytest.mark.parametrize(
+    "verb", ["adapt", "annotate", "compare", "export-masks", "figure", "predict", "propose"]
+)
+def test_verbs_wait_for_no_import_that_they_may_not_need(verb: str) -> None:
+    """Lightning, torchmetrics and torchvision take seconds; a missing file is said without them."""
+    code = (
+        "import sys; from mis_lightning.cli import VERBS; __import__(VERBS[sys.argv[1]][0]); "
+        "print([name for name in ('lightning', 'torchmetrics', 'torchvision', 'torch._dynamo') "
+        "if name in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, verb], capture_output=True, encoding="utf-8", check=True
+    )
+    assert found.stdout.strip() == "[]"

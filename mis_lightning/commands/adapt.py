@@ -11,14 +11,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mis_lightning.clicks.simulated_user import next_click
 from mis_lightning.commands import options
 from mis_lightning.commands.adapt_task import Task, report, write_json
-from mis_lightning.commands.lightning import MISCLI, run
 from mis_lightning.console import counted, told
 from mis_lightning.data.benchmark import Benchmark
 from mis_lightning.data.bundled import bundled_images
@@ -41,7 +40,9 @@ from mis_lightning.models.pretrained import load_pretrained, save_pretrained
 from mis_lightning.regions.segment_unions import SegmentUnions
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.prediction_settings import PredictionSettings
-from mis_lightning.training.datamodule import ImagesBeside, default_store
+
+if TYPE_CHECKING:
+    from mis_lightning.commands.lightning import MISCLI
 
 CONFIGS = ("cpu", "adapt/own_images")
 STEPS_WITH_MASKS = 400
@@ -175,6 +176,10 @@ def _without_masks(task: Task) -> Material:
 
 def _cli(task: Task, start: ClickNetwork, material: Material) -> MISCLI:
     """Everything that ``mis fit`` would make, for this start and this material."""
+    # Lightning takes seconds to import; what is wrong with the images has been said by now.
+    from mis_lightning.commands.lightning import run
+    from mis_lightning.training.datamodule import ImagesBeside, default_store
+
     kind = type(start)
     model = {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": start.config}
     words = [f"--config={name}" for name in CONFIGS]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from mis_lightning.annotation.clicks_file import ClickRequests
 from mis_lightning.annotation.mask_folder import MaskFolder
-from mis_lightning.commands import lightning, options
+from mis_lightning.commands import options
 from mis_lightning.console import told
 from mis_lightning.segmenters.registry import open_segmenter
 
@@ -22,6 +22,8 @@ def main(args: Sequence[str]) -> int:
         InputError: The options or the clicks do not fit, or some images failed; the others are done.
     """
     if any(arg.startswith(("--config", "--data", "--ckpt_path", "--trainer")) for arg in args):
+        from mis_lightning.commands import lightning  # seconds that the other way does without
+
         return lightning.main(args)
     given = options.predict().parse_args(list(args[1:]))
     reading = options.reading(given)

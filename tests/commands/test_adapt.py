@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from mis_lightning.cli import main
-from mis_lightning.commands import adapt, adapt_task, options
+from mis_lightning.commands import adapt, adapt_task, lightning, options
 from mis_lightning.errors import InputError
 from mis_lightning.evaluation.simulation import EvaluationSettings
 from mis_lightning.images import Reading
@@ -115,7 +115,7 @@ def test_masks_are_learned_from_for_longer_than_trees(images, start, tmp_path, m
         asked.append([word for word in words if "steps" in word])
         raise InputError("enough")
 
-    monkeypatch.setattr(adapt, "run", stop)
+    monkeypatch.setattr(lightning, "run", stop)
     for number, more in enumerate(([], ["--masks", str(images.parent / "masks")])):
         out = str(tmp_path / f"model{number}")
         assert main(["adapt", str(images), "--out", out, "--model", str(start), *more]) == 2
@@ -128,7 +128,7 @@ def test_masks_are_learned_from_for_longer_than_trees(images, start, tmp_path, m
 
 def test_with_masks_of_some_images(images, start, tmp_path, capfd, monkeypatch):
     made = []
-    monkeypatch.setattr(adapt, "run", lambda *a, **k: made.append(run(*a, **k)) or made[-1])
+    monkeypatch.setattr(lightning, "run", lambda *a, **k: made.append(run(*a, **k)) or made[-1])
     assert adapted(images, start, tmp_path / "model", "--masks", str(images.parent / "masks")) == 0
     said = capfd.readouterr().out
     assert "learns from 6 masks on 3 images and the merge trees of 2 other images" in said
@@ -194,7 +194,7 @@ def test_stopped_it_goes_on_to_the_same_weights(images, start, tmp_path, capfd, 
 @pytest.mark.parametrize("own", [True, False])
 def test_images_to_be_remembered_are_drawn_too(own, images, start, tmp_path, monkeypatch):
     made = []
-    monkeypatch.setattr(adapt, "run", lambda *a, **k: made.append(run(*a, **k)) or made[-1])
+    monkeypatch.setattr(lightning, "run", lambda *a, **k: made.append(run(*a, **k)) or made[-1])
     replay = ["--replay", str(images.parent / "masks")] if own else []
     assert adapted(images, start, tmp_path / "model", "--hold-back", "0", *replay) == 0
     ((other, share),) = made[0].datamodule.others
@@ -203,7 +203,7 @@ def test_images_to_be_remembered_are_drawn_too(own, images, start, tmp_path, mon
     assert share == adapt.REPLAYED
 
 
-run = adapt.run
+run = lightning.run
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_images_and_masks_are_read_as_told(images, start, tmp_path, monkeypatch)
         labels[0, 0] = -1
         path.unlink()
         tifffile.imwrite(path.with_suffix(".tif"), labels)
-    monkeypatch.setattr(adapt, "run", lambda *a, **k: seen.append(run(*a, **k)) or seen[-1])
+    monkeypatch.setattr(lightning, "run", lambda *a, **k: seen.append(run(*a, **k)) or seen[-1])
     words = ["--masks", str(masks), "--channels", "2", "3", "4", "--ignore-label=-1", "--min-area", "100"]
     assert adapted(deep, start, tmp_path / "model", *words) == 0
     data = seen[0].datamodule
