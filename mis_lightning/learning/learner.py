@@ -34,6 +34,7 @@ from mis_lightning.learning.photographs import photograph_lessons
 from mis_lightning.learning.practice import Batch, agreement, draw_batch, practise
 from mis_lightning.learning.versions import delta_of, with_delta
 from mis_lightning.losses.interactive import ClickLoss
+from mis_lightning.segmenters.asked_model import ClickModel
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.structures import Click
 
@@ -150,6 +151,7 @@ class Learner:
         self._model: nn.Module = copy.deepcopy(start.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._mean: nn.Module = copy.deepcopy(start.model)
         self._steps = 0
+        self._seen: Lesson | None = None
 
     @cached_property
     def _optimiser(self) -> torch.optim.Optimizer:
@@ -165,7 +167,14 @@ class Learner:
         return len(recent) > 1 and float(np.mean(recent)) >= 0
 
     def accept(self, image: NDArray[np.uint8], mask: NDArray[np.bool_], clicks: Sequence[Click] = ()) -> None:
-        """Learn from an accepted object. :attr:`segmenter` is another one afterwards.
+        """Learn from an accepted object: :meth:`see` it, then :meth:`practise` it."""
+        self.see(image, mask, clicks)
+        self.practise()
+
+    def see(self, image: NDArray[np.uint8], mask: NDArray[np.bool_], clicks: Sequence[Click] = ()) -> None:
+        """Learn the size and the looks of an accepted object, and which first look to trust: all at once.
+
+        :attr:`segmenter` is another one afterwards, with the weights that it had.
 
         Args:
             image: RGB, uint8, ``(H, W, 3)``.
@@ -176,18 +185,27 @@ class Learner:
             InputError: The mask is empty or does not fit the image.
         """
         lesson = Lesson.of(image, mask, clicks)
+        self.pause()
         self.count += 1
         if self._choice is not None:
             first = clicks[0] if clicks and clicks[0].positive else None
             self._choice.accept(self.segmenter, image, mask, first)
         if self._appearance is not None:
             self._appearance.accept(image, mask)
+        self.segmenter = self._with(self.segmenter.model)
+        self._seen = lesson
+
+    def practise(self) -> None:
+        """Learn weights from the object that was seen last, for seconds; :attr:`segmenter` has them then."""
+        lesson, self._seen = self._seen, None
+        if lesson is None:
+            return
         if self.settings.weights:
             self.gains.append(self._gain(lesson))
         self.lessons = [*self.lessons, lesson][-self.settings.memory :]
         if self.settings.weights:
             self._practise(lesson)
-        self.segmenter = self._as_it_is()
+            self.segmenter = self._with(self._learned() if self.taken else self._start_model)
 
     def _gain(self, lesson: Lesson) -> float:
         """How much better the learned weights answer an object than the start, before it is learned from."""
@@ -238,10 +256,9 @@ class Learner:
         delta = delta_of(self._mean, self._start_model)
         return with_delta(self._start_model, {n: self.settings.share * v for n, v in delta.items()})
 
-    def _as_it_is(self) -> ClickModelSegmenter:
-        """A segmenter with what is learned and taken now."""
+    def _with(self, model: ClickModel) -> ClickModelSegmenter:
+        """A segmenter with some weights, and with all else that is learned now."""
         start = self.start
-        model = self._learned() if self.taken else self._start_model
         prediction = start.prediction
         if self._choice is not None:
             prediction = replace(prediction, first_look=self._choice.first_look)
@@ -296,4 +313,5 @@ class Learner:
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"What was learned is damaged: {error!r}. Reset it to go on.") from error
         self.lessons = list(lessons)
-        self.segmenter = self._as_it_is() if self.count else self.start
+        if self.count:
+            self.segmenter = self._with(self._learned() if self.taken else self._start_model)

@@ -22,8 +22,8 @@ from mis_lightning.segmenters.first_look import FirstLook
 from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.structures import Click
 
-KEPT = 4
-"""Versions kept, the present one among them."""
+KEPT = 8
+"""Versions kept, the present one among them: each object makes two, once seen and once practised."""
 
 
 class LearningSegmenter(ClickModelSegmenter):

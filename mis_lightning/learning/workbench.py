@@ -245,7 +245,10 @@ class Workbench:
                 return
             self._practising, self._lesson = learner, offer
         try:
-            learner.accept(offer.image, decode_rle(offer.counts, offer.image.shape[:2]), offer.clicks)
+            learner.see(offer.image, decode_rle(offer.counts, offer.image.shape[:2]), offer.clicks)
+            with self._lock:
+                self._answer()  # the next click has it, while weights are practised
+            learner.practise()
         finally:
             self._practising = self._lesson = None
         with self._lock:

@@ -161,6 +161,26 @@ def test_what_was_learned_before_objects_had_an_appearance_can_be_used() -> None
     assert again.segmenter.prediction.appearance is not None
 
 
+def test_an_object_that_is_seen_counts_before_weights_are_practised() -> None:
+    learner = Learner(start(LOOK), SMALL)
+    for number in range(3):
+        learner.accept(*disc(number))
+    learner.gains = [0.1] * SMALL.checked
+    learner.accept(*disc(3))
+    before = learner.segmenter
+    learner.see(*disc(4))
+    seen = learner.segmenter
+    assert seen.model is before.model
+    assert seen.prediction.appearance != before.prediction.appearance
+    assert seen.prediction.first_look != before.prediction.first_look
+    learner.practise()
+    assert learner.segmenter.identity != seen.identity
+    assert learner.segmenter.settings() == seen.settings()
+    practised = learner.segmenter
+    learner.practise()  # nothing new was seen
+    assert learner.segmenter is practised
+
+
 def test_memory_is_limited_and_pauses_are_asked_for() -> None:
     asked = []
     learner = Learner(start(), replace(SMALL, memory=2, steps=1), pause=lambda: asked.append(1))

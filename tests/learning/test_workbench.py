@@ -218,11 +218,11 @@ def test_what_waits_is_not_taken_for_learned(tmp_path: Path) -> None:
 
 def test_an_object_that_changes_while_it_waits_is_learned_once(tmp_path: Path, monkeypatch) -> None:
     bench, areas = Workbench(start(), tmp_path / "learned", SMALL), []
-    accept = Learner.accept
+    see = Learner.see
     monkeypatch.setattr(
         Learner,
-        "accept",
-        lambda self, image, mask, clicks: (areas.append(mask.sum()), accept(self, image, mask, clicks)),
+        "see",
+        lambda self, image, mask, clicks: (areas.append(mask.sum()), see(self, image, mask, clicks)),
     )
     with bench.answering():
         bench.offer("image#0", *thing(0), [CLICK])
@@ -303,6 +303,23 @@ def test_learning_waits_while_a_click_is_answered(tmp_path: Path) -> None:
         assert bench.segmenter.version == ""
     assert bench.finish(60)
     assert bench.segmenter.version != ""
+
+
+def test_what_is_seen_answers_while_weights_are_practised(tmp_path: Path, monkeypatch) -> None:
+    bench = Workbench(start(), tmp_path / "l", SMALL)
+    offer(bench, 2)
+    known, going_on = bench.segmenter.version, threading.Event()
+    monkeypatch.setattr(Learner, "practise", lambda self: going_on.wait(10))
+    image, mask = thing(2)
+    bench.offer("2", image, mask, [Click(5, 5, True)])
+    for _ in range(200):
+        if bench.segmenter.version != known:
+            break
+        time.sleep(0.05)
+    assert bench.segmenter.version not in ("", known)
+    assert bench.status.objects == 2  # it is not learned yet
+    going_on.set()
+    assert bench.finish(10)
 
 
 def test_two_users_share_what_is_learned(tmp_path: Path) -> None:
