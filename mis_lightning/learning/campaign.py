@@ -23,10 +23,11 @@ WAYS: Mapping[str, LearningSettings] = {
     "frozen": LearningSettings(looks=False, appearance=False, weights=False),
     "looks": LearningSettings(appearance=False, weights=False),
     "appearance": LearningSettings(looks=False, weights=False),
+    "seen": LearningSettings(weights=False),
     "weights": LearningSettings(looks=False, appearance=False),
     "learning": LearningSettings(),
 }
-"""What learns in each way of working; ``learning`` is what ``mis annotate`` does."""
+"""What learns in each way; ``learning`` is what ``mis annotate`` does, ``seen`` that less weights."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ before the merge tree sharpens it. Which look answers a first click is chosen wi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,7 +18,9 @@ from torch import Tensor
 
 from mis_lightning.errors import InputError
 from mis_lightning.features.pixel_cues import MARGIN, N_CUES, pixel_cues
+from mis_lightning.segmenters.click_state import ClickState
 from mis_lightning.segmenters.zoom_in import ROI
+from mis_lightning.structures import Click
 
 AGAINST, FOR = -4.0, 1.0
 """How much a pixel's look may say, in log-odds. More against than for: the neighbours of an object look like
@@ -64,17 +67,22 @@ class AppearancePrior:
         off = (cues - np.array(self.middle, np.float32)) / np.array(self.spread, np.float32)
         return np.asarray(np.clip(off, -_MOST, _MOST), np.float32)
 
-    def log_odds(self, image: Tensor, roi: ROI, size: tuple[int, int]) -> Tensor:
+    def log_odds(self, image: Tensor, roi: ROI, clicks: Sequence[Click], size: tuple[int, int]) -> Tensor:
         """What to add to the network's log-odds in an ROI.
+
+        What the user points at is right: where the pixels of the positive clicks do not look as if they
+        belong, on average, another kind of object is wanted, and looks have no say.
 
         Args:
             image: RGB, uint8, ``(3, H, W)``.
             roi: A part of it.
+            clicks: In pixels of the image; those outside the ROI are left out.
             size: ``(h, w)`` of the answer, corners aligned with those of the ROI.
 
         Returns:
             float32, ``(h, w)``, on the device of ``image``, within ``weight`` times :data:`AGAINST` to
-            :data:`FOR`; 0 for an ROI of more than :data:`MAX_SIDE` described pixels a side.
+            :data:`FOR`; 0 where looks have no say, as in an ROI of more than :data:`MAX_SIDE` described
+            pixels a side.
         """
         if not self.weight or max(roi.height, roi.width) * self.scale > MAX_SIDE:
             return torch.zeros(size, device=image.device)
@@ -87,8 +95,12 @@ class AppearancePrior:
         )
         rows, cols = part.window
         cues = pixel_cues(shrunk(image[:, rows, cols].permute(1, 2, 0).cpu().numpy(), self.scale))
-        odds = np.clip(self.odds(cues), AGAINST, FOR) * np.float32(self.weight)
-        return torch.from_numpy(_sampled(odds, part, roi, size)).to(image.device)
+        odds = self.odds(cues)
+        wanted = [_at(odds, part, click) for click in clicks if click.positive and roi.holds(click)]
+        if wanted and np.mean(wanted) < 0:
+            return torch.zeros(size, device=image.device)
+        said = np.clip(odds, AGAINST, FOR) * np.float32(self.weight)
+        return torch.from_numpy(_sampled(said, part, roi, size)).to(image.device)
 
     def odds(self, cues: NDArray[np.float32]) -> NDArray[np.float32]:
         """Log-odds that pixels belong by their cues, float32, ``(..., N_CUES)`` -> ``(...)``, unweighted."""
@@ -115,10 +127,10 @@ class AppearancePrior:
             ) from error
 
 
-def with_looks(prior: AppearancePrior | None, image: Tensor, roi: ROI, logits: Tensor) -> Tensor:
+def with_looks(prior: AppearancePrior | None, state: ClickState, roi: ROI, logits: Tensor) -> Tensor:
     """A network's logits in an ROI, float32, ``(h, w)``, and what the looks of its pixels add to them."""
     size = (logits.shape[-2], logits.shape[-1])
-    return logits if prior is None else logits + prior.log_odds(image, roi, size)
+    return logits if prior is None else logits + prior.log_odds(state.image, roi, state.clicks, size)
 
 
 def shrunk(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
@@ -127,6 +139,13 @@ def shrunk(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
         return np.ascontiguousarray(image)
     size = [max(1, round(side * scale)) for side in (image.shape[1], image.shape[0])]
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _at(odds: NDArray[np.float32], part: ROI, click: Click) -> float:
+    """A map of a part of an image at a click."""
+    row = int((click.row - part.row_min) * odds.shape[0] / part.height)
+    col = int((click.col - part.col_min) * odds.shape[1] / part.width)
+    return float(odds[row, col])
 
 
 def _sampled(odds: NDArray[np.float32], part: ROI, roi: ROI, size: tuple[int, int]) -> NDArray[np.float32]:

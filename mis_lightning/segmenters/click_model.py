@@ -194,7 +194,7 @@ class ClickModelSegmenter(Segmenter[ClickState]):
 
         Where there are new clicks, the mask changes near them.
         """
-        logits = with_looks(self.prediction.appearance, state.image, roi, logits)
+        logits = with_looks(self.prediction.appearance, state, roi, logits)
         answer, tree, refinement = logits.sigmoid(), None, self.prediction.refinement
         if refinement is None:
             probability = paste(answer, roi, state.shape)
@@ -253,7 +253,7 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             shown = crop(given, ROI(0, roi.height - 1, 0, roi.width - 1), self._size)[None]
             at = [to_crop(c, ROI(0, roi.height - 1, 0, roi.width - 1), self._size) for c in clicks]
             (logits,) = ask(self.model, self.device, view, shown, [at], self.prediction.flip, told)
-            logits = with_looks(self.prediction.appearance, state.image, roi, logits)
+            logits = with_looks(self.prediction.appearance, state, roi, logits)
             over: NDArray[np.float32] = (logits - self._threshold_logit).cpu().numpy()
             return over
 

@@ -36,34 +36,49 @@ def planes(image: np.ndarray) -> Tensor:
 
 def test_log_odds_lie_where_the_pixels_are() -> None:
     roi = ROI(20, 69, 30, 89)
-    odds = BRIGHT.log_odds(planes(scene()), roi, (50, 60)).numpy()
+    odds = BRIGHT.log_odds(planes(scene()), roi, [], (50, 60)).numpy()
     belongs = scene()[roi.window][..., 0] > 0
     np.testing.assert_allclose(odds[belongs], 0.5 * FOR)
     np.testing.assert_allclose(odds[~belongs], 0.5 * -0.5)
     other = (21, 33)
     expected = crop(torch.from_numpy(np.where(scene()[None, ..., 0] > 0, 0.5, -0.25)).float(), roi, other)[0]
-    np.testing.assert_allclose(BRIGHT.log_odds(planes(scene()), roi, other), expected, atol=1e-5)
+    np.testing.assert_allclose(BRIGHT.log_odds(planes(scene()), roi, [], other), expected, atol=1e-5)
 
 
 def test_a_smaller_description_says_the_same_but_at_borders() -> None:
     roi, half = ROI(20, 69, 30, 89), replace(BRIGHT, scale=0.5)
-    full, small = (one.log_odds(planes(scene()), roi, (50, 60)).numpy() for one in (BRIGHT, half))
+    full, small = (one.log_odds(planes(scene()), roi, [], (50, 60)).numpy() for one in (BRIGHT, half))
     assert (np.abs(full - small) > 0.05).mean() < 0.1
 
 
 def test_limits() -> None:
     loud = replace(BRIGHT, factors=(50.0, *ZEROS[1:]), bias=-100.0, weight=1.0)
-    odds = loud.log_odds(planes(scene()), ROI(0, 89, 0, 119), (90, 120)).numpy()
+    odds = loud.log_odds(planes(scene()), ROI(0, 89, 0, 119), [], (90, 120)).numpy()
     assert set(np.unique(odds)) == {np.float32(AGAINST), np.float32(FOR)}
 
 
 def test_no_weight_and_too_wide_a_view_say_nothing() -> None:
     wide = planes(np.full((40, MAX_SIDE + 1, 3), 255, np.uint8))
     everything = ROI(0, 39, 0, MAX_SIDE)
-    assert not BRIGHT.log_odds(wide, everything, (8, 8)).any()
-    assert BRIGHT.log_odds(wide, everything._replace(col_max=MAX_SIDE - 1), (8, 8)).all()
-    assert replace(BRIGHT, scale=0.5).log_odds(wide, everything, (8, 8)).all()
-    assert not replace(BRIGHT, weight=0.0).log_odds(planes(scene()), ROI(0, 9, 0, 9), (8, 8)).any()
+    assert not BRIGHT.log_odds(wide, everything, [], (8, 8)).any()
+    assert BRIGHT.log_odds(wide, everything._replace(col_max=MAX_SIDE - 1), [], (8, 8)).all()
+    assert replace(BRIGHT, scale=0.5).log_odds(wide, everything, [], (8, 8)).all()
+    assert not replace(BRIGHT, weight=0.0).log_odds(planes(scene()), ROI(0, 9, 0, 9), [], (8, 8)).any()
+
+
+def test_looks_that_contradict_what_is_pointed_at_have_no_say() -> None:
+    roi, light, dark = ROI(20, 69, 30, 89), (45.0, 60.0), (25.0, 35.0)
+
+    def said(*clicks: tuple[float, float, bool], scale: float = 1.0) -> bool:
+        prior = replace(BRIGHT, scale=scale)
+        return bool(prior.log_odds(planes(scene()), roi, [Click(*one) for one in clicks], (8, 8)).any())
+
+    for scale in (1.0, 0.5):
+        assert said((*light, True), scale=scale)
+        assert not said((*dark, True), scale=scale)
+        assert said((*light, False), scale=scale)  # a neighbour that looks like the object
+        assert said((*light, True), (*dark, True), scale=scale)  # 1.5 and -0.5 or more: on average it does
+        assert said((5.0, 5.0, True), scale=scale)  # outside the ROI
 
 
 def undecided(image: Tensor, prompt: Prompt) -> Tensor:
