@@ -17,6 +17,8 @@ import torch
 from onnx import TensorProto, helper
 
 from mis_lightning.errors import InputError
+from mis_lightning.features.pixel_cues import N_CUES
+from mis_lightning.segmenters.appearance_prior import AppearancePrior
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.first_look import FirstLook, Weight
 from mis_lightning.segmenters.onnx_model import OnnxClickModel
@@ -76,11 +78,14 @@ def test_a_predictor_opens_it(tmp_path: Path) -> None:
 
 def test_it_is_asked_as_its_model_recommends(tmp_path: Path) -> None:
     look = FirstLook({"node": Weight(0.5, 0.2, 1.0)}, size=(8, 8), least=2)
-    recommended = PredictionSettings(flip=False, first_look=look, refinement=Refinement()).to_json()
+    appearance = AppearancePrior(1.0, (0.0,) * N_CUES, (1.0,) * N_CUES, (0.1,) * N_CUES, 0.0, 0.5)
+    settings = PredictionSettings(flip=False, first_look=look, refinement=Refinement(), appearance=appearance)
+    recommended = settings.to_json()
     path = write(tmp_path / "hand.onnx", input_size=[4, 6], config={"recommended": recommended})
     segmenter = open_segmenter(path)
     assert isinstance(segmenter, ClickModelSegmenter)
     assert segmenter.prediction.refinement == Refinement()
+    assert segmenter.prediction.appearance == appearance
     assert segmenter.prediction.first_look == replace(look, size=None)  # the file takes one size only
     (state,) = segmenter.click([segmenter.begin(np.zeros((9, 12, 3), np.uint8))], [[Click(5, 5, True)]])
     assert segmenter.mask(state)[5, 5]
