@@ -83,11 +83,10 @@ class Appearance:
             image: RGB, uint8, ``(H, W, 3)``.
             mask: The object, bool, ``(H, W)``, not empty.
         """
-        if mask.all():
-            return
         if not self.losses and self.start is None:
             self._scale = min(1.0, RADIUS / sqrt(np.count_nonzero(mask) / pi))
-        shown = self._look(image, mask)
+        if (shown := self._look(image, mask)) is None:
+            return
         self.losses.append(_loss(self._learned, shown))
         self._start_losses.append(_loss(self.start, shown))
         self._shown = [*self._shown, shown][-KEPT:]
@@ -98,8 +97,8 @@ class Appearance:
         start_is_better = self.start is not None and sum(self._start_losses) <= sum(self.losses)
         self.prior = self.start if start_is_better else self._learned
 
-    def _look(self, image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Cues of pixels of an object and of a ring around it, as wide as its radius."""
+    def _look(self, image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.float32] | None:
+        """Cues of pixels of an object and of a ring around it, as wide as its radius; ``None``: there is none."""
         box = mask_box(mask)
         room = round(MARGIN / self._scale + sqrt(np.count_nonzero(mask) / pi)) + 1
         part = tuple(
@@ -111,7 +110,7 @@ class Appearance:
         share = np.asarray(covered, np.float32)
         inside = share > min(0.5, float(share.max()) / 2)
         if inside.all():
-            inside = share == share.max()
+            return None
         radius = max(3.0, sqrt(np.count_nonzero(inside) / pi))
         away = cv2.distanceTransform((~inside).view(np.uint8), cv2.DIST_L2, 5)
         ring = (away > 0) & (away <= radius)

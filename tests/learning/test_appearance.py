@@ -74,6 +74,7 @@ def test_the_smallest_and_the_largest_objects(size: int) -> None:
     learned.accept(image, mask)
     learned.accept(image, ~mask)
     learned.accept(image, np.ones_like(mask))  # has no surroundings
+    learned.accept(image[:4, :4], ~np.eye(4, dtype=np.bool_))  # nor any once it is made smaller
     assert len(learned.losses) == 3
 
 
