@@ -98,7 +98,7 @@ class Appearance:
         self.prior = self.start if start_is_better else self._learned
 
     def _look(self, image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.float32] | None:
-        """Cues of pixels of an object and of a ring around it, as wide as its radius; ``None``: there is none."""
+        """Cues of pixels of an object and of a ring as wide as its radius; ``None``: there is no ring."""
         box = mask_box(mask)
         room = round(MARGIN / self._scale + sqrt(np.count_nonzero(mask) / pi)) + 1
         part = tuple(
