@@ -236,12 +236,12 @@ def _with_own_settings(
 
     An object that is partly unknown teaches the first look alone.
     """
-    appearance, choice = Appearance(), None
+    appearance, choice = Appearance(prediction.appearance), None
     if prediction.first_look is not None:
         choice = LookChoice(prediction.first_look, LOOKS_KEPT, with_sizes=False)
     segmenter = ClickModelSegmenter(model, prediction)
     chosen = evenly(len(objects), LOOKED_AT)
-    for index in told(chosen, len(chosen), "learning where to look", "object"):
+    for index in told(chosen, len(chosen), "learning where to look, and what for", "object"):
         sample = objects[index]
         if sample.ignore is None or not sample.ignore.any():
             appearance.accept(sample.image, sample.mask)

@@ -29,7 +29,7 @@ def at_published_size(segmenter: Segmenter[Any], benchmark: Benchmark) -> Segmen
     if size is None or not isinstance(segmenter, ClickModelSegmenter):
         return segmenter
     asked = segmenter.prediction
-    published = asked.first_look is None and asked.refinement is None
+    published = (asked.first_look, asked.refinement, asked.appearance) == (None, None, None)
     own = tuple(getattr(segmenter.model, "input_size", USUAL))
     if not published or own != USUAL or asked.size == size:
         return segmenter

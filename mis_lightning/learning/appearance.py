@@ -20,7 +20,7 @@ from torch import Tensor
 from mis_lightning.features.pixel_cues import MARGIN, N_CUES, pixel_cues
 from mis_lightning.learning.regression import regression
 from mis_lightning.mask_box import mask_box
-from mis_lightning.segmenters.appearance_prior import AppearancePrior, shrunk
+from mis_lightning.segmenters.appearance_prior import MAX_SIDE, AppearancePrior, shrunk
 
 RADIUS = 24.0
 """Images are made smaller until the first accepted object has this radius, in pixels; never larger."""
@@ -77,7 +77,9 @@ class Appearance:
             self._learn()
 
     def accept(self, image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> None:
-        """Learn from an accepted object; one that covers its image teaches nothing.
+        """Learn from an accepted object.
+
+        One without surroundings teaches nothing, nor one that is so large that looks would have no say.
 
         Args:
             image: RGB, uint8, ``(H, W, 3)``.
@@ -98,8 +100,10 @@ class Appearance:
         self.prior = self.start if start_is_better else self._learned
 
     def _look(self, image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.float32] | None:
-        """Cues of pixels of an object and of a ring as wide as its radius; ``None``: there is no ring."""
+        """Cues of pixels of an object and of a ring as wide as its radius; ``None``: it teaches nothing."""
         box = mask_box(mask)
+        if max(one.stop - one.start for one in box) * self._scale > MAX_SIDE:
+            return None
         room = round(MARGIN / self._scale + sqrt(np.count_nonzero(mask) / pi)) + 1
         part = tuple(
             slice(max(0, one.start - room), min(side, one.stop + room))

@@ -27,7 +27,7 @@ WAYS: Mapping[str, LearningSettings] = {
     "weights": LearningSettings(looks=False, appearance=False),
     "learning": LearningSettings(),
 }
-"""What learns in each way; ``learning`` is what ``mis annotate`` does, ``seen`` that less weights."""
+"""What learns in each way; ``learning`` is what ``mis annotate`` does, ``seen`` all of that but weights."""
 
 
 @dataclass(frozen=True)

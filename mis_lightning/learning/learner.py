@@ -116,7 +116,8 @@ class Learner:
         segmenter: What answers clicks now. It is never changed; another one takes its place.
         lessons: Those kept, oldest first.
         gains: Of each object, the IoU of the learned weights less that of the start, before it was learned.
-        count: Objects accepted.
+        count: Objects seen.
+        taught: Lessons taken, those that are no longer kept among them.
 
     Raises:
         InputError: The model has no weights to learn.
@@ -139,6 +140,7 @@ class Learner:
         self.lessons: list[Lesson] = []
         self.gains: list[float] = []
         self.count = 0
+        self.taught = 0
         self._views = Views()
         self._loss = ClickLoss(smoothness_weight=0.0)
         self._photographs: list[Lesson] | None = None
@@ -172,7 +174,7 @@ class Learner:
         self.practise()
 
     def see(self, image: NDArray[np.uint8], mask: NDArray[np.bool_], clicks: Sequence[Click] = ()) -> None:
-        """Learn the size and the looks of an accepted object, and which first look to trust: all at once.
+        """Learn all but weights from an accepted object, in a moment: its size and looks, the first look.
 
         :attr:`segmenter` is another one afterwards, with the weights that it had.
 
@@ -203,6 +205,7 @@ class Learner:
         if self.settings.weights:
             self.gains.append(self._gain(lesson))
         self.lessons = [*self.lessons, lesson][-self.settings.memory :]
+        self.taught += 1
         if self.settings.weights:
             self._practise(lesson)
             self.segmenter = self._with(self._learned() if self.taken else self._start_model)
@@ -271,12 +274,13 @@ class Learner:
         content: dict[str, Any] = {
             "start": self.start.identity,
             "count": self.count,
+            "taught": self.taught,
             "steps": self._steps,
             "gains": self.gains,
             "choice": self._choice.state() if self._choice is not None else None,
         }
         tensors: dict[str, Tensor] = {}
-        if self._appearance is not None:
+        if self._appearance is not None and self._appearance.losses:
             content["appearance"], tensors = self._appearance.state()
         if self._steps:
             for kind, model in (("model", self._model), ("mean", self._mean)):
@@ -299,10 +303,11 @@ class Learner:
             )
         try:
             self.count, self._steps = int(content["count"]), int(content["steps"])
+            self.taught = int(content.get("taught", self.count))  # older states do not tell them apart
             self.gains = [float(gain) for gain in content["gains"]]
             if self._choice is not None and content["choice"] is not None:
                 self._choice.restore(content["choice"])
-            if self._appearance is not None and "appearance" in content:  # it is of before objects had one
+            if self._appearance is not None and "appearance" in content:  # absent in older states
                 self._appearance.restore(content["appearance"], tensors)
             if self._steps:
                 for kind, model in (("model", self._model), ("mean", self._mean)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 _NEWTON_STEPS = 12
 _HALVINGS = 10
@@ -23,7 +24,13 @@ def regression(
     Returns:
         float64, ``(k,)``.
     """
+    with threadpool_limits(1, "blas"):  # for matrices this small threads of BLAS cost far more than they gain
+        return _newton(rows, worth, prior, strength)
 
+
+def _newton(
+    rows: NDArray[np.float64], worth: NDArray[np.float64], prior: NDArray[np.float64], strength: float
+) -> NDArray[np.float64]:
     def cost(weights: NDArray[np.float64]) -> float:
         sums = rows @ weights
         away = weights - prior

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mis_lightning.errors import InputError
 from mis_lightning.segmenters.appearance_prior import AppearancePrior
 from mis_lightning.segmenters.base import Box
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
@@ -111,6 +112,17 @@ def version_of(segmenter: ClickModelSegmenter) -> str:
     """A digest of weights and settings."""
     text = f"{segmenter.identity} {json.dumps(segmenter.settings(), sort_keys=True)}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def network_of(segmenter: ClickModelSegmenter) -> nn.Module:
+    """The network that answers.
+
+    Raises:
+        InputError: Something else does.
+    """
+    if not isinstance(segmenter.model, nn.Module):
+        raise InputError(f"Expected a network, but {segmenter.identity} has no weights.")
+    return segmenter.model
 
 
 def delta_of(model: nn.Module, start: nn.Module) -> dict[str, Tensor]:

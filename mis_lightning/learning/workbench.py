@@ -25,6 +25,7 @@ from mis_lightning.learning.versions import (
     LearningSegmenter,
     delta_of,
     learned_settings,
+    network_of,
     version_of,
     with_delta,
     with_learned_settings,
@@ -247,7 +248,9 @@ class Workbench:
         try:
             learner.see(offer.image, decode_rle(offer.counts, offer.image.shape[:2]), offer.clicks)
             with self._lock:
-                self._answer()  # the next click has it, while weights are practised
+                if learner is self._learner:  # the next click has it, while weights are practised
+                    self._answer()
+                    self._keep()
             learner.practise()
         finally:
             self._practising = self._lesson = None
@@ -271,16 +274,16 @@ class Workbench:
         content, tensors = learner.state()
         weights: dict[str, Mapping[str, Tensor]] = {}
         if tensors:
-            weights[f"practice-{learner.count:05d}.safetensors"] = tensors
+            weights[f"practice-{learner.count:05d}-{learner.taught:05d}.safetensors"] = tensors
         practised = list(weights)
         versions = []
         for name, one in self.segmenter.versions.items():
             file = None
             if one.model is not self._start.model:
                 file = f"weights-{one.identity.rpartition('-')[2]}.safetensors"
-                weights[file] = delta_of(_module(one), _module(self._start))
+                weights[file] = delta_of(network_of(one), network_of(self._start))
             versions.append({"name": name, "weights": file, **learned_settings(one.prediction)})
-        first = learner.count - len(learner.lessons) + 1
+        first = learner.taught - len(learner.lessons) + 1
         lessons = [
             {"file": f"lesson-{first + i:05d}.png", "clicks": [list(click) for click in lesson.clicks]}
             for i, lesson in enumerate(learner.lessons)
@@ -321,7 +324,8 @@ class Workbench:
             tensors = {k: v for name in state["practice"] for k, v in memory.read_weights(name).items()}
             lessons = [memory.read_lesson(str(one["file"]), one["clicks"]) for one in state["lessons"]]
             learner.restore(state["learner"], tensors, lessons)
-            versions = [self._version(entry) for entry in state["versions"]]
+            models: dict[str | None, nn.Module] = {None: network_of(self._start)}
+            versions = [self._version(entry, models) for entry in state["versions"]]
             known = {str(key): int(digest) for key, digest in state["known"].items()}
             clicks = [int(count) for count in state["clicks"]]
             on = bool(state["on"])
@@ -333,18 +337,13 @@ class Workbench:
         self._learner, self._known, self._clicks, self._on = learner, known, clicks, on
         self._answer()
 
-    def _version(self, entry: Mapping[str, Any]) -> ClickModelSegmenter:
-        model, start = _module(self._start), self._start
-        if entry["weights"] is not None:
-            model = with_delta(model, self._memory.read_weights(str(entry["weights"])))
+    def _version(self, entry: Mapping[str, Any], models: dict[str | None, nn.Module]) -> ClickModelSegmenter:
+        """A version that is kept; those of the same file share a network."""
+        start, file = self._start, entry["weights"]
+        if file not in models:
+            models[file] = with_delta(network_of(start), self._memory.read_weights(str(file)))
         prediction = with_learned_settings(start.prediction, entry)
-        one = ClickModelSegmenter(model, prediction, start.device)
+        one = ClickModelSegmenter(models[file], prediction, start.device)
         if version_of(one) != entry["name"]:
             raise InputError(f"The weights of {entry['name']} are not those that were kept.")
         return one
-
-
-def _module(segmenter: ClickModelSegmenter) -> nn.Module:
-    if not isinstance(segmenter.model, nn.Module):
-        raise InputError(f"Expected a network, but {segmenter.identity} has no weights.")
-    return segmenter.model

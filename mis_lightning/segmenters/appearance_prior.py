@@ -18,7 +18,6 @@ from torch import Tensor
 
 from mis_lightning.errors import InputError
 from mis_lightning.features.pixel_cues import MARGIN, N_CUES, pixel_cues
-from mis_lightning.segmenters.click_state import ClickState
 from mis_lightning.segmenters.zoom_in import ROI
 from mis_lightning.structures import Click
 
@@ -125,12 +124,6 @@ class AppearancePrior:
             raise InputError(
                 f"Expected the numbers of an appearance, but got {str(content)[:200]}."
             ) from error
-
-
-def with_looks(prior: AppearancePrior | None, state: ClickState, roi: ROI, logits: Tensor) -> Tensor:
-    """A network's logits in an ROI, float32, ``(h, w)``, and what the looks of its pixels add to them."""
-    size = (logits.shape[-2], logits.shape[-1])
-    return logits if prior is None else logits + prior.log_odds(state.image, roi, state.clicks, size)
 
 
 def shrunk(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:

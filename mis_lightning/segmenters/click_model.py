@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mis_lightning.metrics.functional import iou
-from mis_lightning.segmenters.appearance_prior import with_looks
 from mis_lightning.segmenters.asked_model import ClickModel, ask, device_of, input_size, takes_granularity
 from mis_lightning.segmenters.base import Box, Segmenter, check_image
 from mis_lightning.segmenters.box import segment_box
@@ -119,7 +118,7 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         told = in_views(states, rois, self.device)
         logits = ask(self.model, self.device, views, previous, clicks, self.prediction.flip, told)
         return [
-            self._finish(state, roi, answer, view, last)
+            self._finish(state, roi, self._with_looks(state, roi, answer), view, last)
             for state, roi, view, answer, last in zip(states, rois, seen, logits, new, strict=True)
         ]
 
@@ -150,10 +149,9 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         (click,), first_look = state.clicks, look_for(self.prediction.first_look, state)
         assert first_look is not None
         found, logits = self.look(state, state.clicks, first_look)
-        looks = tuple(
-            Look(found.rois[look.roi], logits[look.roi].clone(), look.score)
-            for look in first_look.alternatives(first_look.choose(found, click), found)
-        )
+        ranked = first_look.alternatives(first_look.choose(found, click), found)
+        asked = ((found.rois[one.roi], logits[one.roi].clone(), one.score) for one in ranked)
+        looks = tuple(Look(roi, self._with_looks(state, roi, said), score) for roi, said, score in asked)
         return self._finish(replace(state, looks=looks), looks[0].roi, looks[0].logits)
 
     def _look_again(self, before: ClickState, after: ClickState, new: Sequence[Click]) -> ClickState:
@@ -180,7 +178,8 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         best = choose_again(look, looks, mask, after.clicks)
         if best == len(found.rois):
             return after
-        return self._finish(after, found.rois[best], logits[best].clone())
+        roi = found.rois[best]
+        return self._finish(after, roi, self._with_looks(after, roi, logits[best].clone()))
 
     def _finish(
         self,
@@ -194,7 +193,6 @@ class ClickModelSegmenter(Segmenter[ClickState]):
 
         Where there are new clicks, the mask changes near them.
         """
-        logits = with_looks(self.prediction.appearance, state, roi, logits)
         answer, tree, refinement = logits.sigmoid(), None, self.prediction.refinement
         if refinement is None:
             probability = paste(answer, roi, state.shape)
@@ -204,6 +202,11 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             probability, tree = sharpened_answer(refinement, state, roi, over, new, before)
         state = replace(state, probability=probability, guess=False)
         return replace(state, roi=roi, view=view, answer=answer, tree=tree)
+
+    def _with_looks(self, state: ClickState, roi: ROI, logits: Tensor) -> Tensor:
+        """Logits in an ROI, ``(h, w)``, and what the looks of its pixels add to them."""
+        known, size = self.prediction.appearance, (logits.shape[-2], logits.shape[-1])
+        return logits if known is None else logits + known.log_odds(state.image, roi, state.clicks, size)
 
     def _before(self, state: ClickState) -> Tensor | None:
         """The mask that new clicks change, bool, ``(H, W)``; ``None`` where they may change everything."""
@@ -253,14 +256,12 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             shown = crop(given, ROI(0, roi.height - 1, 0, roi.width - 1), self._size)[None]
             at = [to_crop(c, ROI(0, roi.height - 1, 0, roi.width - 1), self._size) for c in clicks]
             (logits,) = ask(self.model, self.device, view, shown, [at], self.prediction.flip, told)
-            logits = with_looks(self.prediction.appearance, state, roi, logits)
-            over: NDArray[np.float32] = (logits - self._threshold_logit).cpu().numpy()
-            return over
+            return np.asarray((logits + looks - self._threshold_logit).cpu().numpy(), np.float32)
 
         with torch.inference_mode():
+            looks = self._with_looks(replace(state, clicks=(box.centre,)), roi, torch.zeros_like(view[0, 0]))
             drawn = box.mask(state.shape)[roi.window]
-            inside = segment_box(asked, roi_pixels(state, roi), drawn, refinement)
-            mask = mask_with(state, roi, inside)
+            mask = mask_with(state, roi, segment_box(asked, roi_pixels(state, roi), drawn, refinement))
         middle = (box.centre,) if mask[int(box.centre.row), int(box.centre.col)] else ()
         return ClickState(state.image, middle, mask, roi, granularity=state.granularity)
 

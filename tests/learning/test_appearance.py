@@ -9,6 +9,7 @@ import pytest
 
 from mis_lightning.features.pixel_cues import pixel_cues
 from mis_lightning.learning.appearance import KEPT, RADIUS, TRUST, Appearance
+from mis_lightning.segmenters.appearance_prior import MAX_SIDE
 
 
 def scene(number: int, told: bool = True, radius: float = 9.0) -> tuple[np.ndarray, np.ndarray]:
@@ -62,6 +63,17 @@ def test_large_objects_are_described_smaller() -> None:
     assert learned.prior.scale == pytest.approx(1 / 3, rel=0.01)
     learned.accept(*scene(1))
     assert learned.prior.scale == pytest.approx(1 / 3, rel=0.01)  # that of the first stays
+
+
+def test_what_is_too_large_for_looks_to_have_a_say_teaches_nothing() -> None:
+    learned = Appearance()
+    learned.accept(*scene(0))
+    wide = np.zeros((60, MAX_SIDE + 20), np.bool_)
+    for covered, taught in ((MAX_SIDE, 2), (MAX_SIDE + 1, 2), (MAX_SIDE, 3)):
+        wide[:] = False
+        wide[20:30, 10 : 10 + covered] = True
+        learned.accept(np.zeros((*wide.shape, 3), np.uint8), wide)
+        assert len(learned.losses) == taught
 
 
 @pytest.mark.parametrize("size", [1, 2])

@@ -322,6 +322,38 @@ def test_what_is_seen_answers_while_weights_are_practised(tmp_path: Path, monkey
     assert bench.finish(10)
 
 
+def test_a_folder_that_is_older_than_appearances_can_be_gone_on_with(tmp_path: Path) -> None:
+    old = Workbench(start(), tmp_path / "l", replace(SMALL, appearance=False))
+    offer(old, 3)
+    again = Workbench(start(), tmp_path / "l", SMALL)
+    assert again.status.objects == 3
+    again.switch(False)  # keeps what is known
+    again.switch(True)
+    once_more = Workbench(start(), tmp_path / "l", SMALL)
+    assert (once_more.status.objects, once_more.status.problem) == (3, "")
+    offer(once_more, 1, first=3)
+    assert Workbench(start(), tmp_path / "l", SMALL).status.objects == 4
+
+
+def test_an_object_that_cannot_be_practised_mixes_up_no_lessons(tmp_path: Path, monkeypatch) -> None:
+    bench = Workbench(start(), tmp_path / "l", SMALL)
+    offer(bench, 2)
+
+    def fails(self: Learner) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Learner, "practise", fails)
+        offer(bench, 1, first=2)
+    assert "failed" in bench.status.problem
+    offer(bench, 2, first=3)
+    kept, live = Workbench(start(), tmp_path / "l", SMALL)._learner.lessons, bench._learner.lessons
+    assert len(kept) == len(live) == 4
+    for one, other in zip(kept, live, strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+        np.testing.assert_array_equal(one.mask, other.mask)
+
+
 def test_two_users_share_what_is_learned(tmp_path: Path) -> None:
     bench = Workbench(start(), tmp_path / "learned", SMALL)
     users = [threading.Thread(target=offer, args=(bench, 2, first)) for first in (0, 2)]

@@ -12,11 +12,14 @@ from torch import Tensor
 
 from mis_lightning.errors import InputError
 from mis_lightning.features.pixel_cues import N_CUES, pixel_cues
+from mis_lightning.models.click_hybrid import HybridClickViT
 from mis_lightning.segmenters.appearance_prior import AGAINST, FOR, MAX_SIDE, AppearancePrior
 from mis_lightning.segmenters.base import Box
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.first_look import FirstLook, Weight
 from mis_lightning.segmenters.prediction_settings import PredictionSettings
-from mis_lightning.segmenters.zoom_in import ROI, ZoomIn, crop
+from mis_lightning.segmenters.refinement import Refinement
+from mis_lightning.segmenters.zoom_in import ROI, crop
 from mis_lightning.structures import Click, Prompt
 
 ZEROS, ONES = (0.0,) * N_CUES, (1.0,) * N_CUES
@@ -87,18 +90,33 @@ def undecided(image: Tensor, prompt: Prompt) -> Tensor:
 
 
 @pytest.mark.parametrize("asked", ["click", "box"])
-def test_an_undecided_network_answers_by_looks(asked: str) -> None:
-    settings = PredictionSettings(size=(90, 120), zoom_in=ZoomIn(), flip=False, appearance=BRIGHT)
+@pytest.mark.parametrize("refinement", [None, Refinement()])
+def test_an_undecided_network_answers_by_looks(asked: str, refinement: Refinement | None) -> None:
+    loud = replace(BRIGHT, factors=(5.0, *ZEROS[1:]), bias=-10.0, weight=1.0)  # of -4 or 1
+    settings = PredictionSettings((90, 120), flip=False, refinement=refinement, appearance=loud)
     segmenter = ClickModelSegmenter(undecided, settings)
     state = segmenter.begin(scene())
     if asked == "click":
         (state,) = segmenter.click([state], [[Click(45, 60, True)]])
     else:
-        state = segmenter.box(state, Box(0, 0, 89, 119))
+        state = segmenter.box(state, Box(10, 20, 79, 99))
     np.testing.assert_array_equal(segmenter.mask(state), scene()[..., 0] > 0)
     blind = ClickModelSegmenter(undecided, replace(settings, appearance=None))
     (state,) = blind.click([blind.begin(scene())], [[Click(45, 60, True)]])
     assert blind.mask(state).all()
+
+
+def test_other_answers_to_a_first_click_have_the_looks_in_them_whoever_is_asked() -> None:
+    look = FirstLook({"node": Weight(0.5, 0.2, 0.3)}, size=(64, 64), least=40, most=4)
+    settings = PredictionSettings((64, 64), flip=False, first_look=look, refinement=Refinement(feedback=1))
+    start = ClickModelSegmenter(HybridClickViT((64, 64), (8, 8, 16), 16, 1, 2, 1, 4).eval(), settings)
+    learned = ClickModelSegmenter(start.model, replace(settings, appearance=replace(BRIGHT, weight=1.0)))
+    (state,) = learned.click([learned.begin(scene())], [[Click(45, 60, True)]])
+    (blind,) = start.click([start.begin(scene())], [[Click(45, 60, True)]])
+    assert (learned.mask(state) != start.mask(blind)).any()
+    for segmenter in (learned, start):  # a page asks for them when something else may have been learned
+        first, _ = segmenter.alternatives(state)[0]
+        np.testing.assert_array_equal(segmenter.mask(first), learned.mask(state))
 
 
 def test_settings_survive_json() -> None:
