@@ -13,6 +13,7 @@ from torch import Tensor
 from mis_lightning.errors import InputError
 from mis_lightning.features.pixel_cues import N_CUES, pixel_cues
 from mis_lightning.models.click_hybrid import HybridClickViT
+from mis_lightning.segmenters import click_model
 from mis_lightning.segmenters.appearance_prior import AGAINST, FOR, MAX_SIDE, AppearancePrior
 from mis_lightning.segmenters.base import Box
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
@@ -104,6 +105,14 @@ def test_an_undecided_network_answers_by_looks(asked: str, refinement: Refinemen
     blind = ClickModelSegmenter(undecided, replace(settings, appearance=None))
     (state,) = blind.click([blind.begin(scene())], [[Click(45, 60, True)]])
     assert blind.mask(state).all()
+
+
+def test_what_a_box_asks_has_the_looks_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(click_model, "segment_box", lambda ask, roi, drawn, how: ask(drawn * 1.0, []) > 0)
+    settings = PredictionSettings((90, 120), flip=False, refinement=Refinement(), appearance=BRIGHT)
+    segmenter = ClickModelSegmenter(undecided, settings)  # it sees the whole image, pixel by pixel
+    mask = segmenter.mask(segmenter.box(segmenter.begin(scene()), Box(10, 20, 79, 99)))
+    np.testing.assert_array_equal(mask, scene()[..., 0] > 0)
 
 
 def test_other_answers_to_a_first_click_have_the_looks_in_them_whoever_is_asked() -> None:
