@@ -318,6 +318,10 @@ def test_what_is_seen_answers_while_weights_are_practised(tmp_path: Path, monkey
         time.sleep(0.05)
     assert bench.segmenter.version not in ("", known)
     assert bench.status.objects == 2  # it is not learned yet
+    with bench._lock:  # so that it is kept by now
+        killed = Workbench(start(), tmp_path / "l", SMALL)
+    assert killed.segmenter.at(bench.segmenter.version).settings() == bench._learner.segmenter.settings()
+    assert killed.status.objects == 2
     going_on.set()
     assert bench.finish(10)
 
