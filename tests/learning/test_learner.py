@@ -161,6 +161,15 @@ def test_what_was_learned_before_objects_had_an_appearance_can_be_used() -> None
     assert again.segmenter.prediction.appearance is not None
 
 
+def test_looks_have_a_say_until_learned_weights_answer() -> None:
+    learner = Learner(start(), SMALL)
+    for gains, taken in (([-1.0], False), ([1.0] * SMALL.checked, True), ([-9.0] * SMALL.checked, False)):
+        learner.gains = gains
+        learner.accept(*disc(learner.count))
+        assert (learner.segmenter.model is not learner.start.model) == taken
+        assert (learner.segmenter.prediction.appearance is None) == taken
+
+
 def test_an_object_that_is_seen_counts_before_weights_are_practised() -> None:
     learner = Learner(start(LOOK), SMALL)
     for number in range(3):
@@ -171,7 +180,6 @@ def test_an_object_that_is_seen_counts_before_weights_are_practised() -> None:
     learner.see(*disc(4))
     seen = learner.segmenter
     assert seen.model is before.model
-    assert seen.prediction.appearance != before.prediction.appearance
     assert seen.prediction.first_look != before.prediction.first_look
     learner.practise()
     assert learner.segmenter.identity != seen.identity
