@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -94,12 +94,22 @@ class AppearancePrior:
         )
         rows, cols = part.window
         cues = pixel_cues(shrunk(image[:, rows, cols].permute(1, 2, 0).cpu().numpy(), self.scale))
-        odds = self.odds(cues)
-        wanted = [_at(odds, part, click) for click in clicks if click.positive and roi.holds(click)]
+        down = _Axis.of(part.row_min, part.height, cues.shape[0], roi.row_min, roi.row_max)
+        across = _Axis.of(part.col_min, part.width, cues.shape[1], roi.col_min, roi.col_max)
+        odds = self.odds(cues[down.seen, across.seen])
+        wanted = [
+            odds[down.pixel(click.row), across.pixel(click.col)]
+            for click in clicks
+            if click.positive and roi.holds(click)
+        ]
         if wanted and np.mean(wanted) < 0:
             return torch.zeros(size, device=image.device)
+        y = down.middle(np.linspace(roi.row_min, roi.row_max, size[0]))[:, None]
+        x = across.middle(np.linspace(roi.col_min, roi.col_max, size[1]))[None]
         said = np.clip(odds, AGAINST, FOR) * np.float32(self.weight)
-        return torch.from_numpy(_sampled(said, part, roi, size)).to(image.device)
+        x, y = np.tile(x, (size[0], 1)), np.tile(y, (1, size[1]))
+        sampled = cv2.remap(said, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return torch.from_numpy(np.asarray(sampled, np.float32)).to(image.device)
 
     def odds(self, cues: NDArray[np.float32]) -> NDArray[np.float32]:
         """Log-odds that pixels belong by their cues, float32, ``(..., N_CUES)`` -> ``(...)``, unweighted."""
@@ -134,22 +144,24 @@ def shrunk(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _at(odds: NDArray[np.float32], part: ROI, click: Click) -> float:
-    """A map of a part of an image at a click."""
-    row = int((click.row - part.row_min) * odds.shape[0] / part.height)
-    col = int((click.col - part.col_min) * odds.shape[1] / part.width)
-    return float(odds[row, col])
+class _Axis(NamedTuple):
+    """Where the described pixels of an ROI lie, along one side."""
 
+    start: int  # of the described part, in pixels of the image
+    step: float  # described pixels for one of the image
+    seen: slice  # the described pixels of the ROI, and one more at either end
 
-def _sampled(odds: NDArray[np.float32], part: ROI, roi: ROI, size: tuple[int, int]) -> NDArray[np.float32]:
-    """A map of a part of an image at the pixels of an answer, bilinear."""
-    at = [
-        (np.linspace(first, last, count, dtype=np.float32) - start + 0.5) * (there / whole) - 0.5
-        for first, last, start, whole, there, count in (
-            (roi.row_min, roi.row_max, part.row_min, part.height, odds.shape[0], size[0]),
-            (roi.col_min, roi.col_max, part.col_min, part.width, odds.shape[1], size[1]),
-        )
-    ]
-    cols, rows = np.meshgrid(at[1].astype(np.float32), at[0].astype(np.float32))
-    sampled = cv2.remap(odds, cols, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(sampled, np.float32)
+    @classmethod
+    def of(cls, start: int, length: int, described: int, first: int, last: int) -> _Axis:
+        """For an ROI from ``first`` to ``last`` in a part of ``length`` pixels, described by so many."""
+        step = described / length
+        low, high = int((first - start) * step) - 1, int((last + 1 - start) * step) + 2
+        return cls(start, step, slice(max(0, low), min(described, high)))
+
+    def pixel(self, at: float) -> int:
+        """The described pixel that a place of the image lies in, counted from the first that is seen."""
+        return int((at - self.start) * self.step) - self.seen.start
+
+    def middle(self, at: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Where the middles of pixels of the image lie among those that are seen."""
+        return ((at - self.start + 0.5) * self.step - 0.5 - self.seen.start).astype(np.float32)

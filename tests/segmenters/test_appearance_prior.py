@@ -116,6 +116,7 @@ def test_what_a_box_asks_has_the_looks_in_it(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_other_answers_to_a_first_click_have_the_looks_in_them_whoever_is_asked() -> None:
+    torch.manual_seed(0)
     look = FirstLook({"node": Weight(0.5, 0.2, 0.3)}, size=(64, 64), least=40, most=4)
     settings = PredictionSettings((64, 64), flip=False, first_look=look, refinement=Refinement(feedback=1))
     start = ClickModelSegmenter(HybridClickViT((64, 64), (8, 8, 16), 16, 1, 2, 1, 4).eval(), settings)
