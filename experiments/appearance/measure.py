@@ -21,6 +21,7 @@ from sets import SETS, some
 from mis_lightning.evaluation.simulation import EvaluationSettings, simulate_session
 from mis_lightning.learning.appearance import Appearance
 from mis_lightning.metrics.functional import number_of_clicks
+from mis_lightning.metrics.report import bootstrap_intervals
 from mis_lightning.metrics.summary import THRESHOLDS
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.registry import open_segmenter
@@ -28,7 +29,6 @@ from mis_lightning.structures import Sample
 
 CLICKS = 10
 """Of a session at most; one that fails counts one more."""
-RESAMPLES = 4000
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -81,17 +81,13 @@ def asked_twice(
 def measured(segmenter: ClickModelSegmenter, sample: Sample) -> list[float]:
     """Clicks to each threshold, and the IoU after the first."""
     settings = EvaluationSettings(max_clicks=CLICKS, target_iou=max(THRESHOLDS))
-    ious = np.asarray(simulate_session(segmenter, sample, settings).ious, np.float32)
-    failed = [bool(ious.max() < np.float32(threshold)) for threshold in THRESHOLDS]
-    clicks = [number_of_clicks(ious, threshold, CLICKS) for threshold in THRESHOLDS]
-    return [*(count + fails for count, fails in zip(clicks, failed, strict=True)), float(ious[0])]
+    ious = simulate_session(segmenter, sample, settings).ious
+    return [*(number_of_clicks(ious, threshold, CLICKS + 1) for threshold in THRESHOLDS), float(ious[0])]
 
 
 def interval(changes: np.ndarray) -> str:
     """The mean of some changes with its 95 % interval."""
-    generator = np.random.default_rng(0)
-    means = generator.choice(changes, (RESAMPLES, len(changes))).mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
+    low, high = bootstrap_intervals({"change": changes}, np.random.default_rng(0))["change"]
     return f"{changes.mean():+.3g} [{low:+.2g}, {high:+.2g}]"
 
 

@@ -209,7 +209,7 @@ class Learner:
         self.taught += 1
         if self.settings.weights:
             self._practise(lesson)
-            self.segmenter = self._with(self._learned() if self.taken else self._start_model)
+            self.segmenter = self._with(self._best())
 
     def _gain(self, lesson: Lesson) -> float:
         """How much better the learned weights answer an object than the start, before it is learned from."""
@@ -259,6 +259,10 @@ class Learner:
         """What the learned weights are now: the start, and its share of the way to their running mean."""
         delta = delta_of(self._mean, self._start_model)
         return with_delta(self._start_model, {n: self.settings.share * v for n, v in delta.items()})
+
+    def _best(self) -> nn.Module:
+        """The learned weights where they are taken, or else those of the start."""
+        return self._learned() if self.taken else self._start_model
 
     def _with(self, model: ClickModel) -> ClickModelSegmenter:
         """A segmenter with some weights, and with all else that is learned now.
@@ -323,4 +327,4 @@ class Learner:
             raise InputError(f"What was learned is damaged: {error!r}. Reset it to go on.") from error
         self.lessons = list(lessons)
         if self.count:
-            self.segmenter = self._with(self._learned() if self.taken else self._start_model)
+            self.segmenter = self._with(self._best())

@@ -8,18 +8,15 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mis_lightning.errors import InputError
-from mis_lightning.segmenters.appearance_prior import AppearancePrior
 from mis_lightning.segmenters.base import Box
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.click_state import ClickState
-from mis_lightning.segmenters.first_look import FirstLook
 from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.structures import Click
 
@@ -142,8 +139,8 @@ def with_delta(start: nn.Module, delta: Mapping[str, Tensor]) -> nn.Module:
 
 def learned_settings(prediction: PredictionSettings) -> dict[str, Any]:
     """The part of the settings that is learned, as JSON values."""
-    learned = {"first_look": prediction.first_look, "appearance": prediction.appearance}
-    return {name: one.to_json() if one is not None else None for name, one in learned.items()}
+    settings = prediction.to_json()
+    return {name: settings.get(name) for name in ("first_look", "appearance")}
 
 
 def with_learned_settings(prediction: PredictionSettings, learned: Mapping[str, Any]) -> PredictionSettings:
@@ -152,9 +149,5 @@ def with_learned_settings(prediction: PredictionSettings, learned: Mapping[str, 
     Raises:
         InputError: It is something else.
     """
-    look, appearance = learned["first_look"], learned.get("appearance")
-    return replace(
-        prediction,
-        first_look=FirstLook.from_json(look) if look is not None else None,
-        appearance=AppearancePrior.from_json(appearance) if appearance is not None else None,
-    )
+    known = {"first_look": learned["first_look"], "appearance": learned.get("appearance")}
+    return PredictionSettings.from_json({**prediction.to_json(), **known})

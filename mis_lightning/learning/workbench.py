@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from mis_lightning.annotation.session import AnnotationSession
 from mis_lightning.errors import InputError
@@ -272,16 +272,17 @@ class Workbench:
         """Write what is known; a disk that does not take it is said, and learning goes on in memory."""
         learner = self._learner
         content, tensors = learner.state()
-        weights: dict[str, Mapping[str, Tensor]] = {}
-        if tensors:
-            weights[f"practice-{learner.count:05d}-{learner.taught:05d}.safetensors"] = tensors
+        looks = {"shown": tensors.pop("shown")} if "shown" in tensors else {}
+        named = ((f"practice-{learner.taught:05d}", tensors), (f"looks-{learner.count:05d}", looks))
+        weights = {f"{name}.safetensors": part for name, part in named if part}
         practised = list(weights)
         versions = []
         for name, one in self.segmenter.versions.items():
             file = None
             if one.model is not self._start.model:
                 file = f"weights-{one.identity.rpartition('-')[2]}.safetensors"
-                weights[file] = delta_of(network_of(one), network_of(self._start))
+                if file not in weights:  # the next version may have the same weights
+                    weights[file] = delta_of(network_of(one), network_of(self._start))
             versions.append({"name": name, "weights": file, **learned_settings(one.prediction)})
         first = learner.taught - len(learner.lessons) + 1
         lessons = [
