@@ -19,7 +19,7 @@ _OF_THE_TRAINER = {
     **{"max_steps": -1, "limit_train_batches": None, "overfit_batches": 0.0, "accumulate_grad_batches": 1},
     **{"max_epochs": 55, "gradient_clip_val": None, "precision": "32-true"},
 }
-_UNPUBLISHED = ("first_look", "refinement", "appearance")
+_UNPUBLISHED = ("first_look", "refinement", "closer_look", "appearance")
 
 
 def differences(result: Result, fit: Sequence[str]) -> list[str]:

@@ -29,7 +29,8 @@ def at_published_size(segmenter: Segmenter[Any], benchmark: Benchmark) -> Segmen
     if size is None or not isinstance(segmenter, ClickModelSegmenter):
         return segmenter
     asked = segmenter.prediction
-    published = (asked.first_look, asked.refinement, asked.appearance) == (None, None, None)
+    unpublished = (asked.first_look, asked.refinement, asked.closer_look, asked.appearance)
+    published = all(one is None for one in unpublished)
     own = tuple(getattr(segmenter.model, "input_size", USUAL))
     if not published or own != USUAL or asked.size == size:
         return segmenter

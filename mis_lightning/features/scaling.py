@@ -36,7 +36,7 @@ def token_scale(size: tuple[int, int], pixels_per_token: float, max_tokens: int 
     1.0
     """
     tokens = (size[0] / pixels_per_token) * (size[1] / pixels_per_token)
-    if max_tokens is None or tokens <= max_tokens:
+    if max_tokens is None or tokens <= max_tokens * (1 + 1e-9):  # a square of a root may be above
         return 1.0
     factor = math.sqrt(max_tokens / tokens)
     warnings.warn(

@@ -16,19 +16,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mis_lightning.metrics.functional import iou
-from mis_lightning.segmenters.asked_model import ClickModel, ask, device_of, input_size, takes_granularity
+from mis_lightning.segmenters.asked_model import ClickModel, device_of, input_size, takes_granularity
 from mis_lightning.segmenters.base import Box, Segmenter, check_image
 from mis_lightning.segmenters.box import segment_box
 from mis_lightning.segmenters.click_state import (
     ClickState,
     Look,
+    above,
     mask_with,
     packed,
-    previous_mask,
     roi_pixels,
     softened,
     unpacked,
 )
+from mis_lightning.segmenters.crop_model import CropModel
 from mis_lightning.segmenters.first_look import FirstLook
 from mis_lightning.segmenters.granularity import check_granularity
 from mis_lightning.segmenters.identity import model_identity
@@ -36,8 +37,8 @@ from mis_lightning.segmenters.look_cues import Looks
 from mis_lightning.segmenters.prediction_settings import PredictionSettings
 from mis_lightning.segmenters.second_look import choose_again, is_gross
 from mis_lightning.segmenters.sharpened_answer import sharpened_answer
-from mis_lightning.segmenters.told_views import in_views, look_for, with_room
-from mis_lightning.segmenters.zoom_in import ROI, ZoomIn, crop, expand, next_roi, paste, to_crop
+from mis_lightning.segmenters.told_views import look_for, with_room
+from mis_lightning.segmenters.zoom_in import ROI, ZoomIn, crop, expand, next_roi, paste
 from mis_lightning.structures import Click
 
 
@@ -104,23 +105,37 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         """Ask once for all states, each in its crop; the last of their clicks are new."""
         if not states:
             return []
-        size, zoom_in, refinement = self._size, self.prediction.zoom_in, self.prediction.refinement
+        zoom_in = self.prediction.zoom_in
         rois = [next_roi(s.roi, s.probability, s.clicks, s.shape, zoom_in) for s in states]
         rois = [r if n else with_room(r, s, zoom_in) for r, s, n in zip(rois, states, new, strict=True)]
-        feedback = 1.0 if refinement is None else refinement.feedback
-        seen = [self._view(state, roi) for state, roi in zip(states, rois, strict=True)]
-        views = torch.stack(seen)
-        previous = torch.zeros_like(views[:, :1])
-        for one, state, roi in zip(previous, states, rois, strict=True):
-            if state.probability is not None:
-                one[:] = crop(previous_mask(state, feedback)[None], roi, size)
-        clicks = [[to_crop(c, roi, size) for c in s.clicks] for s, roi in zip(states, rois, strict=True)]
-        told = in_views(states, rois, self.device)
-        logits = ask(self.model, self.device, views, previous, clicks, self.prediction.flip, told)
-        return [
-            self._finish(state, roi, self._with_looks(state, roi, answer), view, last)
-            for state, roi, view, answer, last in zip(states, rois, seen, logits, new, strict=True)
-        ]
+        views, logits = self._crops.ask(states, rois, self.prediction.flip)
+        answered = map(self._finish, states, rois, logits, views, new)
+        return self._look_closer(states, list(answered), new)
+
+    def _look_closer(
+        self, before: Sequence[ClickState], after: list[ClickState], new: Sequence[Sequence[Click]]
+    ) -> list[ClickState]:
+        """Ask once more around each single click that corrects a small part; the crop stays as it is."""
+        look, refinement = self.prediction.closer_look, self.prediction.refinement
+        if look is None or refinement is None:
+            return after
+        masks = [self._before(s) if len(n) == 1 else None for s, n in zip(before, new, strict=True)]
+        wanted: dict[int, ROI] = {}
+        for index, (mask, state) in enumerate(zip(masks, after, strict=True)):
+            if mask is not None and state.roi is not None:
+                window = look.window(mask.cpu().numpy(), new[index][0], state.roi)
+                wanted |= {} if window is None else {index: window}
+        if not wanted:
+            return after
+        refinement = replace(refinement, max_side=min(refinement.max_side, look.max_side))
+        # A size that is told is that of a whole object.
+        parts = [replace(after[index], granularity=None) for index in wanted]
+        _, logits = self._crops.ask(parts, list(wanted.values()), flip=False)
+        for (index, window), answer in zip(wanted.items(), logits, strict=True):
+            asked = (refinement, after[index], window, self._over(answer), new[index], masks[index])
+            closer, _ = sharpened_answer(*asked, around=after[index].probability)
+            after[index] = replace(after[index], probability=closer)
+        return after
 
     def _looks_first(self, state: ClickState) -> bool:
         """Whether a state waits for the answer to its very first click, which several crops may give."""
@@ -134,14 +149,11 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             The crops that hold all positive clicks, with the answers; and their logits, float32
             ``(n, h, w)``, where the model is.
         """
-        size, wanted = first_look.size or self._size, [click for click in clicks if click.positive]
+        wanted = [click for click in clicks if click.positive]
         rois = [r for r in first_look.rois(state.shape, clicks[0]) if all(map(r.holds, wanted))]
         with torch.inference_mode():
-            views = torch.stack([crop(state.image, roi, size) for roi in rois])
-            shown = [[to_crop(click, roi, size) for click in clicks] for roi in rois]
-            told = in_views([state] * len(rois), rois, self.device)
-            nothing = torch.zeros_like(views[:, :1])
-            logits = ask(self.model, self.device, views, nothing, shown, False, told)
+            asked = replace(state, clicks=tuple(clicks))
+            views, logits = self._crops.ask_afresh(asked, rois, first_look.size or self._size)
         return Looks(rois, views.cpu().numpy(), logits.sigmoid().cpu().numpy(), state.shape), logits
 
     def _look_first(self, state: ClickState) -> ClickState:
@@ -151,7 +163,9 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         found, logits = self.look(state, state.clicks, first_look)
         ranked = first_look.alternatives(first_look.choose(found, click), found)
         asked = ((found.rois[one.roi], logits[one.roi].clone(), one.score) for one in ranked)
-        looks = tuple(Look(roi, self._with_looks(state, roi, said), score) for roi, said, score in asked)
+        looks = tuple(
+            Look(roi, self._crops.with_looks(state, roi, said), score) for roi, said, score in asked
+        )
         return self._finish(replace(state, looks=looks), looks[0].roi, looks[0].logits)
 
     def _look_again(self, before: ClickState, after: ClickState, new: Sequence[Click]) -> ClickState:
@@ -166,20 +180,14 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         if after.roi is None or not is_gross(mask, new[0], look.again):
             return after
         found, logits = self.look(after, after.clicks, look)
-        size, now = (logits.shape[-2], logits.shape[-1]), torch.from_numpy(self.mask(after))[None]
-        own = crop(now.float(), after.roi, size).numpy()
-        seen = crop(after.image, after.roi, size)[None].cpu().numpy()
-        looks = Looks(
-            [*found.rois, after.roi],
-            np.concatenate([found.views, seen]),
-            np.concatenate([found.probabilities, own]),
-            after.shape,
-        )
+        size, now = found.views.shape[-2:], torch.from_numpy(self.mask(after))[None].float()
+        seen = crop(after.image, after.roi, size).cpu().numpy()
+        looks = found.and_one(after.roi, seen, crop(now, after.roi, size)[0].numpy())
         best = choose_again(look, looks, mask, after.clicks)
         if best == len(found.rois):
             return after
         roi = found.rois[best]
-        return self._finish(after, roi, self._with_looks(after, roi, logits[best].clone()))
+        return self._finish(after, roi, self._crops.with_looks(after, roi, logits[best].clone()))
 
     def _finish(
         self,
@@ -197,32 +205,25 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         if refinement is None:
             probability = paste(answer, roi, state.shape)
         else:
-            over = (logits - self._threshold_logit).cpu().numpy()
             before = self._before(state) if new else None
-            probability, tree = sharpened_answer(refinement, state, roi, over, new, before)
-        state = replace(state, probability=probability, guess=False)
-        return replace(state, roi=roi, view=view, answer=answer, tree=tree)
+            probability, tree = sharpened_answer(refinement, state, roi, self._over(logits), new, before)
+        answered = replace(state, probability=probability, guess=False, answer=answer)
+        return replace(answered, roi=roi, view=view, tree=tree)
 
-    def _with_looks(self, state: ClickState, roi: ROI, logits: Tensor) -> Tensor:
-        """Logits in an ROI, ``(h, w)``, and what the looks of its pixels add to them."""
-        known, size = self.prediction.appearance, (logits.shape[-2], logits.shape[-1])
-        return logits if known is None else logits + known.log_odds(state.image, roi, state.clicks, size)
+    @property
+    def _crops(self) -> CropModel:
+        return CropModel(self.model, self.device, self.prediction, self._size)
+
+    def _over(self, logits: Tensor) -> NDArray[np.float32]:
+        return np.asarray((logits - self._threshold_logit).cpu().numpy(), np.float32)
 
     def _before(self, state: ClickState) -> Tensor | None:
         """The mask that new clicks change, bool, ``(H, W)``; ``None`` where they may change everything."""
         last, refinement = state.probability, self.prediction.refinement
         if refinement is None or refinement.reach == 0 or last is None or state.guess:
             return None
-        mask = self._above(last)
-        return mask if mask.any() else None
-
-    def _above(self, last: Tensor) -> Tensor:
-        return last if last.dtype == torch.bool else last > self.threshold
-
-    def _view(self, state: ClickState, roi: ROI) -> Tensor:
-        if state.view is not None and state.roi == roi and state.view.shape[1:] == self._size:
-            return state.view
-        return crop(state.image, roi, self._size)
+        mask = above(last, self.threshold)
+        return mask if mask.cpu().numpy().any() else None
 
     def place(self, state: ClickState, mask: NDArray[Any], clicks: Sequence[Click] = ()) -> ClickState:
         """Start again from a mask or a probability map, ``(H, W)``: the previous mask of the next step."""
@@ -249,17 +250,15 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             return self.click([self.place(state, box.mask(state.shape))], [[box.centre]])[0]
         edges = ROI(int(box.top), int(box.bottom), int(box.left), int(box.right))
         roi = expand(edges, state.shape, self.prediction.zoom_in or ZoomIn())
-        view, told = crop(state.image, roi, self._size)[None], in_views([state], [roi], self.device)
+        blank = np.zeros(state.shape, np.float32)
 
         def asked(previous: NDArray[np.float32], clicks: Sequence[Click]) -> NDArray[np.float32]:
-            given = torch.from_numpy(previous).to(self.device)[None]
-            shown = crop(given, ROI(0, roi.height - 1, 0, roi.width - 1), self._size)[None]
-            at = [to_crop(c, ROI(0, roi.height - 1, 0, roi.width - 1), self._size) for c in clicks]
-            (logits,) = ask(self.model, self.device, view, shown, [at], self.prediction.flip, told)
-            return np.asarray((logits + looks - self._threshold_logit).cpu().numpy(), np.float32)
+            blank[roi.window] = previous
+            at = [c._replace(row=c.row + roi.row_min, col=c.col + roi.col_min) for c in clicks]
+            _, logits = self._crops.ask([self.place(state, blank, at)], [roi], self.prediction.flip)
+            return self._over(logits[0])
 
         with torch.inference_mode():
-            looks = self._with_looks(replace(state, clicks=(box.centre,)), roi, torch.zeros_like(view[0, 0]))
             drawn = box.mask(state.shape)[roi.window]
             mask = mask_with(state, roi, segment_box(asked, roi_pixels(state, roi), drawn, refinement))
         middle = (box.centre,) if mask[int(box.centre.row), int(box.centre.col)] else ()
@@ -322,7 +321,7 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         """The pixels that belong, bool, ``(H, W)``."""
         if state.probability is None:
             return np.zeros(state.shape, dtype=np.bool_)
-        return self._above(state.probability).cpu().numpy().copy()
+        return above(state.probability, self.threshold).cpu().numpy().copy()
 
     def pack(self, state: ClickState) -> ClickState:
         """The state without the maps that :meth:`unpack` can make again: a hundredth of the memory."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mis_lightning.merge_tree.tree import MergeTree
-from mis_lightning.segmenters.zoom_in import ROI, paste
+from mis_lightning.segmenters.zoom_in import ROI, paste, paste_within
 from mis_lightning.structures import Click
 
 
@@ -96,18 +96,24 @@ def unpacked(state: ClickState) -> ClickState:
         return replace(state, probability=paste(state.answer, state.roi, state.shape))
 
 
-def previous_mask(state: ClickState, feedback: float) -> Tensor:
-    """What the network is shown of the last answer, ``(H, W)``.
+def above(last: Tensor, threshold: float) -> Tensor:
+    """The mask of a last result, bool, ``(H, W)``; one that is a mask already as it is."""
+    return last if last.dtype == torch.bool else last > threshold
+
+
+def previous_mask(state: ClickState, feedback: float, roi: ROI) -> Tensor:
+    """What the network is shown of the last answer in an ROI, float32 or bool, ``(height, width)`` of it.
 
     Args:
         state: A state that has one.
         feedback: Share of the sharpened mask in it; the rest is the network's own answer.
+        roi: Anywhere in the image.
     """
-    last = state.probability
-    assert last is not None
+    assert state.probability is not None
+    last = state.probability[roi.window]
     if feedback == 1 or state.answer is None or state.roi is None:
         return last
-    return feedback * last.float() + (1 - feedback) * paste(state.answer, state.roi, state.shape)
+    return feedback * last.float() + (1 - feedback) * paste_within(state.answer, state.roi, roi)
 
 
 def softened(mask: NDArray[np.bool_], soft: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:

@@ -50,6 +50,16 @@ class Looks(NamedTuple):
     probabilities: NDArray[np.float32]
     shape: tuple[int, int]
 
+    def and_one(self, roi: ROI, view: NDArray[np.float32], probability: NDArray[np.float32]) -> Looks:
+        """These looks and one more of the same image: ``view`` ``(3, h, w)``, ``probability`` ``(h, w)``."""
+        views, probabilities = self.views, self.probabilities
+        return Looks(
+            [*self.rois, roi],
+            np.concatenate([views, view[None]]),
+            np.concatenate([probabilities, probability[None]]),
+            self.shape,
+        )
+
     def sides(self) -> NDArray[np.float64]:
         """Longer side of each window in pixels of the image, float64, ``(n,)``."""
         return np.array([max(roi.height, roi.width) for roi in self.rois], np.float64)

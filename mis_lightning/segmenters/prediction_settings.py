@@ -8,6 +8,7 @@ from typing import Any
 
 from mis_lightning.errors import InputError
 from mis_lightning.segmenters.appearance_prior import AppearancePrior
+from mis_lightning.segmenters.closer_look import CloserLook
 from mis_lightning.segmenters.first_look import FirstLook
 from mis_lightning.segmenters.refinement import Refinement
 from mis_lightning.segmenters.zoom_in import ZoomIn
@@ -29,6 +30,8 @@ class PredictionSettings:
             and RITM figures: 0.49, docs/protocol.md#thresholds).
         first_look: Choose at the first click how closely to look; ``None``: the whole image, as published.
         refinement: Sharpen the answers by the merge tree; ``None``: not, as published.
+        closer_look: Look again at what a click corrects, where answers change near clicks alone
+            (``refinement.reach``); ``None``: not, as published.
         appearance: What the pixels of the wanted objects look like; ``None``: not known, as published.
     """
 
@@ -38,6 +41,7 @@ class PredictionSettings:
     threshold: float = 0.5
     first_look: FirstLook | None = None
     refinement: Refinement | None = None
+    closer_look: CloserLook | None = None
     appearance: AppearancePrior | None = None
 
     def __post_init__(self) -> None:
@@ -53,6 +57,7 @@ class PredictionSettings:
             "threshold": self.threshold,
             **({} if self.first_look is None else {"first_look": self.first_look.to_json()}),
             **({} if self.refinement is None else {"refinement": self.refinement.to_json()}),
+            **({} if self.closer_look is None else {"closer_look": self.closer_look.to_json()}),
             **({} if self.appearance is None else {"appearance": self.appearance.to_json()}),
         }
 
@@ -77,6 +82,7 @@ class PredictionSettings:
             ("zoom_in", ZoomIn.from_json),
             ("first_look", FirstLook.from_json),
             ("refinement", Refinement.from_json),
+            ("closer_look", CloserLook.from_json),
             ("appearance", AppearancePrior.from_json),
         )
         for name, read in readers:

@@ -25,6 +25,7 @@ def sharpened_answer(
     over: NDArray[np.float32],
     new: Sequence[Click],
     before: Tensor | None,
+    around: Tensor | None = None,
 ) -> tuple[Tensor, MergeTree]:
     """The mask after an answer, and the merge tree of its crop.
 
@@ -35,6 +36,7 @@ def sharpened_answer(
         over: The answer in log-odds above the threshold, float32, ``(h, w)``.
         new: Those of the clicks that are new.
         before: The mask that they change near them, bool, ``(H, W)``; ``None``: all may change.
+        around: The mask outside the crop, bool, ``(H, W)``; ``None``: as before.
 
     Returns:
         bool, ``(H, W)``, and the tree.
@@ -44,8 +46,8 @@ def sharpened_answer(
     clicks, held = in_roi(state.clicks, roi), held_in(state, roi)
     inside = refinement.mask(tree, over, (roi.height, roi.width), clicks, held)
     if before is not None:
-        limit = refinement.small * len(clicks) * math.sqrt(float(before.sum()) / math.pi)
-        part = before[roi.window].cpu().numpy()
-        inside = keep_near(part, inside, in_roi(new, roi), limit, refinement.reach)
+        whole = before.cpu().numpy()
+        limit = refinement.small * len(clicks) * math.sqrt(np.count_nonzero(whole) / math.pi)
+        inside = keep_near(whole[roi.window], inside, in_roi(new, roi), limit, refinement.reach)
         obey(inside, clicks, held)
-    return mask_with(state, roi, inside, before), tree
+    return mask_with(state, roi, inside, before if around is None else around), tree

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -301,14 +302,26 @@ def paste(probability: Tensor, roi: ROI, shape: tuple[int, int]) -> Tensor:
     Returns:
         Float32, ``(H, W)`` = ``shape``.
     """
+    return paste_within(probability, roi, full_roi(shape))
+
+
+def paste_within(probability: Tensor, roi: ROI, window: ROI) -> Tensor:
+    """The part of :func:`paste` in a window of the image, float32, ``(height, width)`` of the window."""
     inside = functional.interpolate(
         probability[None, None], size=(roi.height, roi.width), mode="bilinear", align_corners=True
-    )
-    if (roi.height, roi.width) == shape:
-        return inside[0, 0]
-    whole = probability.new_zeros(shape)
-    whole[roi.window] = inside[0, 0]
-    return whole
+    )[0, 0]
+    if window == roi:
+        return inside
+    part = probability.new_zeros(window.height, window.width)
+    top, left = max(roi.row_min, window.row_min), max(roi.col_min, window.col_min)
+    bottom, right = min(roi.row_max, window.row_max) + 1, min(roi.col_max, window.col_max) + 1
+    if top < bottom and left < right:
+        there, here = (
+            np.s_[top - one.row_min : bottom - one.row_min, left - one.col_min : right - one.col_min]
+            for one in (window, roi)
+        )
+        part[there] = inside[here]
+    return part
 
 
 def to_crop(click: Click, roi: ROI, size: tuple[int, int]) -> Click:

@@ -46,6 +46,7 @@ def test_large_images_are_scaled_to_about_max_tokens(size, patch):
 def test_images_below_max_tokens_keep_their_size(recwarn):
     assert token_scale((1600, 1600), 8, MAX_TOKENS) == 1
     assert token_scale((4000, 3000), 8, None) == 1
+    assert token_scale((489, 489), 1 / (256 / 489), 256**2) == 1, "rounding is no reason to scale"
     assert scaled_size((375, 500), 14, max_tokens=40_000) == scaled_size((375, 500), 14)
     assert not recwarn
 

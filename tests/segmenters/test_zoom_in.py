@@ -18,6 +18,7 @@ from mis_lightning.segmenters.zoom_in import (
     full_roi,
     grow,
     paste,
+    paste_within,
     to_crop,
     touches_border,
 )
@@ -230,6 +231,20 @@ def test_growing_comes_to_an_end_at_the_image() -> None:
         filled = answer(roi.row_min, roi.row_max, roi.col_min, roi.col_max)
         roi = grow(roi, filled, [], (100, 100), ZoomIn(min_size=1))
     assert roi == full_roi((100, 100))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_window_of_what_is_pasted_is_pasted_alone(seed: int) -> None:
+    """Apart, overlapping, one inside the other, or the same."""
+    random = np.random.default_rng(seed)
+    boxes = [
+        ROI(*sorted(random.integers(0, 40, 2).tolist()), *sorted(random.integers(0, 50, 2).tolist()))
+        for _ in range(2)
+    ]
+    roi, window = (boxes[0], boxes[0]) if seed == 0 else boxes
+    answer = torch.rand((7, 9), generator=torch.Generator().manual_seed(seed))
+    expected = paste(answer, roi, (40, 50))[window.window]
+    assert torch.equal(paste_within(answer, roi, window), expected)
 
 
 def test_paste_is_zero_outside() -> None:

@@ -1,0 +1,100 @@
+"""A closer look at what a click corrects.
+
+After the answer in its crop, the model is asked once more in a smaller window around the click: it sees the
+border there finer, with the answer as the previous mask. How large the error is, the click tells, as in
+:mod:`.locality`. FocalClick (Chen et al., CVPR 2022) and FocusCut (Lin et al., CVPR 2022) have such a step;
+measured here in ``experiments/closer_look``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mis_lightning.errors import InputError
+from mis_lightning.segmenters.locality import depth_in
+from mis_lightning.segmenters.zoom_in import ROI
+from mis_lightning.structures import Click
+
+
+@dataclass(frozen=True)
+class CloserLook:
+    """How closely to look; numbers only, so that a ``config.json`` can hold them.
+
+    Attributes:
+        depths: Side of the window, in depths of the click: its distance to the nearest pixel that already has
+            its label.
+        least: Least side, as a share of the crop's longer side.
+        most: Where the window would be larger than this share of the crop, there is no closer look.
+        min_side: Least side in pixels of the image.
+        max_side: Leaves on the longer side of the window's merge tree, at most.
+    """
+
+    depths: float = 6.0
+    least: float = 0.25
+    most: float = 0.7
+    min_side: int = 24
+    max_side: int = 160
+
+    def __post_init__(self) -> None:
+        if not (0 < self.depths < np.inf and 0 < self.least <= self.most < np.inf):
+            raise InputError(
+                "Expected `depths` and `least` above 0 and `most` of at least `least` of a closer look, "
+                f"but got {self.depths}, {self.least} and {self.most}."
+            )
+        if self.min_side < 2 or self.max_side < 2:
+            raise InputError(
+                "Expected `min_side` and `max_side` of at least 2 of a closer look, "
+                f"but got {self.min_side} and {self.max_side}."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values, for :meth:`from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Any) -> CloserLook:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            InputError: It is something else.
+        """
+        known = {field.name for field in fields(cls)}
+        if not isinstance(content, dict) or not set(content) <= known:
+            raise InputError(f"Expected a closer look with entries among {', '.join(sorted(known))}.")
+        whole = ("min_side", "max_side")
+        kinds = {name: (int,) if name in whole else (int, float) for name in content}
+        if not all(type(number) in kinds[name] for name, number in content.items()):
+            raise InputError(f"Expected numbers in a closer look, but got {str(content)[:200]}.")
+        return cls(**content)
+
+    def window(self, before: NDArray[np.bool_], click: Click, roi: ROI) -> ROI | None:
+        """Where to look again.
+
+        Args:
+            before: The mask that is clicked on, bool, ``(H, W)``.
+            click: Inside the image.
+            roi: The crop of the answer.
+
+        Returns:
+            A window around the click, cut off at the image's border; ``None``: nowhere.
+
+        Example:
+            >>> mask = np.zeros((100, 100), bool)
+            >>> mask[20:60, 20:60] = True
+            >>> CloserLook().window(mask, Click(65, 40, True), ROI(0, 99, 0, 99))
+            ROI(row_min=47, row_max=83, col_min=22, col_max=58)
+        """
+        longer = max(roi.height, roi.width)
+        row, col = int(click.row), int(click.col)
+        side = max(
+            self.depths * depth_in(before, row, col, click.positive), self.least * longer, self.min_side
+        )
+        if side > self.most * longer:
+            return None
+        (height, width), half = before.shape, side / 2
+        rows = max(0, round(row - half)), min(height - 1, round(row + half))
+        return ROI(*rows, max(0, round(col - half)), min(width - 1, round(col + half)))
