@@ -31,6 +31,7 @@ VARIANTS: Mapping[str, Callable[[], Any]] = {
     "published": lambda: open_segmenter("mis-small:published"),
     "no-tree": lambda: open_segmenter("mis-small", refinement=None),
     "recommended": lambda: open_segmenter("mis-small"),
+    "no closer look": lambda: open_segmenter("mis-small", closer_look=None),
     "looks once": lambda: _looking_once(),
     "everywhere": lambda: open_segmenter("mis-small", refinement=Refinement()),
     **{
@@ -43,7 +44,8 @@ VARIANTS: Mapping[str, Callable[[], Any]] = {
     "merge-tree": lambda: open_segmenter("merge-tree"),
 }
 """What is compared: the published protocol; first look and small crops alone; with the tree; the same without
-a second look; where a click may change everything (as before); other shares of feedback; the rivals."""
+a closer look, and without a second look; where a click may change everything (as before); other shares of
+feedback; the rivals."""
 
 
 def main() -> None:

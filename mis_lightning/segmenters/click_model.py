@@ -23,6 +23,7 @@ from mis_lightning.segmenters.click_state import (
     ClickState,
     Look,
     above,
+    logits_within,
     mask_with,
     packed,
     roi_pixels,
@@ -121,10 +122,9 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             return after
         masks = [self._before(s) if len(n) == 1 else None for s, n in zip(before, new, strict=True)]
         wanted: dict[int, ROI] = {}
-        for index, (mask, state) in enumerate(zip(masks, after, strict=True)):
-            if mask is not None and state.roi is not None:
-                window = look.window(mask.cpu().numpy(), new[index][0], state.roi)
-                wanted |= {} if window is None else {index: window}
+        for index, (mask, roi) in enumerate(zip(masks, (state.roi for state in after), strict=True)):
+            window = look.window(mask.cpu().numpy(), new[index][0], roi) if mask is not None and roi else None
+            wanted |= {} if window is None else {index: window}
         if not wanted:
             return after
         refinement = replace(refinement, max_side=min(refinement.max_side, look.max_side))
@@ -132,7 +132,8 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         parts = [replace(after[index], granularity=None) for index in wanted]
         _, logits = self._crops.ask(parts, list(wanted.values()), flip=False)
         for (index, window), answer in zip(wanted.items(), logits, strict=True):
-            asked = (refinement, after[index], window, self._over(answer), new[index], masks[index])
+            mixed = torch.lerp(logits_within(after[index], window, answer.shape), answer, look.share)
+            asked = (refinement, after[index], window, self._over(mixed), new[index], masks[index])
             closer, _ = sharpened_answer(*asked, around=after[index].probability)
             after[index] = replace(after[index], probability=closer)
         return after

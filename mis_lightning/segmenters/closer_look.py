@@ -29,6 +29,7 @@ class CloserLook:
             its label.
         least: Least side, as a share of the crop's longer side.
         most: Where the window would be larger than this share of the crop, there is no closer look.
+        share: How much the closer answer counts in the window, in ``(0, 1]``; the rest is the crop's.
         min_side: Least side in pixels of the image.
         max_side: Leaves on the longer side of the window's merge tree, at most.
     """
@@ -36,6 +37,7 @@ class CloserLook:
     depths: float = 6.0
     least: float = 0.25
     most: float = 0.7
+    share: float = 0.5
     min_side: int = 24
     max_side: int = 160
 
@@ -45,6 +47,8 @@ class CloserLook:
                 "Expected `depths` and `least` above 0 and `most` of at least `least` of a closer look, "
                 f"but got {self.depths}, {self.least} and {self.most}."
             )
+        if not 0 < self.share <= 1:
+            raise InputError(f"Expected `share` in (0, 1] of a closer look, but got {self.share}.")
         if self.min_side < 2 or self.max_side < 2:
             raise InputError(
                 "Expected `min_side` and `max_side` of at least 2 of a closer look, "
@@ -80,7 +84,7 @@ class CloserLook:
             roi: The crop of the answer.
 
         Returns:
-            A window around the click, cut off at the image's border; ``None``: nowhere.
+            A window around the click, cut off at the border of the crop; ``None``: nowhere.
 
         Example:
             >>> mask = np.zeros((100, 100), bool)
@@ -93,8 +97,12 @@ class CloserLook:
         side = max(
             self.depths * depth_in(before, row, col, click.positive), self.least * longer, self.min_side
         )
-        if side > self.most * longer:
+        if side > self.most * longer or not roi.holds(click):
             return None
-        (height, width), half = before.shape, side / 2
-        rows = max(0, round(row - half)), min(height - 1, round(row + half))
-        return ROI(*rows, max(0, round(col - half)), min(width - 1, round(col + half)))
+        half = side / 2
+        return ROI(
+            max(roi.row_min, round(row - half)),
+            min(roi.row_max, round(row + half)),
+            max(roi.col_min, round(col - half)),
+            min(roi.col_max, round(col + half)),
+        )

@@ -73,7 +73,7 @@ GAP = Click(146, 228, False)
 
 def test_a_closer_look_sees_what_the_crop_does_not() -> None:
     _, truth = object_with_a_gap()
-    look = CloserLook(depths=2.5, least=0.1)
+    look = CloserLook(depths=2.5, least=0.1, share=1)
     plain, closer = segmenter(None), segmenter(look)
     (without,), (within,) = (one.click([first(one)], [[GAP]]) for one in (plain, closer))
     assert (asked(plain), asked(closer)) == ([1], [1, 1])
@@ -89,6 +89,20 @@ def test_a_closer_look_sees_what_the_crop_does_not() -> None:
     np.testing.assert_array_equal(closer.mask(within)[outside], plain.mask(without)[outside])
     assert within.roi == without.roi, "the crop stays that of the object"
     torch.testing.assert_close(within.answer, without.answer)
+
+
+def test_the_answers_in_the_window_are_mixed() -> None:
+    """In log-odds, of which this model says 3 or -3: the answer with the larger share decides."""
+    masks = {}
+    for share in (0.01, 0.45, 0.55, 1.0):
+        one = segmenter(CloserLook(depths=2.5, least=0.1, share=share), refinement=Refinement(0.0, reach=2.0))
+        masks[share] = one.mask(one.click([first(one)], [[GAP]])[0])
+    plain = segmenter(None, refinement=Refinement(0.0, reach=2.0))
+    without = plain.mask(plain.click([first(plain)], [[GAP]])[0])
+    for share in (0.01, 0.45):
+        assert (masks[share] != without).sum() < 30  # the leaves around the click are others
+    assert (masks[0.55] != without).sum() > 100
+    assert (masks[0.55] != masks[1.0]).mean() < 0.001
 
 
 def test_clicks_inside_and_outside_the_window_are_obeyed() -> None:
@@ -153,21 +167,21 @@ def test_the_window_is_as_wide_as_the_click_is_deep(seed: int) -> None:
     mask[top : top + random.integers(5, 50), left : left + random.integers(5, 70)] = True
     row, col = int(random.integers(90)), int(random.integers(120))
     click = Click(row, col, not mask[row, col])
-    look = CloserLook(float(random.uniform(1, 8)), float(random.uniform(0.05, 0.3)), 0.7, 10)
-    roi = ROI(0, int(random.integers(40, 90)) - 1, 0, 119)
+    look = CloserLook(float(random.uniform(1, 8)), float(random.uniform(0.05, 0.3)), min_side=10)
+    roi = ROI(int(random.integers(30)), int(random.integers(60, 90)), int(random.integers(30)), 119)
     depth = distance_transform_edt(mask if mask[row, col] else ~mask)[row, col]
-    side = max(look.depths * depth, look.least * 120, 10)
+    longer = max(roi.height, roi.width)
+    side = max(look.depths * depth, look.least * longer, 10)
     window = look.window(mask, click, roi)
-    if side > 0.7 * 120:
+    if side > 0.7 * longer or not roi.holds(click):
         assert window is None
         return
     assert window is not None
     assert window.holds(click)
-    assert 0 <= window.row_min <= window.row_max < 90
-    assert 0 <= window.col_min <= window.col_max < 120
-    for low, high, at, most in ((*window[:2], row, 89), (*window[2:], col, 119)):
-        assert low == 0 or math.isclose(at - low, side / 2, abs_tol=0.51)
-        assert high == most or math.isclose(high - at, side / 2, abs_tol=0.51)
+    for low, high, at, edges in ((*window[:2], row, roi[:2]), (*window[2:], col, roi[2:])):
+        assert low == edges[0] or math.isclose(at - low, side / 2, abs_tol=0.51)
+        assert high == edges[1] or math.isclose(high - at, side / 2, abs_tol=0.51)
+        assert edges[0] <= low <= high <= edges[1]
 
 
 def test_there_is_no_window_in_an_empty_mask() -> None:
@@ -175,7 +189,7 @@ def test_there_is_no_window_in_an_empty_mask() -> None:
 
 
 def test_settings_survive_a_file() -> None:
-    look = CloserLook(5.0, 0.2, 0.6, 30, 100)
+    look = CloserLook(5.0, 0.2, 0.6, 0.7, 30, 100)
     assert CloserLook.from_json(look.to_json()) == look
     assert CloserLook.from_json({}) == CloserLook()
     settings = PredictionSettings(closer_look=look)
@@ -188,7 +202,7 @@ def test_settings_survive_a_file() -> None:
     [
         *([1], "wide", {"side": 3}, {"depths": "6"}, {"depths": True}, {"min_side": 24.0}),
         *({"min_side": 1}, {"max_side": 1}, {"depths": 0}, {"depths": math.inf}, {"least": 0}),
-        *({"least": 0.8}, {"most": math.nan}),
+        *({"least": 0.8}, {"most": math.nan}, {"share": 0}, {"share": 1.5}),
     ],
 )
 def test_what_are_no_settings_is_refused(content: Any) -> None:
