@@ -1,9 +1,9 @@
 """A closer look at what a click corrects.
 
-After the answer in its crop, the model is asked once more in a smaller window around the click: it sees the
-border there finer, with the answer as the previous mask. How large the error is, the click tells, as in
-:mod:`.locality`. FocalClick (Chen et al., CVPR 2022) and FocusCut (Lin et al., CVPR 2022) have such a step;
-measured here in ``experiments/closer_look``.
+After the answer in its crop, the model is asked once more in a smaller window around the click, with that
+answer as the previous mask: it sees the border there finer. In the window the two answers are mixed. The
+click tells how large the error is, as in :mod:`.locality`. FocalClick (Chen et al., CVPR 2022) and FocusCut
+(Lin et al., CVPR 2022) have such a step; measured here in ``experiments/closer_look``.
 """
 
 from __future__ import annotations
