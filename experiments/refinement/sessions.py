@@ -43,9 +43,9 @@ VARIANTS: Mapping[str, Callable[[], Any]] = {
     "cv2.grabCut": lambda: open_segmenter("cv2.grabCut"),
     "merge-tree": lambda: open_segmenter("merge-tree"),
 }
-"""What is compared: the published protocol; first look and small crops alone; with the tree; the same without
-a closer look, and without a second look; where a click may change everything (as before); other shares of
-feedback; the rivals."""
+"""What is compared: the published protocol; first look and small crops alone; with the tree, as recommended;
+that without a closer look; that without a second look; where a click may change everything (as before); other
+shares of feedback; the rivals. What was measured before 27 November 2026 was without a closer look."""
 
 
 def main() -> None:

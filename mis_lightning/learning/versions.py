@@ -100,7 +100,8 @@ class LearningSegmenter(ClickModelSegmenter):
 
     def with_settings(self, settings: Mapping[str, Any]) -> LearningSegmenter:
         """Itself where the settings are its own; otherwise the start asked so, which has learned nothing."""
-        if json.loads(json.dumps(dict(settings))).items() >= json.loads(json.dumps(self.settings())).items():
+        asked = PredictionSettings.from_json(json.loads(json.dumps(dict(settings))))
+        if asked == PredictionSettings.from_json(json.loads(json.dumps(self.settings()))):
             return self
         return LearningSegmenter(self._start.with_settings(settings))
 

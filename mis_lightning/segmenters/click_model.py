@@ -23,7 +23,6 @@ from mis_lightning.segmenters.click_state import (
     ClickState,
     Look,
     above,
-    logits_within,
     mask_with,
     packed,
     roi_pixels,
@@ -110,8 +109,8 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         rois = [next_roi(s.roi, s.probability, s.clicks, s.shape, zoom_in) for s in states]
         rois = [r if n else with_room(r, s, zoom_in) for r, s, n in zip(rois, states, new, strict=True)]
         views, logits = self._crops.ask(states, rois, self.prediction.flip)
-        answered = map(self._finish, states, rois, logits, views, new)
-        return self._look_closer(states, list(answered), new)
+        said = map(self._crops.with_looks, states, rois, logits)
+        return self._look_closer(states, list(map(self._finish, states, rois, said, views, new)), new)
 
     def _look_closer(
         self, before: Sequence[ClickState], after: list[ClickState], new: Sequence[Sequence[Click]]
@@ -128,14 +127,12 @@ class ClickModelSegmenter(Segmenter[ClickState]):
         if not wanted:
             return after
         refinement = replace(refinement, max_side=min(refinement.max_side, look.max_side))
-        # A size that is told is that of a whole object.
-        parts = [replace(after[index], granularity=None) for index in wanted]
+        parts = [replace(after[index], granularity=None) for index in wanted]  # which is of whole objects
         _, logits = self._crops.ask(parts, list(wanted.values()), flip=False)
         for (index, window), answer in zip(wanted.items(), logits, strict=True):
-            mixed = torch.lerp(logits_within(after[index], window, answer.shape), answer, look.share)
-            asked = (refinement, after[index], window, self._over(mixed), new[index], masks[index])
-            closer, _ = sharpened_answer(*asked, around=after[index].probability)
-            after[index] = replace(after[index], probability=closer)
+            answered, over = after[index], self._over(look.mixed(after[index], window, answer))
+            asked = (refinement, answered, window, over, new[index], masks[index], answered.probability)
+            after[index] = replace(answered, probability=sharpened_answer(*asked)[0])
         return after
 
     def _looks_first(self, state: ClickState) -> bool:
@@ -251,15 +248,18 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             return self.click([self.place(state, box.mask(state.shape))], [[box.centre]])[0]
         edges = ROI(int(box.top), int(box.bottom), int(box.left), int(box.right))
         roi = expand(edges, state.shape, self.prediction.zoom_in or ZoomIn())
-        blank = np.zeros(state.shape, np.float32)
+        blank, view = np.zeros(state.shape, np.float32), crop(state.image, roi, self._size)
 
         def asked(previous: NDArray[np.float32], clicks: Sequence[Click]) -> NDArray[np.float32]:
             blank[roi.window] = previous
             at = [c._replace(row=c.row + roi.row_min, col=c.col + roi.col_min) for c in clicks]
-            _, logits = self._crops.ask([self.place(state, blank, at)], [roi], self.prediction.flip)
-            return self._over(logits[0])
+            placed = replace(self.place(state, blank, at), roi=roi, view=view)
+            return self._over(self._crops.ask([placed], [roi], self.prediction.flip)[1][0] + looks)
 
         with torch.inference_mode():
+            looks = self._crops.with_looks(
+                replace(state, clicks=(box.centre,)), roi, torch.zeros_like(view[0])
+            )
             drawn = box.mask(state.shape)[roi.window]
             mask = mask_with(state, roi, segment_box(asked, roi_pixels(state, roi), drawn, refinement))
         middle = (box.centre,) if mask[int(box.centre.row), int(box.centre.col)] else ()

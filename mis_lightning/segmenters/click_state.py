@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mis_lightning.merge_tree.tree import MergeTree
-from mis_lightning.segmenters.zoom_in import ROI, crop, full_roi, paste, paste_within
+from mis_lightning.segmenters.zoom_in import ROI, paste, paste_within
 from mis_lightning.structures import Click
 
 
@@ -114,14 +114,6 @@ def previous_mask(state: ClickState, feedback: float, roi: ROI) -> Tensor:
     if feedback == 1 or state.answer is None or state.roi is None:
         return last
     return feedback * last.float() + (1 - feedback) * paste_within(state.answer, state.roi, roi)
-
-
-def logits_within(state: ClickState, window: ROI, size: tuple[int, int]) -> Tensor:
-    """What the network said in a part of the ROI, in log-odds up to 9, float32, ``(h, w)`` = ``size``."""
-    assert state.answer is not None
-    assert state.roi is not None
-    said = paste_within(torch.logit(state.answer, eps=1e-4), state.roi, window)
-    return crop(said[None], full_roi((window.height, window.width)), size)[0]
 
 
 def softened(mask: NDArray[np.bool_], soft: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:

@@ -12,12 +12,17 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mis_lightning.errors import InputError
+from mis_lightning.segmenters.click_state import ClickState
 from mis_lightning.segmenters.locality import depth_in
-from mis_lightning.segmenters.zoom_in import ROI
+from mis_lightning.segmenters.zoom_in import ROI, crop, full_roi, paste_within
 from mis_lightning.structures import Click
+
+_MOST_SURE = 1e-4  # probabilities nearer to 0 and 1 are as sure as this one
 
 
 @dataclass(frozen=True)
@@ -26,9 +31,9 @@ class CloserLook:
 
     Attributes:
         depths: Side of the window, in depths of the click: its distance to the nearest pixel that already has
-            its label.
+            its label; above 2, so that the window reaches that pixel.
         least: Least side, as a share of the crop's longer side.
-        most: Where the window would be larger than this share of the crop, there is no closer look.
+        most: Where the window would be larger than this share of it, there is no closer look.
         share: How much the closer answer counts in the window, in ``(0, 1]``; the rest is the crop's.
         min_side: Least side in pixels of the image.
         max_side: Leaves on the longer side of the window's merge tree, at most.
@@ -42,16 +47,15 @@ class CloserLook:
     max_side: int = 160
 
     def __post_init__(self) -> None:
-        if not (0 < self.depths < np.inf and 0 < self.least <= self.most < np.inf):
+        if not (2 < self.depths <= 1000 and 0 < self.least <= self.most <= 1 and 0 < self.share <= 1):
             raise InputError(
-                "Expected `depths` and `least` above 0 and `most` of at least `least` of a closer look, "
-                f"but got {self.depths}, {self.least} and {self.most}."
+                "Expected `depths` in (2, 1000], `least`, `most` and `share` in (0, 1] and `least` no more "
+                "than `most` of a closer look, but got "
+                f"{self.depths}, {self.least}, {self.most} and {self.share}."
             )
-        if not 0 < self.share <= 1:
-            raise InputError(f"Expected `share` in (0, 1] of a closer look, but got {self.share}.")
-        if self.min_side < 2 or self.max_side < 2:
+        if not (2 <= self.min_side <= 1024 and 2 <= self.max_side <= 1024):
             raise InputError(
-                "Expected `min_side` and `max_side` of at least 2 of a closer look, "
+                "Expected `min_side` and `max_side` in 2..1024 of a closer look, "
                 f"but got {self.min_side} and {self.max_side}."
             )
 
@@ -94,10 +98,9 @@ class CloserLook:
         """
         longer = max(roi.height, roi.width)
         row, col = int(click.row), int(click.col)
-        side = max(
-            self.depths * depth_in(before, row, col, click.positive), self.least * longer, self.min_side
-        )
-        if side > self.most * longer or not roi.holds(click):
+        depth = depth_in(before, row, col, click.positive)
+        side = max(self.depths * depth, self.least * longer, self.min_side)
+        if depth == 0 or side > self.most * longer or not roi.holds(click):
             return None
         half = side / 2
         return ROI(
@@ -106,3 +109,24 @@ class CloserLook:
             max(roi.col_min, round(col - half)),
             min(roi.col_max, round(col + half)),
         )
+
+    def mixed(self, state: ClickState, window: ROI, closer: Tensor) -> Tensor:
+        """Both answers in a window, in log-odds.
+
+        Looks of pixels are in that of the crop alone, which sees the clicks that decide whether they count.
+
+        Args:
+            state: With an answer in a crop that holds the window.
+            window: Where the model was asked again.
+            closer: What it said there, logits, float32, ``(h, w)``.
+
+        Returns:
+            float32, ``(h, w)``.
+        """
+        assert state.answer is not None
+        assert state.roi is not None
+        limit = float(torch.logit(torch.tensor(1 - _MOST_SURE)))
+        said = paste_within(torch.logit(state.answer, eps=_MOST_SURE), state.roi, window)
+        size = (closer.shape[-2], closer.shape[-1])
+        before = crop(said[None], full_roi((window.height, window.width)), size)[0]
+        return torch.lerp(before, closer.clamp(-limit, limit), self.share)

@@ -48,8 +48,7 @@ class CropModel:
             flip: Average with the mirrored input.
 
         Returns:
-            What the model saw, float32, ``(3, h, w)`` each, and its logits, ``(B, h, w)``, with what the
-            looks of their pixels add.
+            What the model saw, float32, ``(3, h, w)`` each, and its logits, ``(B, h, w)``.
         """
         refinement = self.prediction.refinement
         feedback = 1.0 if refinement is None else refinement.feedback
@@ -62,9 +61,7 @@ class CropModel:
                 one[:] = crop(last[None], full_roi((roi.height, roi.width)), self.size)
         clicks = [[to_crop(c, roi, self.size) for c in s.clicks] for s, roi in zip(states, rois, strict=True)]
         told = in_views(states, rois, self.device)
-        logits = ask(self.model, self.device, views, previous, clicks, flip, told)
-        answers = zip(states, rois, logits, strict=True)
-        return seen, torch.stack([self.with_looks(state, roi, answer) for state, roi, answer in answers])
+        return seen, ask(self.model, self.device, views, previous, clicks, flip, told)
 
     def ask_afresh(
         self, state: ClickState, rois: Sequence[ROI], size: tuple[int, int]
@@ -77,7 +74,7 @@ class CropModel:
             size: Of the model's input.
 
         Returns:
-            The views, float32, ``(B, 3, h, w)``, and the logits, ``(B, h, w)``, without looks of pixels.
+            The views, float32, ``(B, 3, h, w)``, and the logits, ``(B, h, w)``.
         """
         views = torch.stack([crop(state.image, roi, size) for roi in rois])
         clicks = [[to_crop(click, roi, size) for click in state.clicks] for roi in rois]

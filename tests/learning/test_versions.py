@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from mis_lightning.errors import InputError
 from mis_lightning.features.pixel_cues import N_CUES
-from mis_lightning.learning.versions import learned_settings, with_learned_settings
+from mis_lightning.learning.versions import LearningSegmenter, learned_settings, with_learned_settings
 from mis_lightning.segmenters.appearance_prior import AppearancePrior
+from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.closer_look import CloserLook
 from mis_lightning.segmenters.first_look import FirstLook, Weight
 from mis_lightning.segmenters.prediction_settings import PredictionSettings
+from mis_lightning.segmenters.registry import open_segmenter
 
 LOOK = FirstLook({"node": Weight(0.5, 0.2, 0.3)})
 APPEARANCE = AppearancePrior(0.5, (1.0,) * N_CUES, (2.0,) * N_CUES, (0.1,) * N_CUES, -0.5, 0.25)
@@ -34,3 +38,14 @@ def test_what_is_older_than_appearances_has_none() -> None:
 def test_damage_is_said() -> None:
     with pytest.raises(InputError, match="appearance"):
         with_learned_settings(PredictionSettings(), {"first_look": None, "appearance": {"scale": 1}})
+
+
+def test_a_learner_is_itself_only_for_its_own_settings() -> None:
+    """Settings that are off are left out of a log, so more entries than its own are other settings, too."""
+    model, own = open_segmenter("mis-small").model, PredictionSettings(size=(160, 160))
+    learner = LearningSegmenter(ClickModelSegmenter(model, own))
+    assert learner.with_settings(own.to_json()) is learner
+    assert learner.with_settings({**own.to_json(), "evaluated": "yesterday"}) is learner
+    other = learner.with_settings(replace(own, closer_look=CloserLook()).to_json())
+    assert other is not learner
+    assert other.prediction.closer_look == CloserLook()

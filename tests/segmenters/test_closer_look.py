@@ -14,6 +14,8 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from mis_lightning.errors import InputError
+from mis_lightning.features.pixel_cues import N_CUES
+from mis_lightning.segmenters.appearance_prior import AppearancePrior
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
 from mis_lightning.segmenters.click_state import ClickState
 from mis_lightning.segmenters.closer_look import CloserLook
@@ -105,6 +107,64 @@ def test_the_answers_in_the_window_are_mixed() -> None:
     assert (masks[0.55] != masks[1.0]).mean() < 0.001
 
 
+def test_neither_answer_is_surer_than_the_other_can_be() -> None:
+    """The crop keeps probabilities, which say no more than 1e-4; so does the closer answer."""
+    state = ClickState(
+        torch.zeros(3, 40, 40, dtype=torch.uint8),
+        roi=ROI(0, 39, 0, 39),
+        answer=torch.full((8, 8), -20.0).sigmoid(),
+    )
+    window, closer = ROI(10, 19, 10, 19), torch.full((8, 8), 30.0)
+    torch.testing.assert_close(
+        CloserLook().mixed(state, window, closer), torch.zeros(8, 8), atol=0.01, rtol=0
+    )
+    assert (CloserLook(share=0.4).mixed(state, window, closer) < -1).all()
+    state = replace(state, answer=torch.linspace(0.1, 0.9, 40).expand(40, 40).contiguous())
+    mixed = CloserLook(share=0.25).mixed(state, ROI(0, 39, 10, 29), torch.full((40, 20), 2.0))
+    expected = 0.75 * torch.logit(torch.linspace(0.1, 0.9, 40))[10:30] + 0.25 * 2
+    torch.testing.assert_close(mixed, expected.expand(40, 20))
+
+
+def test_looks_have_a_say_where_they_have_one_in_the_crop() -> None:
+    """The window holds no positive click, which would say that another kind of object is wanted."""
+    against = AppearancePrior(
+        scale=1.0,
+        middle=(0.0,) * N_CUES,
+        spread=(1.0,) * N_CUES,
+        factors=(0.0,) * N_CUES,
+        bias=-4.0,
+        weight=1.0,
+    )
+    masks = []
+    for appearance in (None, against):
+        one = segmenter(CloserLook(depths=2.5, least=0.1), appearance=appearance)
+        (state,) = one.click([first(one)], [[GAP]])
+        assert asked(one) == [1, 1]
+        masks.append(one.mask(state))
+    np.testing.assert_array_equal(*masks)
+
+
+def test_a_packed_state_goes_on_as_it_would() -> None:
+    one = segmenter(CloserLook(depths=2.5, least=0.1))
+    whole = first(one)
+    again = one.unpack(one.pack(whole))
+    for click in (GAP, Click(60, 160, False), Click(145, 250, False)):
+        (whole,), (again,) = (
+            one.click([whole], [[click]]),
+            one.click([one.unpack(one.pack(again))], [[click]]),
+        )
+        np.testing.assert_array_equal(one.mask(whole), one.mask(again))
+
+
+def test_pixels_held_by_hand_keep_their_labels() -> None:
+    one = segmenter(CloserLook(depths=2.5, least=0.1))
+    inside = np.zeros(SHAPE, bool)
+    inside[140:150, 232:240] = True
+    (state,) = one.click([one.hold(first(one), inside, np.zeros(SHAPE, bool))], [[GAP]])
+    assert asked(one) == [1, 1]
+    assert one.mask(state)[inside].all()
+
+
 def test_clicks_inside_and_outside_the_window_are_obeyed() -> None:
     one = segmenter(CloserLook())
     state, clicks = first(one), [GAP, Click(146, 230, True), Click(60, 60, True), Click(147, 227, False)]
@@ -167,7 +227,7 @@ def test_the_window_is_as_wide_as_the_click_is_deep(seed: int) -> None:
     mask[top : top + random.integers(5, 50), left : left + random.integers(5, 70)] = True
     row, col = int(random.integers(90)), int(random.integers(120))
     click = Click(row, col, not mask[row, col])
-    look = CloserLook(float(random.uniform(1, 8)), float(random.uniform(0.05, 0.3)), min_side=10)
+    look = CloserLook(float(random.uniform(2.1, 8)), float(random.uniform(0.05, 0.3)), min_side=10)
     roi = ROI(int(random.integers(30)), int(random.integers(60, 90)), int(random.integers(30)), 119)
     depth = distance_transform_edt(mask if mask[row, col] else ~mask)[row, col]
     longer = max(roi.height, roi.width)
@@ -182,6 +242,13 @@ def test_the_window_is_as_wide_as_the_click_is_deep(seed: int) -> None:
         assert low == edges[0] or math.isclose(at - low, side / 2, abs_tol=0.51)
         assert high == edges[1] or math.isclose(high - at, side / 2, abs_tol=0.51)
         assert edges[0] <= low <= high <= edges[1]
+
+
+def test_there_is_no_window_around_a_click_that_changes_nothing() -> None:
+    mask = np.zeros((20, 20), bool)
+    mask[5:15, 5:15] = True
+    assert CloserLook().window(mask, Click(7, 7, True), ROI(0, 19, 0, 19)) is None
+    assert CloserLook(min_side=4).window(mask, Click(6, 6, False), ROI(0, 19, 0, 19)) is not None
 
 
 def test_there_is_no_window_in_an_empty_mask() -> None:
@@ -202,7 +269,8 @@ def test_settings_survive_a_file() -> None:
     [
         *([1], "wide", {"side": 3}, {"depths": "6"}, {"depths": True}, {"min_side": 24.0}),
         *({"min_side": 1}, {"max_side": 1}, {"depths": 0}, {"depths": math.inf}, {"least": 0}),
-        *({"least": 0.8}, {"most": math.nan}, {"share": 0}, {"share": 1.5}),
+        *({"least": 0.8}, {"most": math.nan}, {"most": 1.1}, {"share": 0}, {"share": 1.5}),
+        *({"depths": 2}, {"depths": 10**400}, {"min_side": 10**400}, {"max_side": 2000}),
     ],
 )
 def test_what_are_no_settings_is_refused(content: Any) -> None:
