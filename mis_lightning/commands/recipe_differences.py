@@ -19,7 +19,6 @@ _OF_THE_TRAINER = {
     **{"max_steps": -1, "limit_train_batches": None, "overfit_batches": 0.0, "accumulate_grad_batches": 1},
     **{"max_epochs": 55, "gradient_clip_val": None, "precision": "32-true"},
 }
-_UNPUBLISHED = ("first_look", "refinement", "closer_look", "appearance")
 
 
 def differences(result: Result, fit: Sequence[str]) -> list[str]:
@@ -32,14 +31,14 @@ def differences(result: Result, fit: Sequence[str]) -> list[str]:
     # They need PyTorch, which help pages do without.
     from mis_lightning.evaluation.published_size import USUAL
     from mis_lightning.evaluation.simulation import EvaluationSettings
-    from mis_lightning.segmenters.prediction_settings import PredictionSettings
+    from mis_lightning.segmenters.prediction_settings import UNPUBLISHED, PredictionSettings
 
     recipe = _leaves(_recipe(fit))
     wanted = {key: value for key, value in recipe if not key.startswith(_NOT_OF_THE_RECIPE)}
     wanted |= {f"trainer.{key}": value for key, value in _OF_THE_TRAINER.items()}
     had = dict(_leaves(result.config))
     found = [key for key, value in wanted.items() if key in had and had[key] != value]
-    asked, published = result.evaluation, {**dict.fromkeys(_UNPUBLISHED), **PredictionSettings().to_json()}
+    asked, published = result.evaluation, {**dict.fromkeys(UNPUBLISHED), **PredictionSettings().to_json()}
     del published["size"]  # is that of the benchmark
     published["max_clicks"] = EvaluationSettings().max_clicks
     wrong = [key for key, value in published.items() if key in asked and asked[key] != value]

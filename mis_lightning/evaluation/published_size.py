@@ -11,6 +11,7 @@ from typing import Any
 from mis_lightning.data.benchmark import Benchmark
 from mis_lightning.segmenters.base import Segmenter
 from mis_lightning.segmenters.click_model import ClickModelSegmenter
+from mis_lightning.segmenters.prediction_settings import UNPUBLISHED
 
 USUAL = (448, 448)
 
@@ -29,8 +30,7 @@ def at_published_size(segmenter: Segmenter[Any], benchmark: Benchmark) -> Segmen
     if size is None or not isinstance(segmenter, ClickModelSegmenter):
         return segmenter
     asked = segmenter.prediction
-    unpublished = (asked.first_look, asked.refinement, asked.closer_look, asked.appearance)
-    published = all(one is None for one in unpublished)
+    published = all(getattr(asked, name) is None for name in UNPUBLISHED)
     own = tuple(getattr(segmenter.model, "input_size", USUAL))
     if not published or own != USUAL or asked.size == size:
         return segmenter

@@ -100,8 +100,7 @@ class LearningSegmenter(ClickModelSegmenter):
 
     def with_settings(self, settings: Mapping[str, Any]) -> LearningSegmenter:
         """Itself where the settings are its own; otherwise the start asked so, which has learned nothing."""
-        asked = PredictionSettings.from_json(json.loads(json.dumps(dict(settings))))
-        if asked == PredictionSettings.from_json(json.loads(json.dumps(self.settings()))):
+        if PredictionSettings.from_json(settings) == self.prediction:
             return self
         return LearningSegmenter(self._start.with_settings(settings))
 

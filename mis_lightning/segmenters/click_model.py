@@ -248,18 +248,17 @@ class ClickModelSegmenter(Segmenter[ClickState]):
             return self.click([self.place(state, box.mask(state.shape))], [[box.centre]])[0]
         edges = ROI(int(box.top), int(box.bottom), int(box.left), int(box.right))
         roi = expand(edges, state.shape, self.prediction.zoom_in or ZoomIn())
-        blank, view = np.zeros(state.shape, np.float32), crop(state.image, roi, self._size)
+        shown, view = torch.zeros(state.shape, device=self.device), crop(state.image, roi, self._size)
+        placed = ClickState(state.image, (box.centre,), shown, roi, view, granularity=state.granularity)
 
         def asked(previous: NDArray[np.float32], clicks: Sequence[Click]) -> NDArray[np.float32]:
-            blank[roi.window] = previous
+            shown[roi.window] = torch.from_numpy(previous)
             at = [c._replace(row=c.row + roi.row_min, col=c.col + roi.col_min) for c in clicks]
-            placed = replace(self.place(state, blank, at), roi=roi, view=view)
-            return self._over(self._crops.ask([placed], [roi], self.prediction.flip)[1][0] + looks)
+            _, logits = self._crops.ask([replace(placed, clicks=tuple(at))], [roi], self.prediction.flip)
+            return self._over(logits[0] + looks)
 
         with torch.inference_mode():
-            looks = self._crops.with_looks(
-                replace(state, clicks=(box.centre,)), roi, torch.zeros_like(view[0])
-            )
+            looks = self._crops.with_looks(placed, roi, torch.zeros_like(view[0]))
             drawn = box.mask(state.shape)[roi.window]
             mask = mask_with(state, roi, segment_box(asked, roi_pixels(state, roi), drawn, refinement))
         middle = (box.centre,) if mask[int(box.centre.row), int(box.centre.col)] else ()

@@ -8,7 +8,7 @@ click tells how large the error is, as in :mod:`.locality`. FocalClick (Chen et 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 from mis_lightning.errors import InputError
 from mis_lightning.segmenters.click_state import ClickState
 from mis_lightning.segmenters.locality import depth_in
+from mis_lightning.segmenters.number_settings import read_numbers
 from mis_lightning.segmenters.zoom_in import ROI, crop, full_roi, paste_within
 from mis_lightning.structures import Click
 
@@ -70,14 +71,7 @@ class CloserLook:
         Raises:
             InputError: It is something else.
         """
-        known = {field.name for field in fields(cls)}
-        if not isinstance(content, dict) or not set(content) <= known:
-            raise InputError(f"Expected a closer look with entries among {', '.join(sorted(known))}.")
-        whole = ("min_side", "max_side")
-        kinds = {name: (int,) if name in whole else (int, float) for name in content}
-        if not all(type(number) in kinds[name] for name, number in content.items()):
-            raise InputError(f"Expected numbers in a closer look, but got {str(content)[:200]}.")
-        return cls(**content)
+        return cls(**read_numbers(content, cls, "a closer look", whole=("min_side", "max_side")))
 
     def window(self, before: NDArray[np.bool_], click: Click, roi: ROI) -> ROI | None:
         """Where to look again.

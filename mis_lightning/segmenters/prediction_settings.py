@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,14 @@ from mis_lightning.segmenters.zoom_in import ZoomIn
 
 MAX_SIDE = 4096
 """Largest input of a network that settings may ask for, in pixels a side."""
+
+UNPUBLISHED: Mapping[str, Any] = {
+    "first_look": FirstLook,
+    "refinement": Refinement,
+    "closer_look": CloserLook,
+    "appearance": AppearancePrior,
+}
+"""The settings that the published protocol does not have, and what holds each: ``None`` is as published."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +58,13 @@ class PredictionSettings:
 
     def to_json(self) -> dict[str, Any]:
         """JSON values, for :meth:`from_json`; what is not published is left out where it is off."""
+        parts = {name: getattr(self, name) for name in UNPUBLISHED}
         return {
             "size": None if self.size is None else list(self.size),
             "zoom_in": None if self.zoom_in is None else self.zoom_in.to_json(),
             "flip": self.flip,
             "threshold": self.threshold,
-            **({} if self.first_look is None else {"first_look": self.first_look.to_json()}),
-            **({} if self.refinement is None else {"refinement": self.refinement.to_json()}),
-            **({} if self.closer_look is None else {"closer_look": self.closer_look.to_json()}),
-            **({} if self.appearance is None else {"appearance": self.appearance.to_json()}),
+            **{name: part.to_json() for name, part in parts.items() if part is not None},
         }
 
     @classmethod
@@ -78,14 +84,7 @@ class PredictionSettings:
         if not sound:
             raise InputError(f"Expected the settings of a click model, but got {str(dict(content))[:200]}.")
         given = {name: content[name] for name in ("flip", "threshold") if name in content}
-        readers: tuple[tuple[str, Callable[[Any], Any]], ...] = (
-            ("zoom_in", ZoomIn.from_json),
-            ("first_look", FirstLook.from_json),
-            ("refinement", Refinement.from_json),
-            ("closer_look", CloserLook.from_json),
-            ("appearance", AppearancePrior.from_json),
-        )
-        for name, read in readers:
+        for name, part in {"zoom_in": ZoomIn, **UNPUBLISHED}.items():
             if name in content:
-                given[name] = None if content[name] is None else read(content[name])
+                given[name] = None if content[name] is None else part.from_json(content[name])
         return cls(size=None if size is None else (size[0], size[1]), **given)

@@ -7,7 +7,7 @@ while the ROI stays. Which settings, and why: ``experiments/refinement/refinemen
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from mis_lightning.merge_tree.refinement import drop_specks, refine
 from mis_lightning.merge_tree.scaling import patch_of_pixels
 from mis_lightning.merge_tree.tree import MergeTree
 from mis_lightning.merge_tree.ward import build_merge_tree
+from mis_lightning.segmenters.number_settings import read_numbers
 from mis_lightning.structures import Click
 
 
@@ -84,12 +85,8 @@ class Refinement:
         Raises:
             InputError: It is something else.
         """
-        known = {field.name for field in fields(cls)}
-        if not isinstance(content, dict) or not set(content) <= known:
-            raise InputError(f"Expected a refinement with entries among {', '.join(sorted(known))}.")
-        if not all(type(number) in (int, float) for number in content.values()):
-            raise InputError(f"Expected numbers in a refinement, but got {str(content)[:200]}.")
-        return cls(**{**content, "max_side": int(content.get("max_side", MAX_SIDE))})
+        numbers = read_numbers(content, cls, "a refinement")
+        return cls(**{**numbers, "max_side": int(numbers.get("max_side", MAX_SIDE))})
 
     def tree(self, roi: NDArray[np.uint8], extractor: PatchExtractor | None = None) -> MergeTree:
         """The tree of an ROI; build it anew only where the ROI is another.
