@@ -41,7 +41,8 @@ def main(args: Sequence[str]) -> int:
     segmenters = [
         (label, name, at_published_size(open_segmenter(name), benchmark)) for label, name in entries
     ]
-    _check_writable(given.folder)
+    folder = given.folder if given.folder is not None else Path("runs/compare") / benchmark.name
+    _check_writable(folder)
     evaluation, rows = EvaluationSettings(target_iou=None), []
     for label, name, segmenter in segmenters:
         samples = (benchmark[index] for index in range(len(benchmark)))
@@ -56,10 +57,10 @@ def main(args: Sequence[str]) -> int:
         }
         if isinstance(segmenter, ClickModelSegmenter) and isinstance(segmenter.model, ClickNetwork):
             settings["model"] = describe(segmenter.model)
-        (row,) = write_report(given.folder / label, {benchmark.name: done}, settings)
+        (row,) = write_report(folder / label, {benchmark.name: done}, settings)
         rows.append(replace(row, benchmark=label))
     table = format_table(rows, columns={**COLUMNS, **FEEL_COLUMNS})
-    print(f"{_heading(benchmark)}, reports in {given.folder}\n{table}")
+    print(f"{_heading(benchmark)}, reports in {folder}\n{table}")
     return 0
 
 

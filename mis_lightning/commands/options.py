@@ -200,7 +200,7 @@ def compare() -> argparse.ArgumentParser:
         help=f"{NAMES_HELP}; LABEL=NAME gives it another name in the table",
     )
     parser.add_argument(
-        "--folder", type=Path, default=Path("runs/compare"), help="output folder of the reports"
+        "--folder", type=Path, help="output folder of the reports; default: runs/compare/BENCHMARK"
     )
     parser.add_argument("--batch-size", type=int, default=8, help="objects evaluated together (8)")
     published = parser.add_argument_group("a benchmark")

@@ -85,8 +85,7 @@ class Refinement:
         Raises:
             InputError: It is something else.
         """
-        numbers = read_numbers(content, cls, "a refinement")
-        return cls(**{**numbers, "max_side": int(numbers.get("max_side", MAX_SIDE))})
+        return cls(**read_numbers(content, cls, "a refinement", whole=("max_side",)))
 
     def tree(self, roi: NDArray[np.uint8], extractor: PatchExtractor | None = None) -> MergeTree:
         """The tree of an ROI; build it anew only where the ROI is another.

@@ -68,6 +68,15 @@ def own(tmp_path):
     return ["--images", str(tmp_path / "cells"), "--masks", str(tmp_path / "masks")]
 
 
+def test_reports_of_two_benchmarks_are_kept_apart(own, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", "merge-tree", *own, "--limit", "1"]) == 0
+    (tmp_path / "cells").rename(tmp_path / "nuclei")
+    assert main(["compare", "merge-tree", "--images", "nuclei", *own[2:], "--limit", "1"]) == 0
+    reports = sorted(path.parts[-3] for path in (tmp_path / "runs").rglob("results.json"))
+    assert reports == ["cells", "nuclei"]
+
+
 def test_images_of_ones_own(own, tmp_path, capsys):
     out = ["--folder", str(tmp_path / "out")]
     assert main(["compare", "merge-tree", *own, *out, "--min-area", "290", "--objects-per-image", "2"]) == 0
