@@ -203,12 +203,12 @@ class Workbench:
         """Write the model as it is now, to be opened by its path everywhere.
 
         Raises:
-            InputError: Nothing is learned yet.
+            InputError: Nothing learned yet.
         """
         with self._lock:
             now = self._learner.segmenter
         if now is self._start or not isinstance(now.model, ClickNetwork):
-            raise InputError("Nothing is learned yet: save an object first.")
+            raise InputError("Nothing learned yet: save an object first.")
         network = copy.deepcopy(now.model)
         network.recommended = now.settings()
         return save_pretrained(network, folder)

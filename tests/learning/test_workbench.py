@@ -234,7 +234,7 @@ def test_an_object_that_changes_while_it_waits_is_learned_once(tmp_path: Path, m
 
 def test_an_exported_model_answers_alike(tmp_path: Path) -> None:
     bench = Workbench(start(), tmp_path / "learned", SMALL)
-    with pytest.raises(InputError, match="Nothing is learned yet"):
+    with pytest.raises(InputError, match="Nothing learned yet"):
         bench.export(tmp_path / "model")
     offer(bench, 2)
     opened = open_segmenter(bench.export(tmp_path / "model"))

@@ -94,7 +94,7 @@ def test_switch_reset_and_export(make_app, open_page, tmp_path: Path) -> None:
     assert page.client.get("/api/learning").json()["on"] is False
     refused = page.client.get("/api/learning/model")
     assert refused.status_code == 422
-    assert "Nothing is learned yet" in refused.json()["detail"]
+    assert "Nothing learned yet" in refused.json()["detail"]
     assert page.client.put("/api/learning", json={"on": True}).json()["on"] is True
     mask_something(page)
     page.do("save")

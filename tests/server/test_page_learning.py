@@ -19,7 +19,7 @@ def test_the_page_shows_what_is_learned(serve, open_tab, monkeypatch: pytest.Mon
     page = tab.page
     page.wait_for_selector("#learning")
     assert not page.is_checked("#learn")
-    assert page.inner_text("#learned") == "Nothing is learned yet."
+    assert page.inner_text("#learned") == "Nothing learned yet."
     page.check("#learn")
     for number, (row, col) in enumerate(((12, 15), (12, 60), (45, 40))):
         if number:

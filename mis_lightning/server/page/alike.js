@@ -26,7 +26,7 @@ const all = make("button", { id: "accept-alike", disabled: true });
 addPanel("alike", "All like this",
   make("div", { className: "buttons" }, start, stop),
   make("label", {}, folder, " on all images of the folder"), bar,
-  make("div", { className: "row spread" }, make("label", { htmlFor: "alike-score", textContent: "Least score" }), text),
+  make("div", { className: "row spread" }, make("label", { htmlFor: "alike-score", textContent: "Lowest score" }), text),
   slider, all);
 
 const visible = () => found.filter(({ score }) => 100 * score >= Number(slider.value));

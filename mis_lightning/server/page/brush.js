@@ -74,7 +74,7 @@ function drop() {
 }
 
 function close() {
-  if (corners.length < 3) { page.say("A polygon has three corners at least."); return; }
+  if (corners.length < 3) { page.say("A polygon needs at least three corners."); return; }
   page.change("POST", "polygon", { points: corners, positive: !cuts });
   drop();
 }

@@ -18,7 +18,7 @@ export function click(place, adds) {
 }
 
 async function erase(index) {
-  if (await page.change("DELETE", `clicks/${index}`)) page.say("The click is deleted. Undo brings it back.");
+  if (await page.change("DELETE", `clicks/${index}`)) page.say("Deleted the click. Undo brings it back.");
 }
 
 page.on("delete", () => { // the click below the cross

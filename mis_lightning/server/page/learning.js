@@ -10,7 +10,7 @@ const SMOOTH = 5; // objects in the running mean
 const SOON = 1500; // ms until the next look while objects wait
 
 const box = make("input", { type: "checkbox", id: "learn" });
-const label = make("label", { className: "row", title: "Each finished object teaches how large objects are here, and which view of a first click to trust" }, box, "Learn from what I save");
+const label = make("label", { className: "row", title: "Each finished object teaches the model what objects here look like, and how large they are" }, box, "Learn from what I save");
 const told = make("small", { id: "learned" });
 told.setAttribute("role", "status");
 const curve = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -50,7 +50,7 @@ function show(state) {
   const objects = `${state.objects} ${state.objects === 1 ? "object" : "objects"}`;
   const recent = state.clicks.slice(-SMOOTH);
   const mean = recent.length ? `, ${(recent.reduce((sum, one) => sum + one, 0) / recent.length).toFixed(1)} clicks each lately` : "";
-  const parts = [state.objects ? `Learned from ${objects}${mean}.` : "Nothing is learned yet."];
+  const parts = [state.objects ? `Learned from ${objects}${mean}.` : "Nothing learned yet."];
   if (state.waiting) parts.push(`${state.waiting} waiting.`);
   if (state.problem) parts.push(state.problem);
   told.textContent = parts.join(" ");

@@ -35,7 +35,7 @@ async function undo() {
 
 async function redo() {
   if (page.tell("redo")) return;
-  if ((page.state?.redo || waiting()) && await change("POST", "redo")) page.say(`Done again: ${page.state.undo}.`);
+  if ((page.state?.redo || waiting()) && await change("POST", "redo")) page.say(`Redone: ${page.state.undo}.`);
 }
 
 const begin = () => change("POST", "objects");
