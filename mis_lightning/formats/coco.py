@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,7 @@ def read_coco(path: str | Path) -> list[NamedMasks]:
         info, entries = content.get("info"), content["annotations"]
         ours = isinstance(info, dict) and info.get("description") == DESCRIPTION
         classified = not ours or any("name" in entry for entry in entries)
+        classes = _classes(names) if classified else ()
         objects: dict[Any, list[NamedMask]] = {entry["id"]: [] for entry in content["images"]}
         shapes = {entry["id"]: (int(entry["height"]), int(entry["width"])) for entry in content["images"]}
         without = []
@@ -128,13 +129,19 @@ def read_coco(path: str | Path) -> list[NamedMasks]:
                 stacklevel=2,
             )
         return [
-            NamedMasks(str(entry["file_name"]), shapes[entry["id"]], tuple(objects[entry["id"]]))
+            NamedMasks(str(entry["file_name"]), shapes[entry["id"]], tuple(objects[entry["id"]]), classes)
             for entry in content["images"]
         ]
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"Expected a COCO file at {path}, but its parts do not fit: {error!r}.") from error
+
+
+def _classes(names: Mapping[Any, str]) -> tuple[str, ...]:
+    """The names of categories in the order of their ids; of ids that are no numbers in that of the file."""
+    ids = sorted(names) if all(type(id) is int for id in names) else names
+    return tuple(dict.fromkeys(names[id] for id in ids if names[id] != UNCLASSIFIED))
 
 
 def _counts(segmentation: Any, shape: tuple[int, int]) -> str | None:

@@ -39,11 +39,13 @@ class NamedMasks:
         image: Path of the image inside its folder, with ``/``.
         shape: ``(H, W)`` of the image.
         objects: In their order.
+        classes: All that the file has, used or not, in the order of their numbers; a COCO file has them.
     """
 
     image: str
     shape: tuple[int, int]
     objects: tuple[NamedMask, ...]
+    classes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, image: str, masks: list[tuple[str, NDArray[np.bool_]]], shape: tuple[int, int]) -> NamedMasks:

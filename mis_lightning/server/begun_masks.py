@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import numpy as np
 from mis_lightning.annotation.actions import MaskAction
 from mis_lightning.annotation.log import MAX_OBJECTS, ObjectLog, check_name
 from mis_lightning.annotation.session import AnnotationSession
+from mis_lightning.console import counted
 from mis_lightning.data.labelled_images import LabelledImage, LabelledImages
-from mis_lightning.errors import InputError
+from mis_lightning.errors import InputError, Note
 from mis_lightning.formats.named_masks import NamedMasks
 from mis_lightning.formats.slice_view import Axis
 from mis_lightning.images import Reading
@@ -29,7 +31,7 @@ class BegunMasks:
         ignored: The number of pixels that do not count in label maps and volumes.
 
     Attributes:
-        classes: Of the objects of a COCO file, in the order of their first object.
+        classes: Of a COCO file, used or not, in the order of their ids: an export numbers them from 1 on.
 
     Raises:
         InputError: No image has masks, or a file cannot be read.
@@ -49,8 +51,15 @@ class BegunMasks:
             (one.path.resolve(), one.slice): one for one in self._images
         }
         named = [one.masks for one in self._found.values() if isinstance(one.masks, NamedMasks)]
-        kinds = (one.category for image in named for one in image.objects if not one.crowd)
-        self.classes = tuple(dict.fromkeys(kind for kind in kinds if kind is not None))
+        crowds = sum(one.crowd for image in named for one in image.objects)
+        if crowds:
+            warnings.warn(
+                f"{counted(crowds, 'crowd region')} of {masks} left out: the page shows, saves and exports "
+                "objects alone.",
+                Note,
+                stacklevel=2,
+            )
+        self.classes = tuple(dict.fromkeys(name for image in named for name in image.classes))
 
     def __len__(self) -> int:
         return len(self._found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,6 +62,41 @@ def test_a_coco_file_brings_its_classes(make_app, open_page, photos, tmp_path, l
     ]
     assert state["classes"] == ["cell"]
     assert AnnotationStore(tmp_path / "masks").classes() == ("cell",)
+
+
+def test_a_coco_file_keeps_its_numbers(make_app, open_page, photos, tmp_path, labels):
+    path = tmp_path / "other.json"
+    image = NamedMasks.of("a.png", [("nucleus", labels == 3), ("cell", labels == 7)], labels.shape)
+    write_coco(path, [image])
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["info"]
+    names = {
+        1: "nucleus",
+        2: "debris",
+        3: "cell",
+    }  # of which nothing is debris
+    content["categories"] = [{"id": number, "name": names[number]} for number in (3, 1, 2)]
+    for entry, number in zip(content["annotations"], (1, 3), strict=True):
+        entry["category_id"] = number
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.warns(UserWarning, match="left out for want of"):
+        page = open_page(make_app(begun=BegunMasks(photos, path)))
+    assert page.open()["classes"] == ["nucleus", "debris", "cell"]
+    page.do("save")
+    exported = page.client.get(f"/api/tabs/{page.tab}/export?format=coco").json()
+    assert {one["id"]: one["name"] for one in exported["categories"]} == names
+    assert sorted(one["category_id"] for one in exported["annotations"]) == [1, 3]
+
+
+def test_crowds_are_left_out_and_counted(photos, tmp_path, labels):
+    one, crowd = NamedMasks.of("a.png", [("cell", labels == 3), ("cell", labels == 7)], labels.shape).objects
+    path = tmp_path / "other.json"
+    write_coco(path, [NamedMasks("a.png", labels.shape, (one, replace(crowd, crowd=True)))])
+    with (
+        pytest.warns(UserWarning, match="1 crowd region of .*other.json left out"),
+        pytest.warns(UserWarning, match="want of"),
+    ):
+        BegunMasks(photos, path)
 
 
 def test_masks_that_overlap_stay_whole(make_app, open_page, photos, tmp_path):
