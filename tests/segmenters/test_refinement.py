@@ -113,6 +113,12 @@ def test_settings_refuse(bad: dict[str, float]) -> None:
         Refinement(**bad)
 
 
+def test_sides_in_json_are_whole_numbers() -> None:
+    assert Refinement.from_json({"max_side": 64, "price": 3}) == Refinement(price=3, max_side=64)
+    with pytest.raises(InputError, match="max_side"):
+        Refinement.from_json({"max_side": 64.5})
+
+
 def test_a_scribble_of_another_shape_is_refused() -> None:
     with pytest.raises(InputError, match="scribble"):
         drawn_leaves(np.zeros((3, 4), bool), (4, 4), (2, 2))
