@@ -67,7 +67,12 @@ def test_checkpoint_of_a_training_run(tiny_click_vit, tmp_path: Path) -> None:
     torch.save(checkpoint(model), tmp_path / "last.ckpt")
     loaded = load_pretrained(tmp_path / "last.ckpt")
     assert not loaded.training
-    assert torch.equal(answer(loaded), answer(model))
+    torch.testing.assert_close(answer(loaded), answer(model), atol=1e-6, rtol=0)
+    assert all(value.is_contiguous(memory_format=torch.channels_last) for value in convolutions(loaded))
+
+
+def convolutions(model: torch.nn.Module) -> list[torch.Tensor]:
+    return [value for value in model.state_dict().values() if value.dim() == 4]
 
 
 class Hostile:
@@ -167,7 +172,7 @@ def test_a_wrong_name_brings_the_nearest(name: str) -> None:
 def test_damaged_folders(tiny_click_vit, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nothing at .*nowhere"):
         load_pretrained(tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"no model folder: config\.json and model\.safetensors missing"):
+    with pytest.raises(InputError, match=r"not a model folder: config\.json and model\.safetensors missing"):
         load_pretrained(tmp_path)
 
     folder = save_pretrained(tiny_click_vit(), tmp_path / "model")
@@ -191,7 +196,7 @@ def test_damaged_folders(tiny_click_vit, tmp_path: Path) -> None:
         load_pretrained(folder)
 
     weights.unlink()
-    with pytest.raises(InputError, match=r"no model folder: model\.safetensors missing"):
+    with pytest.raises(InputError, match=r"not a model folder: model\.safetensors missing"):
         load_pretrained(folder)
 
 
