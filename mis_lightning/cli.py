@@ -17,7 +17,7 @@ VERBS = {
     ),
     "adapt": (
         "mis_lightning.commands.adapt",
-        "adapt a model to your own images, with masks of some of them or without a label",
+        "adapt a model to your own images, with masks of some of them or without labels",
     ),
     "validate": ("mis_lightning.commands.lightning", "evaluate on the validation benchmarks of a config"),
     "test": (

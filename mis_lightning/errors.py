@@ -61,5 +61,5 @@ def of_workers(error: BaseException) -> str | None:
         return None
     return (
         "The dataloader's workers have no shared memory left (/dev/shm). Run it again with "
-        "--data.num_workers 0, or allow a container more of it: docker run --shm-size=2g."
+        "--data.num_workers 0, or give the container more of it: docker run --shm-size=2g."
     )

@@ -70,7 +70,7 @@ def decode(path: Path, *, labels: bool, page: int | None = None) -> Decoded:
     except IsADirectoryError:
         raise ImageError(f"Expected an image file, but {path} is a folder.") from None
     except PermissionError:
-        raise ImageError(f"The image file {path} may not be read. Check its permissions.") from None
+        raise ImageError(f"The image file {path} cannot be opened. Check its permissions.") from None
     except Image.DecompressionBombError:
         raise ImageError(f"The image {path} is larger than Pillow's limit. {_too_large_remedy()}") from None
     except UnidentifiedImageError:

@@ -165,7 +165,8 @@ def how_to_get(path: str | Path) -> str:
         return ""
     terms = f"{known.licence}{', ' if known.terms else ''}{known.terms}"
     return (
-        f"Fetch it from {known.source} ({known.what}; {terms}) on a machine with network; put it at {path}."
+        f"Fetch it from {known.source} ({known.what}; {terms}) on a machine with network access; put it at "
+        f"{path}."
     )
 
 

@@ -37,13 +37,15 @@ class AlikeSettings:
     def __post_init__(self) -> None:
         if not (self.radius >= 2 and 0 <= self.price < 1 and 0 <= self.weight <= 1):
             raise InputError(
-                "Expected `radius` of at least 2, `price` in [0, 1) and `weight` in [0, 1] to find objects "
-                f"alike, but got {self.radius}, {self.price} and {self.weight}."
+                "Expected `radius` of at least 2, `price` in [0, 1) and `weight` in [0, 1] to find similar "
+                f"objects, but got {self.radius}, {self.price} and {self.weight}."
             )
         if not (self.blur >= 0 and self.trees >= 1 and self.rounds >= 1):
             raise InputError(
-                "Expected `blur` of at least 0, and `trees` and `rounds` of at least 1, to find objects "
-                f"alike, but got {self.blur}, {self.trees} and {self.rounds}."
+                "Expected `blur` of at least 0, and `trees` and `rounds` of at least 1, to find similar "
+                f"objects, but got {self.blur}, {self.trees} and {self.rounds}."
             )
         if not (self.contrasts and all(0 < one < np.inf for one in self.contrasts)):
-            raise InputError(f"Expected `contrasts` above 0 to find objects alike, but got {self.contrasts}.")
+            raise InputError(
+                f"Expected `contrasts` above 0 to find similar objects, but got {self.contrasts}."
+            )

@@ -272,7 +272,7 @@ def _check_type(name: str, value: Any) -> None:
     if name == "positive" and not isinstance(value, bool):
         raise TypeError(f"`positive` is {value!r}")
     if name in ("counts", "by") and not isinstance(value, str):
-        raise TypeError(f"`{name}` is no text")
+        raise TypeError(f"`{name}` is not text")
     whole = name in ("level", "index", "pixels", "source", "after", "run")
     if whole and (isinstance(value, bool) or not isinstance(value, int)):
         raise TypeError(f"`{name}` is {value!r}")

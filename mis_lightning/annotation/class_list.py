@@ -33,7 +33,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
         except InputError as error:
             raise InputError(f"{path}, line {number}: {error}") from None
         if name in names:
-            raise InputError(f"{path}, line {number}: the class {name!r} is there twice.")
+            raise InputError(f"{path}, line {number}: the class {name!r} appears twice.")
         names.append(name)
     return tuple(names)
 

@@ -117,6 +117,6 @@ def _fixed(action: Action) -> InputError:
     what = {
         "box": "the middle of a box",
         "level": "the place of a region",
-        "carry": "the middle of what was carried here",
+        "carry": "the middle of the object carried here",
     }[action.kind]
-    return InputError(f"Expected a click that was made by itself, but this is {what}: undo it instead.")
+    return InputError(f"Expected a click that was placed by hand, but this is {what}: undo it instead.")

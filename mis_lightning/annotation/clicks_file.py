@@ -90,7 +90,7 @@ class ClickRequests(Dataset[ClickRequest]):
         """
         if self.requests and not any(os.path.isfile(request.path) for request in self.requests):
             raise InputError(
-                f"None of the {len(self.requests)} images of {self.file} is there; the first would be "
+                f"None of the {len(self.requests)} images of {self.file} exists; the first would be "
                 f"{self.requests[0].path}. Paths are relative to the folder of the file, unless `--images` "
                 "(`data.clicks_folder`) names another."
             )

@@ -28,7 +28,7 @@ from mis_lightning.formats.volume_slices import LabelVolume
 from mis_lightning.images import Reading
 
 _OBJECT = re.compile(r"\.\d+$")  # behind the name of an image that has several
-_IN_THE_WAY = "{} is there already and is no mask: choose another folder to write to (--out)."
+_IN_THE_WAY = "{} already exists and is not a mask: choose another folder to write to (--out)."
 
 Format = Literal["png", "labels", "coco", "volumes"]
 """A grey PNG for each object, a label map for each image, one COCO file, a label volume for each volume."""

@@ -143,7 +143,7 @@ class ClickLog:
         ids = [one.id for one in objects]
         active, next_id = content.get("active"), _get(content, "next_id", int)
         if len(set(ids)) != len(ids) or not all(1 <= number < next_id for number in ids):
-            raise InputError("Expected the objects of a click log to have ids of their own, below `next_id`.")
+            raise InputError("Expected the objects of a click log to have distinct ids below `next_id`.")
         if (active is not None and active not in ids) or next_id > MAX_OBJECTS + 1:
             raise InputError("Expected `active` and `next_id` of a click log to fit its objects.")
         return cls(

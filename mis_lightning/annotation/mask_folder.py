@@ -78,7 +78,7 @@ class MaskFolder:
         report = {"images": total, "known_before": known, "failed": failures}
         with written_whole(self.folder / "report.json") as temporary:
             temporary.write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
-        before = f" ({known} of them known before)" if known else ""
+        before = f" ({known} of them in an earlier run)" if known else ""
         answered = f"{total - len(failures)} of {counted(total, 'image')} answered{before}"
         print(f"{answered}; masks are in {self.folder}")
         if failures:

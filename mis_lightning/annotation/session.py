@@ -284,7 +284,7 @@ class AnnotationSession(HandEdits):
             raise InputError(
                 f"The clicks were made on the image read with {dict(read.reading or {}) or 'the defaults'}, "
                 f"but it is now read with {session._reading or 'the defaults'}: answers would differ. "
-                "Hand in no `reading`, and the log says it."
+                "Leave out `reading`, and that of the log is used."
             )
         session.take_over(read)
         return session

@@ -65,8 +65,8 @@ class AnnotationStore:
             try_writing(self.folder)
         except OSError as error:
             raise InputError(
-                f"Expected a folder that annotations can be saved in, but {self.folder} refuses: {error}. "
-                "Choose another one."
+                f"Expected a folder that annotations can be saved in, but {self.folder} cannot be written "
+                f"to: {error}. Choose another one."
             ) from error
 
     def save(self, key: str, session: AnnotationSession) -> None:
@@ -92,7 +92,7 @@ class AnnotationStore:
                     with written_whole(self._path(key, suffix)) as temporary:
                         temporary.write_bytes(content[suffix])
         except OSError as error:
-            raise InputError(f"The annotation of {key} cannot be kept in {self.folder}: {error}.") from error
+            raise InputError(f"The annotation of {key} cannot be saved in {self.folder}: {error}.") from error
 
     def read(self, key: str) -> AnnotationRecord:
         """Read a record; neither image nor model is needed.
@@ -178,7 +178,7 @@ class AnnotationStore:
                 try:
                     write_classes(self.folder / FILE_NAME, both)
                 except OSError as error:
-                    raise InputError(f"The classes cannot be kept in {self.folder}: {error}.") from error
+                    raise InputError(f"The classes cannot be saved in {self.folder}: {error}.") from error
         return both
 
     def remove(self, key: str) -> None:

@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"\n== {part}", flush=True)
         images = given.images or _usual_images()
         if part in NEED_IMAGES and images is None:
-            failures[part] = "no images: hand in --images DIR, or set MIS_DATA_DIR"
+            failures[part] = "no images: pass --images DIR, or set MIS_DATA_DIR"
             print(f"not run: {failures[part]}")
             continue
         words = ["--images", images] if part in NEED_IMAGES and images is not None else []

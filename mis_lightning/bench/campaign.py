@@ -127,7 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mis bench campaign",
         description="Clicks of a simulated annotator on a folder, with a model that learns while they work.",
-        epilog="Each object is clicked until the IoU is 0.85, 20 times at most. A stopped campaign goes on.",
+        epilog="Each object is clicked until the IoU is 0.85, 20 times at most. To continue a stopped "
+        "campaign, run the command again.",
     )
     add = parser.add_argument
     add("--images", type=Path, help="a folder of images")
@@ -136,9 +137,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--root", type=Path, help="its folder")
     add("--model", default=DEFAULT, metavar="NAME", help="the click model to start from (%(default)s)")
     add("--ways", nargs="+", default=["frozen", "learning"], choices=list(WAYS), help="(frozen learning)")
-    add("--objects", type=int, default=24, help="in random order, at most (%(default)s)")
-    add("--objects-per-image", type=int, default=4, help="at most (%(default)s)")
-    add("--seed", type=int, default=0, help="of the order, and of what is learned (%(default)s)")
+    add("--objects", type=int, default=24, help="objects at most, in random order (%(default)s)")
+    add("--objects-per-image", type=int, default=4, help="objects of each image at most (%(default)s)")
+    add("--seed", type=int, default=0, help="random seed of the order and the learning (%(default)s)")
     add(
         "--out",
         type=Path,

@@ -269,7 +269,7 @@ def main(argv: Sequence[str]) -> int:
     options = argparse.ArgumentParser(prog="mis bench gpu", description=__doc__.split("\n")[0])
     options.add_argument("--tiny", action="store_true", help="toy sizes, also without a GPU: a rehearsal")
     options.add_argument(
-        "--minutes", type=float, default=12.0, help="no section begins after these (default: %(default)s)"
+        "--minutes", type=float, default=12.0, help="start no section after so many (default: %(default)s)"
     )
     options.add_argument("--workers", type=int, default=4, help="loader workers (default: %(default)s)")
     options.add_argument("--only", nargs="+", metavar="WORD", help="sections whose name contains a word")

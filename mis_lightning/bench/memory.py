@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     """
     options = argparse.ArgumentParser(prog="mis bench memory", description=__doc__.split("\n")[0])
     options.add_argument("--images", required=True, help="folder of images")
-    options.add_argument("--config", default="cpu", help="of mis fit (default: %(default)s)")
+    options.add_argument("--config", default="cpu", help="config of mis fit (default: %(default)s)")
     options.add_argument("--count", type=int, default=150, help="images, n (default: %(default)s)")
     options.add_argument("--steps", type=int, default=20, help="training steps (default: %(default)s)")
     options.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     if min(given.count, given.steps) < 1:
         raise InputError("Expected --count and --steps of at least 1.")
     if not Path("/proc/self/status").exists():
-        raise InputError("Expected Linux, which tells the peak memory of a process.")
+        raise InputError("Expected Linux, which reports the peak memory of a process.")
     images = [str(image.path) for image in find_training_images(given.images)]
     if len(images) < 4 * given.count:
         raise InputError(

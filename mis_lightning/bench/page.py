@@ -52,13 +52,13 @@ def main(argv: Sequence[str]) -> int:
     """
     options = argparse.ArgumentParser(prog="mis bench page", description=__doc__.split("\n")[0])
     options.add_argument("--megapixels", type=float, default=12.0, help="default: %(default)s")
-    options.add_argument("--model", default=DEFAULT, help="as of mis annotate (default: %(default)s)")
+    options.add_argument("--model", default=DEFAULT, help="as in mis annotate (default: %(default)s)")
     options.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     given = options.parse_args(argv)
     if not 0.01 <= given.megapixels <= 200:
         raise InputError(f"Expected --megapixels in 0.01..200, but got {given.megapixels}.")
     if not Path("/proc/self/status").exists():
-        raise InputError("Expected Linux, which tells the memory of a process.")
+        raise InputError("Expected Linux, which reports the memory of a process.")
     image = photograph(given.megapixels)
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder, "images")

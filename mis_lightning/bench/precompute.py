@@ -75,9 +75,9 @@ def main(argv: Sequence[str]) -> int:
     options.add_argument(
         "--vit", default="", help="also time this timm model, with random weights, on --device"
     )
-    options.add_argument("--device", default="cpu", help="of --vit (default: %(default)s)")
+    options.add_argument("--device", default="cpu", help="device for --vit (default: %(default)s)")
     options.add_argument(
-        "--played", type=float, default=0.02, help="seconds an image, of the played accelerator"
+        "--played", type=float, default=0.02, help="seconds that the played accelerator takes for an image"
     )
     options.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     given = options.parse_args(argv)

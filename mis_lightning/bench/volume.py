@@ -64,7 +64,10 @@ def main(argv: Sequence[str]) -> int:
     add("--labels", type=Path, help="its objects, one id each; default: mitochondria.nii.gz beside it")
     add("--model", default=DEFAULT, help="segmenter (default: %(default)s)")
     add(
-        "--half", default="all", choices=["even", "odd", "all"], help="ids: settings were chosen on even ones"
+        "--half",
+        default="all",
+        choices=["even", "odd", "all"],
+        help="half of the ids; settings were chosen on even ones",
     )
     add("--limit", type=int, default=10**6, help="objects at most")
     add("--modes", nargs="+", default=list(MODES), choices=list(MODES), metavar="MODE", help=", ".join(MODES))

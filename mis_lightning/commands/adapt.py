@@ -103,7 +103,7 @@ def _adapt(task: Task) -> None:
     try:
         cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=task.last if task.last.is_file() else None)
     except Interrupted as stop:
-        raise Interrupted(f"kept {task.last}; the same command goes on", stop.status) from stop
+        raise Interrupted(f"saved {task.last}; run the same command again to continue", stop.status) from stop
     model = cli.model.model
     model.load_state_dict(between(start.state_dict(), model.state_dict(), task.share))
     model.eval().recommended = start.recommended
@@ -241,7 +241,7 @@ def _with_own_settings(
         choice = LookChoice(prediction.first_look, LOOKS_KEPT, with_sizes=False)
     segmenter = ClickModelSegmenter(model, prediction)
     chosen = evenly(len(objects), LOOKED_AT)
-    for index in told(chosen, len(chosen), "learning where to look, and what for", "object"):
+    for index in told(chosen, len(chosen), "learning where to look and what to look for", "object"):
         sample = objects[index]
         if sample.ignore is None or not sample.ignore.any():
             appearance.accept(sample.image, sample.mask)

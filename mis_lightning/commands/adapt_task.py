@@ -68,7 +68,7 @@ class Task:
         }
         if not file.is_file():
             if self.out.is_file() or (self.out.is_dir() and any(self.out.iterdir())):
-                raise InputError(f"Expected a new or empty folder in --out, but {self.out} holds something.")
+                raise InputError(f"Expected a new or empty folder in --out, but {self.out} is not empty.")
             write_json(file, asked)
             return
         before = json.loads(file.read_text(encoding="utf-8"))
@@ -79,7 +79,7 @@ class Task:
         if changed:
             shown = "; ".join(f"{name} was {before[name]}, is {asked[name]}" for name in changed)
             raise InputError(
-                f"{self.out} holds an adaptation that was asked for differently ({shown}). "
+                f"{self.out} holds an adaptation with other settings ({shown}). "
                 "Choose another --out, or delete that folder."
             )
 
@@ -109,15 +109,13 @@ def report(task: Task, record: dict[str, Any]) -> str:
     lines.append(f"change of NoC@85: {change.mean():+.2f}, 95 % interval {low:+.2f} to {high:+.2f}")
     if task.masks is None:
         lines.append(
-            "Regions are not objects: whether clicks on objects change alike is not known. A few masks tell: "
+            "Regions are not objects: clicks on objects may change differently. A few masks would tell: "
             "--masks."
         )
     if change.mean() < 0:
-        unsure = "" if high < 0 else " The interval holds 0: with more held back it might be none."
+        unsure = "" if high < 0 else " The interval contains 0: it may be chance; hold back more to tell."
         return "\n".join([*lines, f"{adapted}{unsure}", f"Next: {use}"])
-    lines.append(
-        f"No better than before: keep {task.model}. {adapted[:-1]}, all the same; more masks may help."
-    )
+    lines.append(f"No better than before: keep {task.model}. {adapted} More masks may help.")
     keep = shlex.join(["mis", "annotate", str(task.images), "--model", task.model])
     return "\n".join([*lines, f"Next: {keep}"])
 

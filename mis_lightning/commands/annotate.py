@@ -86,7 +86,7 @@ def main(args: Sequence[str]) -> int:
     print(f"\n    {url}\n")
     for one in names:
         behind = address(one, None, token, given.root_path)
-        print(f"    {behind}    (by the proxy of that name)\n")
+        print(f"    {behind}    (through the proxy of that name)\n")
     warm = Event()
     warming = Thread(target=_warm_up_once, args=(segmenter, warm), daemon=True)
     atexit.register(_leave, warm)

@@ -27,11 +27,11 @@ PARTS = {
     "volume": "clicks for the objects of a volume, carried from slice to slice and slice by slice",
     "evaluate": "objects evaluated together against one by one, and the simulated user's own cost",
     "gpu": "training, evaluation and extraction at the paper's sizes on one GPU",
-    "startup": "how long until something happens in a fresh process",
+    "startup": "how long a fresh process takes to its first result",
     "memory": "peak memory of precompute and training, on n and on 4n images",
     "campaign": "a simulated annotator works through a folder, with a model that learns or does not",
     "page": "memory of mis annotate with a photograph of 12 megapixels open, and the time of its clicks",
-    "alike": "objects found from a few marked ones, and the clicks that saves, against rivals",
+    "alike": "objects found from a few marked ones, and the clicks that they save, against rivals",
     "all": "every part with goals, then one table of the goals and one JSON",
 }
 

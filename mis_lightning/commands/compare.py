@@ -93,7 +93,7 @@ def _check_writable(folder: Path) -> None:
     try:
         try_writing(folder)
     except OSError as error:
-        raise InputError(f"The reports cannot be kept in {folder}: {of_system(error)}") from error
+        raise InputError(f"The reports cannot be saved in {folder}: {of_system(error)}") from error
 
 
 def _benchmark(given: argparse.Namespace) -> Benchmark:

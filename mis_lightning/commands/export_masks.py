@@ -30,7 +30,7 @@ def main(args: Sequence[str]) -> int:
         required=True,
         choices=get_args(Format),
         help="png: one mask per object; labels: one label map per image; coco: one JSON file; "
-        "volumes: one label volume per volume, NIfTI or TIFF as that",
+        "volumes: one label volume per volume, as NIfTI or TIFF like the volume",
     )
     parser.add_argument("--out", type=Path, help="folder to write to; default: FOLDER_FORMAT")
     parser.add_argument("--images", type=Path, help="folder of the volumes, for --format volumes")

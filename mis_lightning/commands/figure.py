@@ -62,7 +62,7 @@ def _parser(kind: str, width: float, **options: Any) -> ArgumentParser:
     parser = ArgumentParser(
         prog=f"mis figure {kind}", description=FIGURES[kind], exit_on_error=False, **options
     )
-    parser.add_argument("--width", type=float, default=width, help="in inches")
+    parser.add_argument("--width", type=float, default=width, help="width of the figure in inches")
     return parser
 
 
@@ -92,7 +92,7 @@ def _drawn(kind: str) -> tuple[ArgumentParser, Draw]:
     parser = _parser(kind, PAGE_WIDTH, parser_mode="omegaconf")
     parser.add_argument("image", type=str, help="an image file")
     parser.add_argument("--count", type=int, default=7, help="how many regions")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the draw")
     parser.add_argument("--config", action="config", help="e.g. sources/tokencut")
     source = "mis_lightning.regions.merge_tree.MergeTreeRegions"
     parser.add_subclass_arguments(RegionSource, "data.regions", default={"class_path": source})
@@ -116,10 +116,10 @@ def _clicks(kind: str) -> tuple[ArgumentParser, Draw]:
     """A simulated user on one object."""
     parser = _parser(kind, PAGE_WIDTH)
     parser.add_argument("--model", type=str, default=DEFAULT, help=f"the segmenter: {NAMES_HELP}")
-    parser.add_argument("--benchmark", type=str, default="bundled", help="as of `mis compare`")
+    parser.add_argument("--benchmark", type=str, default="bundled", help="as in `mis compare`")
     parser.add_argument("--root", type=str, default=None, help="folder of the benchmark")
     parser.add_argument(
-        "--object", type=str, default=None, help="its name, or the start of it; else the first"
+        "--object", type=str, default=None, help="name of the object, or the start of it; default: the first"
     )
     parser.add_argument(
         "--shown", type=list[int], default=[1, 2, 3, 5, 8, 12, 20], help="clicks with a picture"
@@ -144,7 +144,9 @@ def _curves(kind: str) -> tuple[ArgumentParser, Draw]:
     """Curves of result files."""
     parser = _parser(kind, COLUMN_WIDTH)
     parser.add_argument("runs", nargs="+", help="LABEL=FILE: a curves.csv of `mis test` or `mis compare`")
-    parser.add_argument("--benchmark", type=str, default=None, help="which, if the files hold several")
+    parser.add_argument(
+        "--benchmark", type=str, default=None, help="which benchmark, if the files hold several"
+    )
     parser.add_argument("--max_clicks", type=int, default=20, help="length of the axis")
 
     def drawn(given: Namespace) -> Figure:
@@ -167,8 +169,10 @@ def _training(kind: str) -> tuple[ArgumentParser, Draw]:
     parser = _parser(kind, PAGE_WIDTH)
     what = "LABEL=RUN: a metrics.csv or the folder of a run; the stages of one training have one label"
     parser.add_argument("runs", nargs="+", help=what)
-    parser.add_argument("--benchmark", type=str, default=None, help="whose NoC, if a run has several")
-    parser.add_argument("--smooth", type=int, default=5, help="logged values that the loss is the mean of")
+    parser.add_argument(
+        "--benchmark", type=str, default=None, help="which benchmark's NoC, if a run has several"
+    )
+    parser.add_argument("--smooth", type=int, default=5, help="how many logged losses are averaged")
 
     def drawn(given: Namespace) -> Figure:
         stages: dict[str, list[TrainingLog]] = {}

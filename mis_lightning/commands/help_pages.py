@@ -52,7 +52,7 @@ _PAGES: Mapping[str, tuple[str, str, Sequence[tuple[str, str]]]] = {
     "test": (
         "mis test --config cpu --ckpt_path FILE",
         "Evaluate on the test benchmarks of a config (data.test_benchmarks): the NoC table.\n"
-        "MIS_DATA_DIR names the folder above those of the benchmarks. For images of your own:\n"
+        "MIS_DATA_DIR names the folder that holds the benchmarks. For images of your own:\n"
         "mis compare MODEL --images DIR --masks DIR",
         (_CONFIG, _TESTED, _MODEL, _OUT, ("--trainer.accelerator NAME", "cpu, gpu, auto")),
     ),

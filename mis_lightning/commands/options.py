@@ -24,7 +24,7 @@ FIGURES = {
     "merging": "single merges, the two regions that join outlined (Figure II)",
     "levels": "the regions left when the last merges are undone",
     "shallow": "the regions of the nodes nearest to the root, which training favours (Figure III)",
-    "drawn": "regions that training draws of an image, from any source",
+    "drawn": "regions of an image as training draws them, from any source",
     "clicks": "one object of a benchmark, click by click (Figures IV and V)",
     "curves": "mean IoU against clicks of several runs (Figure I)",
     "training": "loss and NoC against the steps of training runs",
@@ -73,7 +73,7 @@ def propose() -> argparse.ArgumentParser:
         help="masks of marked objects: the folder that `mis annotate` saves, a COCO file, or label maps",
     )
     add("--out", type=Path, default=Path("proposals"), help="folder of coco.json (proposals)")
-    add("--score", type=float, default=0.5, help="least score of what is written, in [0, 1] (0.5)")
+    add("--score", type=float, default=0.5, help="lowest score that is written, in [0, 1] (0.5)")
     add(
         "--model",
         default=NONE,
@@ -84,7 +84,7 @@ def propose() -> argparse.ArgumentParser:
     _add_reading(add)
     _add_axis(add)
     _add_ignored(add)
-    add("--seed", type=int, default=0, help="of what is drawn (0)")
+    add("--seed", type=int, default=0, help="random seed (0)")
     return parser
 
 
@@ -92,9 +92,9 @@ def adapt() -> argparse.ArgumentParser:
     """The options of ``mis adapt``."""
     made = argparse.ArgumentParser(
         prog="mis adapt",
-        description="Adapt a model to your own images: to the masks of some of them, or without a label.",
-        epilog="Every option of `mis fit` goes on top, e.g. --model.optimizer.init_args.lr 1e-4; stopped, "
-        "the same command goes on.",
+        description="Adapt a model to your own images, with masks of some of them or without labels.",
+        epilog="Options of `mis fit` may be added, e.g. --model.optimizer.init_args.lr 1e-4. To continue "
+        "after a stop, run the same command again.",
         allow_abbrev=False,
     )
     add = made.add_argument
@@ -103,7 +103,7 @@ def adapt() -> argparse.ArgumentParser:
         "--masks",
         type=Path,
         help="masks of some of the images: label maps, binary PNGs, COCO JSON, what "
-        "`mis annotate` saves; without them nothing but the images is used",
+        "`mis annotate` saves; without them, only the images are used",
     )
     add("--out", type=Path, required=True, metavar="MODEL", help="new folder for the model and the run")
     add("--model", default=DEFAULT, help=f"model to start from ({DEFAULT})")
@@ -118,21 +118,26 @@ def adapt() -> argparse.ArgumentParser:
         "--share",
         type=float,
         default=0.5,
-        help="how far the weights go from the start to the trained ones: less forgets less (%(default)s)",
+        help="how far the weights move from the start to the trained ones: less forgets less (%(default)s)",
     )
     add(
         "--hold-back",
         type=float,
         default=0.25,
         metavar="SHARE",
-        help="of the images, to measure with (%(default)s)",
+        help="share of the images that is held back, to measure with (%(default)s)",
     )
-    add("--measured", type=int, default=12, metavar="N", help="objects to measure with at most (%(default)s)")
-    add("--min-area", type=int, default=30, metavar="PIXELS", help="least pixels of an object (%(default)s)")
+    add("--measured", type=int, default=12, metavar="N", help="measure with at most N objects (%(default)s)")
+    add("--min-area", type=int, default=30, metavar="PIXELS", help="smallest area of an object (%(default)s)")
     _add_ignored(add)
     _add_reading(add)
     _add_axis(add)
-    add("--seed", type=int, default=0, help="decides what is held back, and the training (%(default)s)")
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        help="random seed of what is held back, and of the training (%(default)s)",
+    )
     return made
 
 
@@ -212,10 +217,10 @@ def compare() -> argparse.ArgumentParser:
     own = parser.add_argument_group("your own images").add_argument
     own("--images", help="folder of images or volumes, or a text file with one path per line")
     own("--masks", help="their masks: a folder, what `mis annotate` saves, a COCO file, a label volume")
-    own("--objects-per-image", type=int, metavar="N", help="at most so many of each image, drawn (4)")
-    own("--limit", type=int, metavar="N", help="at most so many in all, drawn (all)")
-    own("--min-area", type=int, metavar="PIXELS", help="least pixels of an object (80)")
-    own("--seed", type=int, help="of the draws (0)")
+    own("--objects-per-image", type=int, metavar="N", help="draw at most N objects of each image (4)")
+    own("--limit", type=int, metavar="N", help="draw at most N objects in all (all)")
+    own("--min-area", type=int, metavar="PIXELS", help="smallest area of an object (80)")
+    own("--seed", type=int, help="random seed of the draws (0)")
     _add_ignored(own)
     _add_reading(own)
     _add_axis(own, None)  # only what is given counts
@@ -249,8 +254,8 @@ def export() -> argparse.ArgumentParser:
         prog="mis export",
         description="Write a click model for other programs: image (B, 3, H, W) in [0, 1], previous_mask "
         "(B, 1, H, W) and points (B, 2K, 3) -> logits (B, 1, H, W). The clicks are drawn inside the graph; B "
-        "and K are free, H and W are the model's input size. The file is compared with the model before it "
-        "gets its name.",
+        "and K are free, H and W are the model's input size. The file is written only if its answers agree "
+        "with the model's.",
         allow_abbrev=False,
     )
     parser.add_argument("model", help="a model folder, a .ckpt of `mis fit`, or owner/name on the hub")
@@ -278,7 +283,9 @@ def push() -> argparse.ArgumentParser:
     )
     parser.add_argument("model", help="a model folder, a .ckpt of `mis fit`, or owner/name on the hub")
     parser.add_argument("name", metavar="owner/name", help="name of the repository on the hub")
-    parser.add_argument("--licence", metavar="ID", help="of the weights, e.g. apache-2.0, cc-by-nc-4.0")
+    parser.add_argument(
+        "--licence", metavar="ID", help="licence of the weights, e.g. apache-2.0, cc-by-nc-4.0"
+    )
     parser.add_argument("--data", metavar="TEXT", help="what the model was trained on")
     parser.add_argument(
         "--recipe", type=Path, metavar="CONFIG", help="config.yaml of the training run; paths are shortened"
@@ -286,10 +293,10 @@ def push() -> argparse.ArgumentParser:
     parser.add_argument(
         "--results", type=Path, metavar="JSON", help="results.json of `mis test` with this model"
     )
-    parser.add_argument("--private", action="store_true", help="a new repository is for its owner only")
-    parser.add_argument("--message", help="of the commit")
+    parser.add_argument("--private", action="store_true", help="make a new repository private")
+    parser.add_argument("--message", help="commit message")
     parser.add_argument(
-        "--dry-run", type=Path, metavar="DIR", help="write exactly what would be uploaded there, and stop"
+        "--dry-run", type=Path, metavar="DIR", help="write to DIR what would be uploaded, and stop"
     )
     return parser
 

@@ -91,7 +91,7 @@ def look(runs: Sequence[Run], machine: Machine) -> Needs:
     import torch  # takes a second, and --help does without
 
     if machine.device == "cuda" and not torch.cuda.is_available():
-        needs.miss("a GPU", "torch finds none; --device cpu runs all the same, for weeks", every)
+        needs.miss("a GPU", "torch finds none; --device cpu runs too, but for weeks", every)
     return needs
 
 

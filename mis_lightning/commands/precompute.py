@@ -34,7 +34,7 @@ def main(args: Sequence[str]) -> int:
         exit_on_error=False,
     )
     parser.add_argument("--config", action="config", help="configs of `mis fit`; only their `data` is used")
-    parser.add_argument("--accelerator", default="auto", help="as of the Trainer: auto, cpu, gpu")
+    parser.add_argument("--accelerator", default="auto", help="as in the Trainer: auto, cpu, gpu")
     parser.add_argument(
         "--devices", type=int, default=1, help="processes on this machine, a GPU each where there are GPUs"
     )

@@ -64,7 +64,7 @@ def main(args: Sequence[str]) -> int:
     count = sum(len(one.examples) for one in marked.values())
     print(
         f"{counted(count, 'example')} on {counted(len(marked), 'image')}; "
-        f"{counted(len(images), 'image')} to look at."
+        f"{counted(len(images), 'image')} to search."
     )
     kept = given.out / "proposals"
     if kept.is_dir():

@@ -24,7 +24,7 @@ def main(args: Sequence[str]) -> int:
     model = load_pretrained(given.model)
     unsaid = [f"--{key}" for key in ("licence", "data", "recipe", "results") if getattr(given, key) is None]
     if unsaid:
-        print(f"the card leaves open: {', '.join(unsaid)}")
+        print(f"not stated on the card: {', '.join(unsaid)}")
     if given.dry_run is not None:
         folder = stage(model, given.dry_run, given.name, facts)
         print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}; nothing was uploaded")

@@ -70,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
         "Mask, instead of colour and texture; docs/licences.md lists some with their licences",
     )
     options.add_argument("--checkpoint", metavar="FILE", help="weights of --extractor from a file")
-    options.add_argument("--device", default="cpu", help="of --extractor (default: %(default)s)")
+    options.add_argument("--device", default="cpu", help="device for --extractor (default: %(default)s)")
     options.add_argument("--count", type=int, default=None, help="use only so many objects")
     options.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     given = options.parse_args(argv)

@@ -70,7 +70,9 @@ def main(argv: Sequence[str]) -> int:
     options.add_argument("--images", required=True, help="folder of images")
     options.add_argument("--count", type=int, default=8, help="images used (default: %(default)s)")
     options.add_argument("--repeats", type=int, default=3, help="rounds (default: %(default)s)")
-    options.add_argument("--strides", type=int, nargs="+", default=[8, 16], help="pixels a patch, 8 and 16")
+    options.add_argument(
+        "--strides", type=int, nargs="+", default=[8, 16], help="sides of a patch in pixels: 8, 16"
+    )
     options.add_argument(
         "--vit", action="store_true", help="features of a ViT-S with random weights, 384 channels"
     )

@@ -100,7 +100,7 @@ def main(argv: Sequence[str]) -> int:
         for row in run.rows if needs.blocking(run.name) else ():
             print(f"Not run: {row}, for lack of {'; '.join(needs.blocking(run.name))}.")
     if failed:
-        print(f"Failed: {', '.join(failed)}; start again to go on.", file=sys.stderr)
+        print(f"Failed: {', '.join(failed)}; run the command again to continue.", file=sys.stderr)
     return int(bool(failed or needs.missing))
 
 
@@ -198,7 +198,7 @@ class Work:
         hours = len(left) * self.steps / rate / 3600
         print(
             f"\n{rate:.2f} steps a second: about {hours:.1f} hours for {self.steps} steps of each of "
-            f"{counted(len(left), 'training')} that is not finished; tests and regions come on top.",
+            f"{counted(len(left), 'unfinished training')}; tests and regions add to that.",
             flush=True,
         )
 
@@ -215,7 +215,7 @@ class Work:
         ]
         print("\nMeasuring:", flush=True)
         if not _call(command, self.environment()):
-            raise InputError("The minute of training that is to tell the time failed; its message is above.")
+            raise InputError("The training that measures the speed failed; its message is above.")
         with (folder / "log" / "metrics.csv").open(encoding="utf-8", newline="") as file:
             steps = [int(row["step"]) for row in csv.DictReader(file) if row.get("step")]
         return (max(steps, default=0) + 1) / seconds
@@ -240,16 +240,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sbd", type=Path, help="SBD, with img/, inst/, train.txt (default: SBD in --data)")
     parser.add_argument("--weights", type=Path, default=Path("weights"), help="folder of weight files")
     parser.add_argument(
-        "--folder", type=Path, default=Path("runs/paper"), help="of everything that is written"
+        "--folder", type=Path, default=Path("runs/paper"), help="folder for everything that is written"
     )
     parser.add_argument("--device", choices=["cuda", "cpu"], help="default: cuda")
     parser.add_argument("--gpus", type=int, help="GPUs that share the batch of 32 (default: all there are)")
-    parser.add_argument("--minute", type=float, default=60.0, metavar="SECONDS", help="to measure; 0: do not")
+    parser.add_argument(
+        "--minute",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="measure the speed for so long; 0: do not",
+    )
     parser.add_argument("--quick", action="store_true", help="a hundredth of the schedule, 16 objects a test")
     parser.add_argument("--dry-run", action="store_true", help="print what is missing, and the commands")
     parser.add_argument("--skip-missing", action="store_true", help="run the rows that have all they need")
     parser.add_argument("--allow-incomplete", action="store_true", help="accept fewer images than published")
-    parser.epilog = "What follows -- is given to every `mis fit` and `mis test`, after all else."
+    parser.epilog = "Options after -- are passed on to every `mis fit` and `mis test`, after all others."
     return parser
 
 

@@ -55,7 +55,7 @@ def find_folder(name: str, root: str | Path, needs: Sequence[str], inner: Sequen
         content = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
         holds = f"which holds {', '.join(content[:8]) or 'nothing'}{', ...' if len(content) > 8 else ''}"
     unset = "MIS_DATA_DIR" not in os.environ and not root.is_absolute()
-    hint = " Set MIS_DATA_DIR to the folder above those of the benchmarks if you have them." if unset else ""
+    hint = " If you have the benchmarks, set MIS_DATA_DIR to the folder that holds them." if unset else ""
     raise DatasetNotFoundError(
         f"{name}: expected {' and '.join(needs)} in {root} ({holds}) or in its subfolders "
         f"{', '.join(inner)}. {how_to_get(name, root)}{hint}"
@@ -125,7 +125,7 @@ def check_count(
 
 def how_to_get(name: str, folder: Path) -> str:
     """Say how to get a benchmark: the closing sentence of every message here."""
-    return f"Run `mis prepare {name} --root {folder}` for how to get it."
+    return f"Run `mis prepare {name} --root {folder}` to see how to get it."
 
 
 def read_levels(path: Path) -> NDArray[np.uint8]:

@@ -143,7 +143,7 @@ class LabelledFolder(Benchmark):
             why = f"all {small} are smaller" if small else "all masks are empty"
             raise InputError(
                 f"Expected objects of at least {counted(min_area, 'pixel')} in the masks at {self.masks}, "
-                f"but {why}. `min_area` (--min-area) sets the least."
+                f"but {why}. `min_area` (--min-area) sets this limit."
             )
         return [drawn[index] for index in _choice(len(drawn), limit, np.random.default_rng(seed))]
 

@@ -176,7 +176,7 @@ class LabelledImages:
         without = [path for path in files.values() if path not in known]
         if without:
             warnings.warn(
-                f"{len(without)} of {counted(len(files), 'image')} in {self.folder} left out for want of "
+                f"Left out {len(without)} of {counted(len(files), 'image')} in {self.folder} for lack of "
                 f"masks in {masks}, the first is {without[0].name}.",
                 Note,
                 stacklevel=4,

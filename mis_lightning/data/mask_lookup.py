@@ -101,8 +101,8 @@ class MaskLookup:
             whole = [path for path in whole if not path.samefile(image)]
             if len(whole) > 1:
                 raise DatasetNotFoundError(
-                    f"Expected one file of masks for the image {key}, but {whole[0]} and {whole[1]} could "
-                    "both be it. Remove or rename one of them."
+                    f"Expected one file of masks for the image {key}, but {whole[0]} and {whole[1]} both "
+                    "match. Remove or rename one of them."
                 )
             if whole:
                 return MaskPlace(whole[0])
@@ -142,7 +142,7 @@ class MaskLookup:
         return (
             f"Expected the masks of {name} as one of {', '.join(wanted)} … in {self.folder}, "
             f"but it holds {_some(found)}."
-            + (f" {smeared[0]} is none: JPEG smears labels. Save masks as PNG." if smeared else "")
+            + (f" {smeared[0]} does not count: JPEG smears labels. Save masks as PNG." if smeared else "")
         )
 
 

@@ -243,7 +243,7 @@ def _find_and_save(
         try:
             store.save(image.key, found)
         except OSError as error:
-            return _Refused(f"The regions of {image.key} cannot be kept: {of_system(error)}")
+            return _Refused(f"The regions of {image.key} cannot be saved: {of_system(error)}")
     return image.key, named.message
 
 

@@ -170,7 +170,7 @@ def _instance_ids(folder: Path, names: Sequence[str]) -> dict[str, list[int]]:
         part.write_text(json.dumps(ids), encoding="utf-8")
         part.replace(cache)
     except OSError as error:
-        print(f"SBD: the list of instances could not be kept in {cache.parent} ({error}).", file=sys.stderr)
+        print(f"SBD: the list of instances could not be saved in {cache.parent} ({error}).", file=sys.stderr)
     return ids
 
 

@@ -68,7 +68,7 @@ def _find_sbd(source: Path) -> list[TrainingImage]:
     if missing:
         raise DatasetNotFoundError(
             f"{names} lists {len(found)} images as SBD does, by their names in img/ without .jpg, but "
-            f"{len(missing)} are missing, the first is {missing[0]}. If this is not SBD, hand in "
+            f"{len(missing)} are missing, the first is {missing[0]}. If this is not SBD, pass "
             f"{source / 'img'}."
         )
     return found

@@ -174,7 +174,7 @@ def _metrics(path: Path, model: ClickNetwork) -> tuple[list[BenchmarkSummary], s
     notes = "NoC@t: mean number of clicks of a simulated user until the overlap reaches t"
     notes += f" (at most {budget}; failures count as {budget}); in brackets 95 % bootstrap intervals."
     if others:
-        notes += f" Not the published set, whole: {', '.join(others)}."
+        notes += f" Not the complete published set: {', '.join(others)}."
     asked = settings.get("evaluation")
     if isinstance(asked, Mapping):
         notes += f" Settings: {json.dumps(dict(asked))}."

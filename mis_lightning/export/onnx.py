@@ -74,7 +74,7 @@ def export_onnx(model: ClickNetwork, path: str | Path, opset: int = OPSET) -> fl
     written = program.model.opset_imports.get("")
     if written != opset:
         raise InputError(
-            f"torch {torch.__version__} writes opset {written} in place of {opset}; ask for that."
+            f"torch {torch.__version__} writes opset {written} instead of {opset}; ask for {written}."
         )
     said = metadata(model, opset=opset)
     _strip(program.model)

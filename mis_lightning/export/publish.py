@@ -89,7 +89,7 @@ def upload(folder: Path, name: str, private: bool = False, message: str | None =
         reason = str(error).strip().splitlines() or [""]
         raise InputError(
             f"{name} could not be uploaded ({type(error).__name__}: {reason[0]}). Log in with `hf auth "
-            "login` or set HF_TOKEN. Without network: write the files with --dry-run DIR and upload that "
-            f"folder from another machine, `hf upload {name} DIR`."
+            "login` or set HF_TOKEN. Without network access: write the files with --dry-run DIR and upload "
+            f"that folder from another machine, `hf upload {name} DIR`."
         ) from error
     return str(getattr(commit, "commit_url", commit))

@@ -62,7 +62,7 @@ class ViTAttention:
             for hook in hooks:
                 hook.remove()
         if len(seen) < len(self.blocks):
-            raise InputError(f"{extractor.model_name} does not tell its attention; choose another ViT.")
+            raise InputError(f"{extractor.model_name} does not expose its attention; choose another ViT.")
         with torch.inference_mode():
             total = sum(self._weights(attention, projected[0]) for attention, projected in seen)
         assert isinstance(total, Tensor)

@@ -168,7 +168,7 @@ class ViTFeatures:
         finally:
             hook.remove()
         if not seen:
-            raise InputError(f"{self.model_name} does not tell its keys; use output='tokens'.")
+            raise InputError(f"{self.model_name} does not expose its keys; use output='tokens'.")
         return seen[0].chunk(3, dim=-1)[1][:, self.model.num_prefix_tokens :]
 
     @cached_property
@@ -264,7 +264,7 @@ def _how_to_fetch(name: str, error: Exception) -> str:
     original = config.url if config and str(config.url).endswith((".pth", ".pt")) else ""
     return (
         f"The weights of {name} could not be fetched ({type(error).__name__}). Their licence is "
-        f"{_terms(licences.of_timm_model(name))}. On a machine with network "
+        f"{_terms(licences.of_timm_model(name))}. On a machine with network access, "
         f"fetch the file model.safetensors from https://huggingface.co/{hub}"
         + (f" or the original {original}" if original else "")
         + ", put it anywhere on this machine and set `checkpoint: /path/to/model.safetensors`; or use the "

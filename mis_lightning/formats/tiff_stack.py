@@ -55,7 +55,7 @@ class TiffSlices(VolumeSlices):
         found = stack_layout(path)
         if found is None:
             raise ImageError(
-                f"Expected a TIFF with several pages of one size and kind at {path}, but it is none."
+                f"Expected a TIFF with several pages of one size and kind at {path}, but it is not one."
             )
         if found.others:
             said = ", ".join(f"{count} along {axis}" for axis, count in found.others)

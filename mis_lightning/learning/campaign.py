@@ -89,7 +89,7 @@ def work_through(
             if done.name != sample.name:
                 raise InputError(
                     f"Expected {sample.name} as object {number + 1} of {file}, but it is {done.name}: "
-                    "the file is of another campaign. Name another folder by --out."
+                    "the file belongs to another campaign. Name another folder with --out."
                 )
             _learn(learner, sample, done)
             yield done

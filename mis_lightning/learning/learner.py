@@ -306,7 +306,7 @@ class Learner:
         """
         if content.get("start") != self.start.identity:
             raise InputError(
-                f"Expected what {self.start.identity} has learned, but it is of {content.get('start')}: "
+                f"Expected what {self.start.identity} has learned, but this is of {content.get('start')}: "
                 "start with that model, or reset what was learned."
             )
         try:

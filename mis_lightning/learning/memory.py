@@ -78,7 +78,7 @@ class Memory:
             data = np.frombuffer((self.folder / name).read_bytes(), np.uint8)
             pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
             if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4 or not pixels[:, :, 3].any():
-                raise ValueError("it is no picture with an object")
+                raise ValueError("it is not a picture with an object")
             made = tuple(Click(float(row), float(col), bool(positive)) for row, col, positive in clicks)
         except (OSError, ValueError, TypeError, cv2.error) as error:
             raise InputError(f"Expected a lesson in {self.folder / name}, but: {error}.") from error
@@ -112,7 +112,7 @@ class Memory:
         if content.get("version") != VERSION:
             raise InputError(
                 f"Expected version {VERSION} in {path}, but got {content.get('version')!r}: "
-                "it is read by the version of mis_lightning that wrote it."
+                "read it with the version of mis_lightning that wrote it."
             )
         return content
 

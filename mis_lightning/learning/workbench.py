@@ -308,7 +308,7 @@ class Workbench:
             self._problem = ""
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            self._problem = f"What is learned cannot be kept ({reason}); it is used until the server ends."
+            self._problem = f"What was learned cannot be saved ({reason}); it is used until the server stops."
 
     def _reopen(self) -> None:
         """Read what is kept, if anything is.

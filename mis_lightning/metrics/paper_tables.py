@@ -145,7 +145,7 @@ def _speeds(path: Path) -> list[Result]:
         return found
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"Expected what `mis bench proposals --json` writes, but {path} is none "
+            f"Expected what `mis bench proposals --json` writes, but {path} is not that "
             f"({type(error).__name__}: {error})."
         ) from error
 
@@ -171,7 +171,7 @@ def _read(path: Path) -> Result:
         raise InputError(f"{path} or the config.yaml beside it cannot be read: {error}") from error
     except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"Expected a results.json of `mis test` or `mis compare`, but {path} is none "
+            f"Expected a results.json of `mis test` or `mis compare`, but {path} is not one "
             f"({type(error).__name__}: {error})."
         ) from error
 
@@ -230,7 +230,9 @@ def format_paper_table(table: PaperTable, found: Mapping[str, Sequence[Result]])
     ]
     notes += table.notes
     if any("*" in cell for line in lines for cell in line):
-        notes.append("\\* not the published set, whole, or not at the published input size: not comparable.")
+        notes.append(
+            "\\* not the complete published set, or not at the published input size: not comparable."
+        )
     for row in table.rows:
         differs = list(dict.fromkeys(key for result in found.get(row.name, ()) for key in result.differs))
         if differs:

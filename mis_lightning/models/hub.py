@@ -65,12 +65,12 @@ def _fetch(repository: str, revision: str | None) -> Path:
     except Exception as error:
         if isinstance(error, EntryNotFoundError) and not offline:
             raise InputError(
-                f"{address} does not hold {' and '.join(FILES)}: it is no model of this project. Nothing "
-                "else is read, a pickle least of all."
+                f"{address} does not hold {' and '.join(FILES)}: it is not a model of this project. No "
+                "other file is read, least of all a pickle."
             ) from error
         raise InputError(
             f"There is nothing at the path {repository}, and the model of this name could not be fetched "
-            f"from the hub ({type(unreachable or error).__name__}). On a machine with network fetch "
+            f"from the hub ({type(unreachable or error).__name__}). On a machine with network access, fetch "
             f"{' and '.join(FILES)} from {address}, put both into one folder on this machine and name that "
             "folder instead."
         ) from error

@@ -87,7 +87,7 @@ def load_pretrained(source: str | Path = DEFAULT) -> ClickNetwork:
     model = build_network(config, str(source))
     fit_weights(model, state, str(source))
     licences.touch(*licences.recalled(model.made_from))
-    # Convolutions are faster in this layout (docs/speed.md#sharpening-an-answer); values and files are the same.
+    # Convolutions are faster in this layout: docs/speed.md#sharpening-an-answer.
     laid_out: ClickNetwork = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return laid_out.eval()
 

@@ -112,7 +112,7 @@ def read_published(path: str | Path) -> Any:
     except Refused as error:
         raise InputError(
             f"{path} is refused: {error}. It may be harmful; nothing in it was executed. Compare its digest "
-            "with that of its authors; if they agree, have its `state_dict` saved alone."
+            "with the one that its authors publish; if they agree, have only its `state_dict` saved."
         ) from error
     except Exception as error:
         raise InputError(

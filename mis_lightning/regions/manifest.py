@@ -47,7 +47,7 @@ def read_manifest(root: Path) -> dict[str, Any] | None:
             if manifest["kind"] != KIND or manifest["layout"] not in LAYOUTS:
                 raise ValueError(f"its kind is {manifest['kind']!r}, its layout {manifest['layout']!r}")
             if not isinstance(manifest["settings"], dict):
-                raise TypeError("its settings are no table")
+                raise TypeError("its settings are not a table")
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} is not the manifest of a store of regions ({error}); choose another folder, or "
@@ -55,7 +55,7 @@ def read_manifest(root: Path) -> dict[str, Any] | None:
         ) from error
     if version != FORMAT_VERSION:
         raise StoreMismatchError(
-            f"{path} has format version {version}, this program reads {FORMAT_VERSION}; precompute into "
+            f"{path} has format version {version}, but this program reads {FORMAT_VERSION}; precompute into "
             "another folder."
         )
     return dict(manifest)

@@ -107,7 +107,7 @@ def write_shards(store: RegionStore, root: str | Path, progress: bool = True) ->
     """
     root = Path(root)
     if root.exists() and (not root.is_dir() or next(root.iterdir(), None) is not None):
-        raise InputError(f"Expected a new or empty folder, but {root} is there; choose another.")
+        raise InputError(f"Expected a new or empty folder, but {root} is not empty; choose another.")
     _litdata()
     from litdata.streaming.writer import BinaryWriter
 

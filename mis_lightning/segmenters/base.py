@@ -201,7 +201,7 @@ class Segmenter(ABC, Generic[S]):
         """
         if version:
             raise InputError(
-                f"Expected what {self.identity} had learned as {version}, but that is not kept here: these "
+                f"Expected {self.identity} as it was at version {version}, but that is not kept here: these "
                 "clicks cannot be answered again as they were."
             )
         return self

@@ -57,7 +57,7 @@ class OnnxClickModel:
             self.input_size: tuple[int, int] = (int(height), int(width))
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(
-                f"{path} is no click model: it does not say its input size. Make one with `mis export`."
+                f"{path} is not a click model: it does not say its input size. Make one with `mis export`."
             ) from error
         if names != INPUTS or outputs != (OUTPUT,):
             raise InputError(

@@ -98,7 +98,7 @@ class ZoomIn:
         try:
             numbers = [value for name, value in content.items() if name != "grow_at_border"]
             if not all(type(number) in (int, float) and abs(number) < 1e9 for number in numbers):
-                raise TypeError("its values are no numbers")
+                raise TypeError("its values are not numbers")
             if not isinstance(content.get("grow_at_border", False), bool):
                 raise TypeError("`grow_at_border` is neither true nor false")
             return cls(**content)

@@ -210,7 +210,7 @@ class Guard:
                 return 403, "Changes are accepted from this server's own page only; see `--allow-host`."
         lengths = [value for name, value in scope["headers"] if name == b"content-length"]
         if any(not value.isdigit() for value in lengths):
-            return 400, "The length of the request is no number."
+            return 400, "The length of the request is not a number."
         if any(int(value) > self._limit(scope) for value in lengths):
             return 413, f"The request is too large: at most {self._limit(scope)} bytes are read."
         return None

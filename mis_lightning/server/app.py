@@ -158,7 +158,7 @@ async def _refuse_of_system(request: Request, error: Exception) -> JSONResponse:
     """Say what the system refuses, such as to write on a full disk; no path of this machine."""
     reason = getattr(error, "strerror", None) or type(error).__name__
     log.error("%s: %s", request.url.path, error)
-    return JSONResponse({"detail": _plain(f"The server's machine refuses: {reason}. Nothing was lost.")}, 507)
+    return JSONResponse({"detail": _plain(f"The server could not do this: {reason}. Nothing was lost.")}, 507)
 
 
 async def _refuse_message(request: Request, error: Exception) -> JSONResponse:

@@ -112,8 +112,8 @@ class BegunMasks:
             return list(range(1, len(known) + 1))
         if len(ids) == len(known):
             raise InputError(
-                f"Expected numbers of objects in 1..{MAX_OBJECTS} in the masks of {image.key}, but got up to "
-                f"{max(ids)}. Number them anew."
+                f"Expected object numbers in 1..{MAX_OBJECTS} in the masks of {image.key}, but got up to "
+                f"{max(ids)}. Renumber them."
             )
         before = 0
         for one in self._found.values():

@@ -263,7 +263,7 @@ class Workspace:
             self.drafts.save(entry.name, session)
             os.utime(self.folder)  # the youngest tab of a browser is offered first
         except (OSError, InputError) as error:
-            raise NotKeptError(f"The work on {entry.name} cannot be kept: {error}") from error
+            raise NotKeptError(f"The work on {entry.name} cannot be saved: {error}") from error
 
     def _conflicts(self, entry: Entry) -> bool:
         now = self._digest(entry)
@@ -318,4 +318,4 @@ def check_revision(session: AnnotationSession, expected: str) -> None:
         StaleError: They did not.
     """
     if revision(session) != expected:
-        raise StaleError("The image was changed elsewhere meanwhile; this is how it is now.")
+        raise StaleError("The image was changed elsewhere in the meantime; this is how it is now.")

@@ -167,8 +167,8 @@ class MISDataModule(L.LightningDataModule):
                 self.training_set = self.region_dataset(self.images, self.regions, self.store)
             elif not self.objects:
                 raise InputError(
-                    "Expected training images in `data.images`: a folder, or a text file with one path per "
-                    "line. But got none."
+                    "Expected training images in `data.images`, but got none: pass a folder, or a text file "
+                    "with one path per line."
                 )
             self.others = [
                 *(

@@ -49,7 +49,7 @@ class KeepLast(L.Callback):
             self._listen_no_more()
             raise KeyboardInterrupt
         self._signal = number
-        print("\nstopping after this step; once more stops at once", file=sys.stderr, flush=True)
+        print("\nstopping after this step; interrupt again to stop at once", file=sys.stderr, flush=True)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -64,14 +64,14 @@ class KeepLast(L.Callback):
             trainer.save_checkpoint(self.path)
             self._saved = time.monotonic()
         if stop:
-            self._end(f"kept {self.path}; go on with --ckpt_path {self.path}")
+            self._end(f"saved {self.path}; continue with --ckpt_path {self.path}")
 
     def on_validation_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *_args: Any, **_options: Any
     ) -> None:
         """Stop where that was asked for; the weights may be averages now, so nothing is kept."""
         if self._signal is not None:
-            there = f"; go on with --ckpt_path {self.path}" if self.path.is_file() else ""
+            there = f"; continue with --ckpt_path {self.path}" if self.path.is_file() else ""
             self._end(f"stopped while validating{there}")
 
     def _end(self, words: str) -> None:

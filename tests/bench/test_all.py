@@ -34,7 +34,7 @@ def test_parts_are_gathered_and_failures_are_told(monkeypatch, tmp_path, capsys)
     assert all_parts.main([*only, "--json", str(tmp_path / "out.json")]) == 1
     printed = capsys.readouterr().out
     assert "goals: 1 of 2 reached" in printed
-    assert "precompute: not run (no images: hand in --images DIR" in printed
+    assert "precompute: not run (no images: pass --images DIR" in printed
     content = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert [(goal["what"], goal["reached"]) for goal in content["goals"]] == [
         ("merging: growth", False),

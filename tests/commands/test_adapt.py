@@ -183,7 +183,7 @@ def test_stopped_it_goes_on_to_the_same_weights(images, start, tmp_path, capfd, 
     with monkeypatch.context() as patch:
         patch.setattr(ToldSteps, "on_train_batch_end", killing)
         assert adapted(images, start, tmp_path / "stopped", "--hold-back", "0") == 128 + signal.SIGTERM
-    assert "the same command goes on" in capfd.readouterr().err
+    assert "run the same command again to continue" in capfd.readouterr().err
     assert not (tmp_path / "stopped" / "model.safetensors").exists()
     assert adapted(images, start, tmp_path / "stopped", "--hold-back", "0") == 0
     assert "step 4 of 4" in capfd.readouterr().err
@@ -227,7 +227,7 @@ def test_what_was_asked_for_in_vain_does_not_count(images, start, tmp_path, capf
     assert adapted(images, start, out, "--nonsense", "3") == 2
     assert adapted(images, start, out, "--masks", str(masks)) == 0
     assert adapted(images, start, out) == 2
-    assert "asked for differently (masks was" in capfd.readouterr().err
+    assert "with other settings (masks was" in capfd.readouterr().err
 
 
 def test_images_and_masks_are_read_as_told(images, start, tmp_path, monkeypatch):

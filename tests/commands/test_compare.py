@@ -115,7 +115,7 @@ def test_where_reports_cannot_be_kept_is_said_before_anything_is_computed(own, t
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/reports")):
         assert main(["compare", "merge-tree", *own, "--folder", str(folder)]) == 2
-        assert f"cannot be kept in {folder}" in capsys.readouterr().err
+        assert f"cannot be saved in {folder}" in capsys.readouterr().err
 
 
 def test_an_incomplete_benchmark(own, tmp_path, capsys):

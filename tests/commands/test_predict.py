@@ -62,7 +62,7 @@ def test_a_model_folder_and_a_clicks_file_become_masks(folder, tiny_click_vit, c
     kept = (folder / "out" / "annotations" / "a.png.json").stat().st_mtime_ns
     Image.fromarray(np.zeros((30, 30, 3), np.uint8)).save(folder / "in" / "bad.png")
     assert predict(folder, "--model", str(folder / "model"), "--format", "coco") == 0
-    assert "3 of 3 images answered (2 of them known before)" in capsys.readouterr().out
+    assert "3 of 3 images answered (2 of them in an earlier run)" in capsys.readouterr().out
     assert (folder / "out" / "annotations" / "a.png.json").stat().st_mtime_ns == kept
     images = read_coco(folder / "out" / "coco.json")
     assert [one.image for one in images] == ["a.png", "bad.png", "b.png"]
@@ -71,7 +71,7 @@ def test_a_model_folder_and_a_clicks_file_become_masks(folder, tiny_click_vit, c
     # another model answers everything anew
     save_pretrained(tiny_click_vit(seed=1), folder / "model")
     assert predict(folder, "--model", str(folder / "model")) == 0
-    assert "known before" not in capsys.readouterr().out
+    assert "earlier run" not in capsys.readouterr().out
 
 
 def test_without_a_model_and_export_masks(folder, capsys) -> None:
@@ -119,7 +119,7 @@ def test_with_a_config_it_is_the_verb_of_the_lightning_cli(folder, capsys) -> No
     assert "bad.png" in capsys.readouterr().err
     (folder / "clicks.csv").write_text("image,row,col\na.png,20,30\nb.png,20,30\n", encoding="utf-8")
     assert main(["predict", *options]) == 0
-    assert "2 of 2 images answered (1 of them known before)" in capsys.readouterr().out
+    assert "2 of 2 images answered (1 of them in an earlier run)" in capsys.readouterr().out
     assert {path.name for path in (folder / "masks").glob("*.png")} >= {"a.png", "b.png"}
 
 

@@ -76,13 +76,13 @@ def test_a_config_without_the_folder_of_benchmarks_says_what_to_set(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MIS_DATA_DIR", raising=False)
-    with pytest.raises(DatasetNotFoundError, match=r"Set MIS_DATA_DIR to the folder above") as told:
+    with pytest.raises(DatasetNotFoundError, match=r"set MIS_DATA_DIR to the folder that holds them") as told:
         GrabCut("./GrabCut")  # "${oc.env:MIS_DATA_DIR,.}/GrabCut"
     assert "\n" not in str(told.value)
     monkeypatch.setenv("MIS_DATA_DIR", str(tmp_path))
     with pytest.raises(DatasetNotFoundError) as told:
         GrabCut(tmp_path / "GrabCut")
-    assert "Set MIS_DATA_DIR" not in str(told.value)
+    assert "set MIS_DATA_DIR" not in str(told.value)
 
 
 # --- mask rules --------------------------------------------------------------------------------------------

@@ -556,7 +556,7 @@ def test_labels_below_zero(images: Path, masks: Path) -> None:
 def test_masks_as_jpeg(images: Path, masks: Path) -> None:
     picture(masks / "a.jpg")
     write_label_png(masks / "other.png", boxes())
-    with pytest.raises(DatasetNotFoundError, match=r"a\.jpg is none: JPEG smears labels"):
+    with pytest.raises(DatasetNotFoundError, match=r"a\.jpg does not count: JPEG smears labels"):
         opened(images / "a.png", masks)
 
 

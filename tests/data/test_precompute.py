@@ -88,7 +88,7 @@ def test_a_full_disk_is_said_in_one_line_and_nothing_is_half_written(images, tmp
     store = open_store(full)
     monkeypatch.setattr(Path, "write_bytes", refuse)
     with pytest.raises(
-        InputError, match=r"^The regions of \S+ cannot be kept: No space left .* Make room"
+        InputError, match=r"^The regions of \S+ cannot be saved: No space left .* Make room"
     ) as told:
         precompute(images, MergeTreeRegions(Blocks()), store, workers, progress=False)
     assert "\n" not in str(told.value)

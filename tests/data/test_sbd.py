@@ -106,7 +106,7 @@ def test_sbd_without_a_writable_cache(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "file"))
     assert len(SBD(tmp_path / "data")) == 3
-    assert "could not be kept" in capsys.readouterr().err
+    assert "could not be saved" in capsys.readouterr().err
 
 
 def test_sbd_missing_files(tmp_path: Path) -> None:

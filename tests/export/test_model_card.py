@@ -76,7 +76,7 @@ def test_a_card_with_all_facts(tiny_click_vit, tmp_path: Path) -> None:
     assert "ClickViT, 0.0 M weights, 32 × 48 pixels" in body
     assert "800 photographs of cats" in body
     assert re.search(r"\| GrabCut +\| +2 \|.*10\.50 \(1\.00-20\.00\)", body)
-    assert "Not the published set, whole: GrabCut" in body
+    assert "Not the complete published set: GrabCut" in body
     assert '"max_clicks": 20' in body
     assert "Weights: cc-by-nc-4.0." in body
 

@@ -63,7 +63,7 @@ def test_a_dry_run_writes_what_is_uploaded(api, tiny_click_vit, tmp_path: Path, 
     assert api.repositories == {}
     assert {path.name for path in dry.iterdir()} == FILES
     out = capsys.readouterr().out
-    assert "the card leaves open: --recipe, --results" in out
+    assert "not stated on the card: --recipe, --results" in out
     assert "nothing was uploaded" in out
 
     assert main([*push, "--private", "--message", "First"]) == 0

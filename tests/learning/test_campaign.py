@@ -88,7 +88,7 @@ def test_lines_of_another_campaign_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "x.jsonl"
     list(work_through(segmenter(), samples(1), WAYS["frozen"], file))
     other = [replace(samples(1)[0], name="another")]
-    with pytest.raises(InputError, match="of another campaign"):
+    with pytest.raises(InputError, match="belongs to another campaign"):
         list(work_through(segmenter(), other, WAYS["frozen"], file))
     file.write_text("{}\n", encoding="utf-8")
     with pytest.raises(InputError, match="Expected lines of a campaign"):

@@ -138,7 +138,7 @@ def test_cells() -> None:
     text = format_paper_table(TABLE, {"a": [result(noc_85=2)], "b": [result(False, noc_85=2, noc_90=3)]})
     assert cells(text, "first")[0] == "2.00 /"
     assert cells(text, "second")[0] == "2.00 / 3.00\\*"
-    assert "\\* not the published set, whole, or not at the published input size: not comparable." in text
+    assert "\\* not the complete published set, or not at the published input size: not comparable." in text
 
 
 GOOD = {"settings": {"comparable": {"GrabCut": True}}, "benchmarks": {"GrabCut": {"values": {"noc@85": 2}}}}
@@ -232,5 +232,5 @@ def test_speeds_are_results_of_two_kinds(tmp_path) -> None:
     ]
     for content in ("{}", '{"images_per_second": {"MIS": {"8": "fast"}}}', '{"images_per_second": 3}'):
         path.write_text(content, encoding="utf-8")
-        with pytest.raises(InputError, match=r"proposals\.json is none"):
+        with pytest.raises(InputError, match=r"proposals\.json is not that"):
             read_results(path)

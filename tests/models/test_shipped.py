@@ -36,7 +36,7 @@ def test_a_folder_of_the_same_name_goes_first(tmp_path, monkeypatch) -> None:
     assert shipped_folder(DEFAULT) == FOLDER / DEFAULT
     (tmp_path / DEFAULT).mkdir()
     assert shipped_folder(DEFAULT) is None
-    with pytest.raises(InputError, match="no model folder"):
+    with pytest.raises(InputError, match="not a model folder"):
         load_pretrained(DEFAULT)
     assert shipped_folder("../models/" + DEFAULT) is None
 

@@ -126,7 +126,7 @@ def test_ten_thousand_trees_open_at_once_and_are_read_without_listing(tmp_path, 
 
 
 def test_nothing_is_taken_for_shards_that_is_none(store, tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="is there; choose another"):
+    with pytest.raises(InputError, match="is not empty; choose another"):
         write_shards(store, store.root)
     with pytest.raises(InputError, match="run `mis shard`"):
         RegionShards(store.root)

@@ -189,7 +189,7 @@ def write_manifest(folder, content):
 
 def test_another_format_version_is_refused(tmp_path):
     write_manifest(tmp_path, {"format_version": 1, "layout": "unheard of"})
-    with pytest.raises(StoreMismatchError, match="has format version 1, this program reads 2"):
+    with pytest.raises(StoreMismatchError, match="has format version 1, but this program reads 2"):
         RegionStore(tmp_path, SETTINGS)
 
 

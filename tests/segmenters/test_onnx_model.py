@@ -128,7 +128,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     for damaged in (b"", b"not a model\n", whole[: len(whole) // 2]):
         (tmp_path / "hand.onnx").write_bytes(damaged)
         with pytest.raises(
-            InputError, match=r"hand\.onnx (cannot be read as an ONNX model|is no click model)"
+            InputError, match=r"hand\.onnx (cannot be read as an ONNX model|is not a click model)"
         ):
             OnnxClickModel(tmp_path / "hand.onnx")
 

@@ -28,7 +28,7 @@ def labels() -> np.ndarray:
 def test_label_maps_open_as_objects(make_app, open_page, photos, tmp_path, labels):
     (tmp_path / "old").mkdir()
     Image.fromarray(labels).save(tmp_path / "old" / "a_labels.png")
-    with pytest.warns(UserWarning, match="left out for want of"):
+    with pytest.warns(UserWarning, match="for lack of masks in"):
         begun = BegunMasks(photos, tmp_path / "old")
     page = open_page(make_app(begun=begun))
     assert [(line["state"], line["objects"]) for line in page.list()] == [("draft", None), ("none", 0)]
@@ -53,7 +53,7 @@ def test_a_coco_file_brings_its_classes(make_app, open_page, photos, tmp_path, l
     content = json.loads(path.read_text(encoding="utf-8"))
     del content["info"]  # of another tool
     path.write_text(json.dumps(content), encoding="utf-8")
-    with pytest.warns(UserWarning, match="left out for want of"):
+    with pytest.warns(UserWarning, match="for lack of masks in"):
         begun = BegunMasks(photos, path)
     state = open_page(make_app(begun=begun)).open()
     assert [(one["name"], one["category"]) for one in state["objects"]] == [
@@ -79,7 +79,7 @@ def test_a_coco_file_keeps_its_numbers(make_app, open_page, photos, tmp_path, la
     for entry, number in zip(content["annotations"], (1, 3), strict=True):
         entry["category_id"] = number
     path.write_text(json.dumps(content), encoding="utf-8")
-    with pytest.warns(UserWarning, match="left out for want of"):
+    with pytest.warns(UserWarning, match="for lack of masks in"):
         page = open_page(make_app(begun=BegunMasks(photos, path)))
     assert page.open()["classes"] == ["nucleus", "debris", "cell"]
     page.do("save")
@@ -94,7 +94,7 @@ def test_crowds_are_left_out_and_counted(photos, tmp_path, labels):
     write_coco(path, [NamedMasks("a.png", labels.shape, (one, replace(crowd, crowd=True)))])
     with (
         pytest.warns(UserWarning, match="1 crowd region of .*other.json left out"),
-        pytest.warns(UserWarning, match="want of"),
+        pytest.warns(UserWarning, match="for lack of"),
     ):
         BegunMasks(photos, path)
 
@@ -104,7 +104,7 @@ def test_masks_that_overlap_stay_whole(make_app, open_page, photos, tmp_path):
     cell[5:55, 10:60], nucleus[20:40, 20:40] = True, True
     path = tmp_path / "other.json"
     write_coco(path, [NamedMasks.of("a.png", [("cell", cell), ("nucleus", nucleus)], cell.shape)])
-    with pytest.warns(UserWarning, match="left out for want of"):
+    with pytest.warns(UserWarning, match="for lack of masks in"):
         page = open_page(make_app(begun=BegunMasks(photos, path)))
     assert [one["area"] for one in page.open()["objects"]] == [2500, 400]
     page.do("save")
@@ -173,7 +173,7 @@ def test_what_was_saved_keeps_its_numbers(tmp_path, photos, labels):
         session.load_mask(mask)
     session.delete(2)
     AnnotationStore(tmp_path / "old").save("a.png", session)
-    with pytest.warns(UserWarning, match="left out for want of"):
+    with pytest.warns(UserWarning, match="for lack of masks in"):
         begun = BegunMasks(photos, tmp_path / "old")
     again = AnnotationSession(photos / "a.png")
     begun.begin(again, (photos / "a.png").resolve(), None)

@@ -77,7 +77,7 @@ PARTS = ("state_dict", "current_model_state", "optimizer_states", "global_step",
 def test_a_stopped_run_goes_on_to_the_same_bits(fit, tmp_path: Path, capfd, number: int, step: int) -> None:
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
     whole = fit(tmp_path / "whole")
-    with pytest.raises(Interrupted, match=r"go on with --ckpt_path .*last\.ckpt") as stopped:
+    with pytest.raises(Interrupted, match=r"continue with --ckpt_path .*last\.ckpt") as stopped:
         fit(tmp_path / "stopped", Killer(number, step))
     assert stopped.value.status == 128 + number
     assert "stopping after this step" in capfd.readouterr().err

@@ -59,8 +59,8 @@ function take(answer) {
   if (answer.state === "failed") page.say(answer.message);
   if (answer.state === "done") {
     page.say(found.length
-      ? `${visible().length} proposals. Click on one to accept it, right click to reject it; Y and J do so with the best one.`
-      : "Nothing was found here. Mark another object, of another brightness or size.");
+      ? `${visible().length} proposals. Click on one to accept it, right click to reject it; Y and J do the same with the best one.`
+      : "Nothing was found here. Mark another object, of a different brightness or size.");
   }
 }
 
@@ -95,7 +95,7 @@ async function reject(one) {
   if (!one) return;
   await ask(() => send("POST", here("reject"), { proposals: [one.id] }));
   rejected = [...(rejected ?? []), one.id];
-  page.say("Rejected. It teaches the next search; undo brings it back.");
+  page.say("Rejected. The next search learns from it; undo brings it back.");
 }
 
 /** The smallest proposal shown at a pixel. */

@@ -154,9 +154,9 @@ view.canvas.addEventListener("pointerleave", follow);
 
 // ---- tidy ----------------------------------------------------------------------------------------------------
 
-const tidy = [["smooth", "Smooth border", "Take away what is finer than about two pixels of the border"],
+const tidy = [["smooth", "Smooth border", "Remove details of the border finer than about two pixels"],
   ["fill", "Fill holes", "Fill the holes, unless they were clicked away"],
-  ["specks", "Drop specks", "Drop the parts of less than a tenth of the largest one, unless they were clicked on"]];
+  ["specks", "Drop specks", "Drop parts smaller than a tenth of the largest one, unless they were clicked on"]];
 
 const buttons = tidy.map(([what, label, title]) => {
   const button = make("button", { title, textContent: label, disabled: true });

@@ -24,7 +24,7 @@ function choose(category) {
 function show({ classes }) {
   const active = page.active();
   list.replaceChildren(...classes.map((name, i) => {
-    const button = make("button", { title: `${name}${i < 9 ? ` (${i + 1})` : ""}; once more takes it away` },
+    const button = make("button", { title: `${name}${i < 9 ? ` (${i + 1})` : ""}; click again to remove it` },
       ...(i < 9 ? [make("kbd", { textContent: i + 1 })] : []), make("span", { className: "name", textContent: name }));
     button.setAttribute("aria-pressed", String(active?.category === name));
     button.addEventListener("click", () => choose(name));

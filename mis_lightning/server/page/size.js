@@ -81,7 +81,7 @@ function want(value) {
 slider.addEventListener("input", () => want(Number(slider.value)));
 slider.addEventListener("dblclick", () => want(null));
 auto.addEventListener("click", () => want(null));
-addKeys(["K", "L"], "size of the object smaller, larger, where the model can be told", {
+addKeys(["K", "L"], "size of the object smaller, larger, if the model takes a size", {
   k: () => want(Number(slider.value) - STEP),
   l: () => want(Number(slider.value) + STEP),
 });

@@ -21,7 +21,7 @@ const button = (textContent, title, action) => {
 };
 const slider = make("input", { type: "range", id: "slice", min: 0, step: 1 });
 const where = make("output", { id: "slice-text" });
-const strip = make("canvas", { id: "strip", title: "Where the object is, and how sure; click to go there" });
+const strip = make("canvas", { id: "strip", title: "Slices of the object, and how sure each is; click to go there" });
 const told = make("p", { id: "strip-text", className: "fine" });
 const chooser = make("select", { id: "volume-object" });
 const back = button("◀", "Carry on to smaller slice numbers only", () => carryOn([false]));
@@ -29,7 +29,7 @@ const both = button("Carry on", "Carry the object on to the slices on both sides
 const onwards = button("▶", "Carry on to larger slice numbers only", () => carryOn([true]));
 const cancel = button("Cancel", "Stop; what is done stays (Esc)", () => { if (running) running.cancelled = true; });
 const unsure = button("Least sure", "Go to the carried slice that fits least (U)", () => toLeastSure());
-const ends = button("Not here", "The object is not on this slice; what was carried beyond it goes, too", () => notHere());
+const ends = button("Not here", "The object is not on this slice; what was carried beyond it is removed, too", () => notHere());
 const everywhere = button("Delete from all", "Delete the object from all slices", () => remove());
 const store = button("Save all", "Save the masks of all slices of this volume", () => saveAll());
 const level = make("input", { type: "range", id: "window-level", step: "any" });
@@ -110,7 +110,7 @@ async function setWindow(window) {
     if (page.image !== key || !page.state) return;
     page.view.open(picture, page.state.height, page.state.width, true);
     page.take(page.state);
-    page.say("The model sees the slices with this window, too. Masks stay; earlier steps are no longer undone one by one.");
+    page.say("The model sees the slices with this window, too. Masks stay; earlier steps can no longer be undone one by one.");
   } catch (error) {
     await page.fail(error);
   }
@@ -257,7 +257,7 @@ async function notHere() {
 async function remove() {
   const object = current();
   if (!object) return;
-  const sure = await ask(`Delete “${object.name}” from all ${object.parts.length} slices? Each slice can undo it for itself.`, [["Cancel", false], ["Delete", true]]);
+  const sure = await ask(`Delete “${object.name}” from all ${object.parts.length} slices? It can be undone on each slice separately.`, [["Cancel", false], ["Delete", true]]);
   if (sure) change("delete");
 }
 
