@@ -32,6 +32,7 @@ VARIANTS: Mapping[str, Callable[[], Any]] = {
     "no-tree": lambda: open_segmenter("mis-small", refinement=None),
     "recommended": lambda: open_segmenter("mis-small"),
     "no closer look": lambda: open_segmenter("mis-small", closer_look=None),
+    "no colour cut": lambda: open_segmenter("mis-small", colour_cut=None),
     "looks once": lambda: _looking_once(),
     "everywhere": lambda: open_segmenter("mis-small", refinement=Refinement()),
     **{
@@ -44,8 +45,8 @@ VARIANTS: Mapping[str, Callable[[], Any]] = {
     "merge-tree": lambda: open_segmenter("merge-tree"),
 }
 """What is compared: the published protocol; first look and small crops alone; with the tree, as recommended;
-that without a closer look; that without a second look; where a click may change everything (as before); other
-shares of feedback; the rivals. What was measured before 27 November 2026 was without a closer look."""
+that without a closer look, a colour cut, a second look, and where a click may change everything; other shares
+of feedback; the baselines. Older figures are without what came later."""
 
 
 def main() -> None:

@@ -197,8 +197,9 @@ class ClickModelSegmenter(Segmenter[ClickState]):
     ) -> ClickState:
         """The state after an answer in its crop: sharpened, and written back into the image.
 
-        Where there are new clicks, the mask changes near them.
+        Where there are new clicks, the mask changes near them; where not, colours have a say.
         """
+        logits = logits if new else self._crops.with_colours(state, roi, logits)
         answer, tree, refinement = logits.sigmoid(), None, self.prediction.refinement
         if refinement is None:
             probability = paste(answer, roi, state.shape)

@@ -81,6 +81,14 @@ class CropModel:
         told, nothing = in_views([state] * len(rois), rois, self.device), torch.zeros_like(views[:, :1])
         return views, ask(self.model, self.device, views, nothing, clicks, False, told)
 
+    def with_colours(self, state: ClickState, roi: ROI, logits: Tensor) -> Tensor:
+        """Logits in a crop, ``(h, w)``, corrected by the colours there."""
+        cut, size = self.prediction.colour_cut, (logits.shape[-2], logits.shape[-1])
+        if cut is None:
+            return logits
+        clicks = [to_crop(click, roi, size) for click in state.clicks]
+        return cut.mixed(crop(state.image, roi, size), logits, clicks)
+
     def with_looks(self, state: ClickState, roi: ROI, logits: Tensor) -> Tensor:
         """Logits in a crop, ``(h, w)``, and what the looks of its pixels add to them."""
         known, size = self.prediction.appearance, (logits.shape[-2], logits.shape[-1])

@@ -18,6 +18,37 @@ from mis_lightning.errors import InputError
 from mis_lightning.segmenters.base import Segmenter, check_image
 from mis_lightning.structures import Click
 
+_COLOURS = 5
+"""Colours of each side that OpenCV learns; it needs as many pixels."""
+
+
+def graph_cut(
+    image: NDArray[np.uint8], trimap: NDArray[np.uint8], iterations: int, seed: int = 0
+) -> NDArray[np.bool_] | None:
+    """Learn the colours of both sides of a trimap and cut, in turn.
+
+    Args:
+        image: RGB, uint8, ``(H, W, 3)``.
+        trimap: Certain and probable labels in OpenCV's values, uint8, ``(H, W)``; stays as it is.
+        iterations: Rounds.
+        seed: Of OpenCV's generator, so that the same trimap gives the same cut.
+
+    Returns:
+        The foreground, bool, ``(H, W)``; ``None``: one side has too few pixels to learn colours from.
+    """
+    inside = np.count_nonzero(_inside(trimap))
+    if min(inside, trimap.size - inside) < _COLOURS:
+        return None
+    cv2.setRNGSeed(seed)
+    labels, models = trimap.copy(), (np.zeros((1, 65)), np.zeros((1, 65)))
+    unused = (0, 0, 1, 1)  # the rectangle, which plays no part in this mode
+    cv2.grabCut(np.ascontiguousarray(image), labels, unused, *models, iterations, cv2.GC_INIT_WITH_MASK)
+    return _inside(labels)
+
+
+def _inside(trimap: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return (trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)
+
 
 @dataclass(frozen=True)
 class GrabCutState:
@@ -106,14 +137,8 @@ class GrabCutSegmenter(Segmenter[GrabCutState]):
 
     def _cut(self, state: GrabCutState) -> GrabCutState:
         trimap = self._trimap(state)
-        foreground = (trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)
-        if foreground.any() and not foreground.all():  # OpenCV needs pixels for both models
-            cv2.setRNGSeed(self.seed)
-            models = np.zeros((1, 65)), np.zeros((1, 65))
-            unused = (0, 0, 1, 1)  # the rectangle, which plays no part in this mode
-            cv2.grabCut(state.image, trimap, unused, *models, self.iterations, cv2.GC_INIT_WITH_MASK)
-            foreground = (trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)
-        return replace(state, foreground=foreground)
+        cut = graph_cut(state.image, trimap, self.iterations, self.seed)
+        return replace(state, foreground=cut if cut is not None else _inside(trimap))
 
     def _trimap(self, state: GrabCutState) -> NDArray[np.uint8]:
         """Certain and probable labels in OpenCV's values, uint8, ``(H, W)``."""

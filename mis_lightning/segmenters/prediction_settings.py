@@ -9,6 +9,7 @@ from typing import Any
 from mis_lightning.errors import InputError
 from mis_lightning.segmenters.appearance_prior import AppearancePrior
 from mis_lightning.segmenters.closer_look import CloserLook
+from mis_lightning.segmenters.colour_cut import ColourCut
 from mis_lightning.segmenters.first_look import FirstLook
 from mis_lightning.segmenters.refinement import Refinement
 from mis_lightning.segmenters.zoom_in import ZoomIn
@@ -18,6 +19,7 @@ MAX_SIDE = 4096
 
 UNPUBLISHED: Mapping[str, Any] = {
     "first_look": FirstLook,
+    "colour_cut": ColourCut,
     "refinement": Refinement,
     "closer_look": CloserLook,
     "appearance": AppearancePrior,
@@ -37,6 +39,8 @@ class PredictionSettings:
         threshold: A pixel belongs to the mask where its probability is above this (published SimpleClick
             and RITM figures: 0.49, docs/protocol.md#thresholds).
         first_look: Choose at the first click how closely to look; ``None``: the whole image, as published.
+        colour_cut: Correct the answers of a first or second look, and those for another size, by their
+            colours; ``None``: not, as published.
         refinement: Sharpen the answers by the merge tree; ``None``: not, as published.
         closer_look: Look again at what a click corrects, where answers change near clicks alone
             (``refinement.reach``); ``None``: not, as published.
@@ -48,6 +52,7 @@ class PredictionSettings:
     flip: bool = True
     threshold: float = 0.5
     first_look: FirstLook | None = None
+    colour_cut: ColourCut | None = None
     refinement: Refinement | None = None
     closer_look: CloserLook | None = None
     appearance: AppearancePrior | None = None

@@ -69,6 +69,9 @@ def test_a_model_without_pixels_is_no_crash() -> None:
     assert not predictor.click(30, 35, positive=False).any()
     predictor.set_image(np.zeros((5, 5, 3), np.uint8))
     assert predictor.click(2, 2).all()  # the disk covers the image
+    point = ClickPredictor(GrabCutSegmenter(click_radius=0, prior_radius=0.01))
+    point.set_image(scene().image)
+    assert point.click(30, 35).sum() == 1  # too few pixels for the five colours that OpenCV learns
     predictor.set_image(np.zeros((60, 60, 3), np.uint8))  # one colour: singular models
     assert predictor.click(30, 30).shape == (60, 60)
 
