@@ -239,7 +239,7 @@ def test_an_exported_model_answers_alike(tmp_path: Path) -> None:
     offer(bench, 2)
     opened = open_segmenter(bench.export(tmp_path / "model"))
     (state,) = opened.click([opened.begin(thing()[0])], [[CLICK]])
-    assert np.array_equal(opened.probability(state), answer(bench))
+    np.testing.assert_allclose(opened.probability(state), answer(bench), rtol=0, atol=1e-5)  # another layout
 
 
 def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,7 @@ def test_a_click_is_moved_and_deleted_by_its_marker(serve, open_tab):
     assert blue[0] > 500
     tab.changes(lambda: tab.page.mouse.click(*tab.place(44, 60), button="right"))
     assert tab.clicks() == [[5, 70, False]]
-    assert "deleted" in tab.status()
+    assert "Deleted" in tab.status()
     tab.press("Control+z")
     tab.press("Control+z")
     assert tab.status() == "Undone: moved click on object 1."
