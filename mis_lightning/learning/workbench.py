@@ -203,7 +203,7 @@ class Workbench:
         """Write the model as it is now, to be opened by its path everywhere.
 
         Raises:
-            InputError: Nothing learned yet.
+            InputError: Nothing is learned yet.
         """
         with self._lock:
             now = self._learner.segmenter

@@ -8,8 +8,7 @@ click tells how large the error is, as in :mod:`.locality`. FocalClick (Chen et 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor
 from mis_lightning.errors import InputError
 from mis_lightning.segmenters.click_state import ClickState
 from mis_lightning.segmenters.locality import depth_in
-from mis_lightning.segmenters.number_settings import read_numbers
+from mis_lightning.segmenters.number_settings import NumberSettings
 from mis_lightning.segmenters.zoom_in import ROI, crop, full_roi, paste_within
 from mis_lightning.structures import Click
 
@@ -27,8 +26,8 @@ _MOST_SURE = 1e-4  # probabilities nearer to 0 and 1 are as sure as this one
 
 
 @dataclass(frozen=True)
-class CloserLook:
-    """How closely to look; numbers only, so that a ``config.json`` can hold them.
+class CloserLook(NumberSettings):
+    """How closely to look.
 
     Attributes:
         depths: Side of the window, in depths of the click: its distance to the nearest pixel that already has
@@ -39,6 +38,8 @@ class CloserLook:
         min_side: Least side in pixels of the image.
         max_side: Leaves on the longer side of the window's merge tree, at most.
     """
+
+    called = "a closer look"
 
     depths: float = 6.0
     least: float = 0.25
@@ -59,19 +60,6 @@ class CloserLook:
                 "Expected `min_side` and `max_side` in 2..1024 of a closer look, "
                 f"but got {self.min_side} and {self.max_side}."
             )
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values, for :meth:`from_json`."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, content: Any) -> CloserLook:
-        """Read what :meth:`to_json` wrote.
-
-        Raises:
-            InputError: It is something else.
-        """
-        return cls(**read_numbers(content, cls, "a closer look", whole=("min_side", "max_side")))
 
     def window(self, before: NDArray[np.bool_], click: Click, roi: ROI) -> ROI | None:
         """Where to look again.

@@ -9,8 +9,7 @@ colours do not tell this object from its surroundings, and the answer stays. Mea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -21,21 +20,23 @@ from torch import Tensor
 from mis_lightning.errors import InputError
 from mis_lightning.metrics.functional import iou
 from mis_lightning.segmenters.grabcut import graph_cut
-from mis_lightning.segmenters.number_settings import read_numbers
+from mis_lightning.segmenters.number_settings import NumberSettings
 from mis_lightning.structures import Click
 
 _CLICKED = 2  # radius of the certain disk around a click, in pixels of the view
 
 
 @dataclass(frozen=True)
-class ColourCut:
-    """How far a cut is trusted; numbers only, so that a ``config.json`` can hold them.
+class ColourCut(NumberSettings):
+    """How far a cut is trusted.
 
     Attributes:
         agree: Least IoU of the cut with the network's answer, in ``(0, 1]``; below it the answer stays.
         share: How much the cut counts, in ``(0, 1]``; the rest is the network's answer.
         sure: Log-odds of a pixel that is cut out, above 0; the network's answer is clipped to them, too.
     """
+
+    called = "a colour cut"
 
     agree: float = 0.6
     share: float = 0.5
@@ -47,19 +48,6 @@ class ColourCut:
                 "Expected `agree` and `share` in (0, 1] and `sure` in (0, 100] of a colour cut, "
                 f"but got {self.agree}, {self.share} and {self.sure}."
             )
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values, for :meth:`from_json`."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, content: Any) -> ColourCut:
-        """Read what :meth:`to_json` wrote.
-
-        Raises:
-            InputError: It is something else.
-        """
-        return cls(**read_numbers(content, cls, "a colour cut"))
 
     def mixed(self, view: Tensor, logits: Tensor, clicks: Sequence[Click]) -> Tensor:
         """An answer and its cut, in log-odds.

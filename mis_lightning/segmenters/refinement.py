@@ -7,8 +7,7 @@ while the ROI stays. Which settings, and why: ``experiments/refinement/refinemen
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +26,13 @@ from mis_lightning.merge_tree.refinement import drop_specks, refine
 from mis_lightning.merge_tree.scaling import patch_of_pixels
 from mis_lightning.merge_tree.tree import MergeTree
 from mis_lightning.merge_tree.ward import build_merge_tree
-from mis_lightning.segmenters.number_settings import read_numbers
+from mis_lightning.segmenters.number_settings import NumberSettings
 from mis_lightning.structures import Click
 
 
 @dataclass(frozen=True)
-class Refinement:
-    """How a merge tree sharpens answers; numbers only, so that a ``config.json`` can hold them.
+class Refinement(NumberSettings):
+    """How a merge tree sharpens answers.
 
     Attributes:
         price: What a piece costs in log-odds, where leaves are at least as fine as the model's pixels.
@@ -47,6 +46,8 @@ class Refinement:
         small: Up to which share of the object's radius an error is small, for each click so far: the more
             clicks, the more is right.
     """
+
+    called = "a refinement"
 
     price: float = 10.0
     clip: float = 4.0
@@ -73,19 +74,6 @@ class Refinement:
             raise InputError(
                 f"Expected `max_side` in 2..1024 leaves of a refinement, but got {self.max_side}."
             )
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values, for :meth:`from_json`."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, content: Any) -> Refinement:
-        """Read what :meth:`to_json` wrote.
-
-        Raises:
-            InputError: It is something else.
-        """
-        return cls(**read_numbers(content, cls, "a refinement", whole=("max_side",)))
 
     def tree(self, roi: NDArray[np.uint8], extractor: PatchExtractor | None = None) -> MergeTree:
         """The tree of an ROI; build it anew only where the ROI is another.

@@ -111,9 +111,9 @@ def segmenter(cut: ColourCut | None, refinement: Refinement | None) -> ClickMode
 def test_a_first_look_is_cut_and_later_clicks_are_not(
     refinement: Refinement | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image = (255 * view(TRUTH).permute(1, 2, 0).numpy()).astype(np.uint8)
+    seen = image()
     plain, cutting = segmenter(None, refinement), segmenter(ColourCut(), refinement)
-    wide, first = (one.click([one.begin(image)], [[MIDDLE]])[0] for one in (plain, cutting))
+    wide, first = (one.click([one.begin(seen)], [[MIDDLE]])[0] for one in (plain, cutting))
     assert plain.mask(wide).sum() > TRUTH.sum()
     np.testing.assert_array_equal(cutting.mask(first), TRUTH)
     monkeypatch.setattr(colour_cut, "graph_cut", None)

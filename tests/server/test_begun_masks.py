@@ -70,11 +70,7 @@ def test_a_coco_file_keeps_its_numbers(make_app, open_page, photos, tmp_path, la
     write_coco(path, [image])
     content = json.loads(path.read_text(encoding="utf-8"))
     del content["info"]
-    names = {
-        1: "nucleus",
-        2: "debris",
-        3: "cell",
-    }  # of which nothing is debris
+    names = {1: "nucleus", 2: "debris", 3: "cell"}  # of which nothing is debris
     content["categories"] = [{"id": number, "name": names[number]} for number in (3, 1, 2)]
     for entry, number in zip(content["annotations"], (1, 3), strict=True):
         entry["category_id"] = number
